@@ -1,0 +1,1 @@
+"""Words and labels: the taxonomy, DICOM terms and slice records."""

@@ -1,0 +1,1 @@
+"""Records to batches: slice store, sampler, augmentation, data set, data module."""

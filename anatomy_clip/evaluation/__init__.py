@@ -1,0 +1,1 @@
+"""Evaluators: from a model to predictions, and from predictions to scores."""

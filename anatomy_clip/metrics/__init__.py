@@ -1,0 +1,1 @@
+"""Pure functions on arrays: hit@1, AUROC, bootstrap intervals."""

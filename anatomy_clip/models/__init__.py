@@ -1,0 +1,1 @@
+"""Networks only: image and text towers, and their weights."""

@@ -1,0 +1,106 @@
+"""The model that every image-text method trains: one image tower, one text tower, one shared space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from anatomy_clip.types import Features
+
+# Published channel means and standard deviations, RGB in [0, 1].
+NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+
+class ImageTextModel(nn.Module):
+    """An image tower and a text tower that embed into one space.
+
+    Args:
+        image: tower from (B, 3, H, W) normalised float images to `Features`.
+        text: tower from (B, L) token ids to `Features`; L may be shorter than `context_length`.
+        image_size: side of the square input image, pixels.
+        context_length: most tokens that a text may have.
+        embedding_width: D, width of the shared space.
+        initial_logit_scale: log of the inverse temperature that the weights were trained with.
+        normalisation: a key of `NORMALISATIONS`.
+
+    Raises:
+        ValueError: the normalisation is unknown.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        image: nn.Module,
+        text: nn.Module,
+        *,
+        image_size: int,
+        context_length: int,
+        embedding_width: int,
+        initial_logit_scale: float,
+        normalisation: str = "clip",
+    ) -> None:
+        super().__init__()
+        if normalisation not in NORMALISATIONS:
+            raise ValueError(f"normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}")
+        self.image = image
+        self.text = text
+        self.image_size = image_size
+        self.context_length = context_length
+        self.embedding_width = embedding_width
+        self.initial_logit_scale = initial_logit_scale
+        self.normalisation = normalisation
+        mean, std = NORMALISATIONS[normalisation]
+        self.register_buffer("mean", _per_channel(mean), persistent=False)
+        self.register_buffer("std", _per_channel(std), persistent=False)
+
+    def encode_image(self, images: Tensor) -> Features:
+        """Embed images.
+
+        Args:
+            images: (B, 1 or 3, H, W) uint8, H = W = `image_size`.
+
+        Returns:
+            Features with `embedding` (B, D) unit norm.
+        """
+        # (B, 3, H, W): one grey channel broadcasts against the three means, so it is copied on the device alone
+        pixels = (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+        features: Features = self.image(pixels)
+        return features
+
+    def encode_text(self, tokens: Tensor) -> Features:
+        """Embed texts.
+
+        Args:
+            tokens: (B, L) int64, L at most `context_length`.
+
+        Returns:
+            Features with `embedding` (B, D) unit norm.
+        """
+        features: Features = self.text(tokens)
+        return features
+
+    def encode_prompts(self, tokens: Tensor) -> Tensor:
+        """Embed one class a row from its prompts: mean of unit-norm embeddings, made unit norm again.
+
+        Args:
+            tokens: (K, T, L) int64, T prompts for each of K classes.
+
+        Returns:
+            (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
+        """
+        classes, prompts, length = tokens.shape
+        # (K * T, D) -> (K, T, D) -> (K, D)
+        embedding = self.encode_text(tokens.reshape(classes * prompts, length)).embedding
+        mean = embedding.reshape(classes, prompts, -1).mean(dim=1)
+        return torch.nn.functional.normalize(mean, dim=-1)
+
+
+def _per_channel(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)

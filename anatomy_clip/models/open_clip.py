@@ -1,0 +1,142 @@
+"""CLIP towers from open_clip, wrapped so that they return `Features` and take captions of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.model import CLIP
+from open_clip.transformer import VisionTransformer, text_global_pool
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.weights import load_weights
+from anatomy_clip.types import Features
+
+
+class VisionTower(nn.Module):
+    """A vision transformer whose projection is kept apart, so that pooled and local features can be had too."""
+
+    def __init__(self, visual: VisionTransformer) -> None:
+        super().__init__()
+        self.projection = nn.Parameter(visual.proj.detach().clone())  # (W, D)
+        visual.proj = None
+        visual.output_tokens = True
+        self.visual = visual
+
+    def forward(self, pixels: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images; `local` is (B, patches, W)."""
+        pooled, tokens = self.visual(pixels)
+        return Features(pooled, normalize(pooled @ self.projection, dim=-1), tokens)
+
+
+class ResNetTower(nn.Module):
+    """A CLIP ResNet; its attention pool projects as it pools, so `pooled` is the embedding before normalisation."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, pixels: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images."""
+        pooled = self.visual(pixels)
+        return Features(pooled, normalize(pooled, dim=-1))
+
+
+class TextTower(nn.Module):
+    """CLIP's causal text transformer, run only as far as the batch's longest caption.
+
+    Attention is causal, so what follows the end-of-text token can't change its output: leaving the padding out
+    gives the same embedding.
+    """
+
+    attn_mask: Tensor
+
+    def __init__(self, clip: CLIP) -> None:
+        super().__init__()
+        self.context_length = clip.context_length
+        self.transformer = clip.transformer
+        self.token_embedding = clip.token_embedding
+        self.positional_embedding = clip.positional_embedding
+        self.ln_final = clip.ln_final
+        self.text_projection = clip.text_projection
+        self.register_buffer("attn_mask", clip.attn_mask, persistent=False)
+
+    def forward(self, tokens: Tensor) -> Features:
+        """Embed (B, L) token ids, L at most the context length; `local` is (B, L, W).
+
+        Raises:
+            ValueError: the captions are longer than the context.
+        """
+        length = tokens.shape[1]
+        if length > self.context_length:
+            raise ValueError(f"captions of {length} tokens don't fit the context of {self.context_length}")
+        x = self.token_embedding(tokens) + self.positional_embedding[:length]  # (B, L, W)
+        x = self.ln_final(self.transformer(x, attn_mask=self.attn_mask[:length, :length]))
+        pooled = text_global_pool(x, tokens, "argmax")  # (B, W), at the end-of-text token: the largest id
+        return Features(pooled, normalize(pooled @ self.text_projection, dim=-1), x)
+
+
+def from_config(
+    embed_dim: int,
+    vision: Mapping[str, Any],
+    text: Mapping[str, Any],
+    *,
+    quick_gelu: bool = False,
+    normalisation: str = "clip",
+    weights: str | None = None,
+) -> ImageTextModel:
+    """Build a CLIP model from open_clip's configuration keys.
+
+    Args:
+        embed_dim: D, width of the shared space.
+        vision: keys of open_clip's `CLIPVisionCfg`.
+        text: keys of open_clip's `CLIPTextCfg`.
+        quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does.
+        normalisation: a key of `NORMALISATIONS`.
+        weights: checkpoint to start from; None for random weights.
+
+    Raises:
+        ValueError: the weights are missing or don't fit.
+    """
+    clip = CLIP(embed_dim, dict(vision), dict(text), quick_gelu=quick_gelu)
+    tower = VisionTower if isinstance(clip.visual, VisionTransformer) else ResNetTower
+    model = ImageTextModel(
+        tower(clip.visual),
+        TextTower(clip),
+        image_size=int(vision["image_size"]),
+        context_length=clip.context_length,
+        embedding_width=embed_dim,
+        initial_logit_scale=float(clip.logit_scale.detach()),
+        normalisation=normalisation,
+    )
+    if weights is not None:
+        load_weights(model, weights)
+    return model.to(torch.float32)
+
+
+def from_name(architecture: str, *, normalisation: str = "clip", weights: str | None = None) -> ImageTextModel:
+    """Build a CLIP model by the name of an open_clip architecture, such as `ViT-B-32-quickgelu`.
+
+    Args:
+        architecture: one of `open_clip.list_models()`.
+        normalisation: a key of `NORMALISATIONS`.
+        weights: checkpoint to start from; None for random weights.
+
+    Raises:
+        ValueError: the architecture is unknown, or the weights are missing or don't fit.
+    """
+    config = open_clip.get_model_config(architecture)
+    if config is None:
+        raise ValueError(f"architecture {architecture!r} is unknown to open_clip {open_clip.__version__}")
+    return from_config(
+        config["embed_dim"],
+        config["vision_cfg"],
+        config["text_cfg"],
+        quick_gelu=config.get("quick_gelu", False),
+        normalisation=normalisation,
+        weights=weights,
+    )

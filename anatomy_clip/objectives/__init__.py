@@ -1,0 +1,1 @@
+"""Losses and the objectives that join them to a model."""

@@ -1,0 +1,1 @@
+"""Records to sentences: caption templates and the sampler that augments them."""

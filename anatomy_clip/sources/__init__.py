@@ -1,0 +1,1 @@
+"""Collections of images: each yields slices with their records."""

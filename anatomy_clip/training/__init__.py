@@ -1,0 +1,1 @@
+"""The LightningModule for contrastive training, and its optimiser."""
