@@ -89,7 +89,8 @@ class Manifest(Sequence[SliceRecord]):
 
         Raises:
             ValueError: the file is missing or no Parquet, a column is missing, or a row holds an unknown modality,
-                protocol or orientation, a negative area or no patient; the message names file, row and field.
+                protocol or orientation, a negative area or no patient (the message names file, row and field); or a
+                patient stands in two splits.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -97,14 +98,18 @@ class Manifest(Sequence[SliceRecord]):
         try:
             table = pq.read_table(path)
         except (OSError, pa.ArrowInvalid) as error:
-            raise ValueError(f"{path}: can't be read as a Parquet manifest ({error}); prepare the data again") from error
+            raise ValueError(
+                f"{path}: can't be read as a Parquet manifest ({error}); prepare the data again"
+            ) from error
         version = (table.schema.metadata or {}).get(b"manifest_version", b"none").decode()
         if version != str(MANIFEST_VERSION):
             raise ValueError(f"{path}: manifest version {version}, expected {MANIFEST_VERSION}; prepare the data again")
         missing = [f.name for f in fields(SliceRecord) if f.name not in table.column_names]
         if missing:
             raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; prepare the data again")
-        return cls(_from_row(row, f"{path}, row {n}") for n, row in enumerate(table.to_pylist()))
+        records = [_from_row(row, f"{path}, row {n}") for n, row in enumerate(table.to_pylist())]
+        _check_splits(records, path)
+        return cls(records)
 
     def split_by_patient(self, fractions: Mapping[str, float], seed: int) -> dict[str, list[int]]:
         """Share whole patients out to named splits.
@@ -146,6 +151,20 @@ def check_leakage(manifests: Mapping[str, Manifest]) -> None:
                 f"leakage: patient(s) {', '.join(shared[:_SHOWN])}{more} stand in both '{name_a}' and '{name_b}'; "
                 "split the data by patient and prepare it again"
             )
+
+
+def _check_splits(records: Iterable[SliceRecord], path: Path) -> None:
+    splits: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        splits.setdefault((record.source, record.patient), set()).add(record.split)
+    torn = {patient: names for (_, patient), names in splits.items() if len(names) > 1}
+    if torn:
+        patient = min(torn)
+        more = f" (and {len(torn) - 1} more patients)" if len(torn) > 1 else ""
+        raise ValueError(
+            f"{path}: patient {patient}{more} stands in the splits {', '.join(sorted(torn[patient]))}; "
+            "split the data by patient and prepare it again"
+        )
 
 
 def _to_row(record: SliceRecord) -> dict[str, Any]:
