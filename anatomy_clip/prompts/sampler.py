@@ -1,0 +1,155 @@
+"""Records to captions: templates (PMC-M, PMC-MS), language augmentation (PMC-MSA), or the source's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+
+from anatomy_clip.anatomy import terms
+from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.prompts.templates import SLOTS, Wording, check_wording, fill_first, make_slots, slots_of
+
+
+class Prompts(Protocol):
+    """Whatever makes the caption of a training slice."""
+
+    def __call__(self, record: SliceRecord, taxonomy: Taxonomy, rng: np.random.Generator) -> str:
+        """Caption one slice; every draw comes from `rng`."""
+        ...
+
+    def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
+        """Captions among which is the longest one that a record can get, to check against the token limit."""
+        ...
+
+
+class PromptSampler:
+    """Captions from templates, with the language augmentation of PMC-MSA (`some_organs` is our addition).
+
+    All probabilities are 0-1. At 0 each the caption is the first template that the slice can fill, with the
+    organs in the taxonomy's order.
+
+    Args:
+        templates: the caption's templates, from the fullest to the barest.
+        wordings: other ways to say it, each such a list of templates.
+        other_wording: probability of one of `wordings` in place of `templates`, each equally often.
+        entities: one phrase a slot, for captions whose entities are shuffled.
+        shuffle_entities: probability of the phrases in random order, in place of a sentence.
+        missing_station: probability that the station is left out, of a slice with an organ and a station.
+        missing_organs: probability that the organs are left out, of such a slice; never both.
+        some_organs: probability that only some of several organs are named; how many is drawn evenly.
+        shuffle_organs: probability that the organs are named in random order.
+
+    Raises:
+        ValueError: a template with an unknown slot, a wording that needs an organ or a station, a probability
+            outside 0-1, or one with nothing to draw from.
+    """
+
+    def __init__(
+        self,
+        templates: Sequence[str],
+        *,
+        wordings: Sequence[Sequence[str]] = (),
+        other_wording: float = 0.0,
+        entities: Sequence[str] = (),
+        shuffle_entities: float = 0.0,
+        missing_station: float = 0.0,
+        missing_organs: float = 0.0,
+        some_organs: float = 0.0,
+        shuffle_organs: float = 0.0,
+    ) -> None:
+        self.templates: Wording = tuple(templates)
+        self.wordings: tuple[Wording, ...] = tuple(tuple(wording) for wording in wordings)
+        self.entities: tuple[str, ...] = tuple(entities)
+        self.other_wording = _chance("other_wording", other_wording, bool(self.wordings), "wordings")
+        self.shuffle_entities = _chance("shuffle_entities", shuffle_entities, bool(self.entities), "entities")
+        self.missing_station = _chance("missing_station", missing_station)
+        self.missing_organs = _chance("missing_organs", missing_organs)
+        _chance("missing_station + missing_organs", self.missing_station + self.missing_organs)
+        self.some_organs = _chance("some_organs", some_organs)
+        self.shuffle_organs = _chance("shuffle_organs", shuffle_organs)
+        for wording in (self.templates, *self.wordings):
+            check_wording(wording)
+        if self.entities and sorted(slot for e in self.entities for slot in slots_of(e)) != sorted(SLOTS):
+            raise ValueError(f"entities {list(self.entities)}: write one phrase for each of {', '.join(SLOTS)}")
+
+    def __call__(self, record: SliceRecord, taxonomy: Taxonomy, rng: np.random.Generator) -> str:
+        """Caption one slice; every draw comes from `rng`."""
+        organs: Sequence[str] = taxonomy.organs_of(record.structures, record.orientation)
+        stations = taxonomy.stations_of(record.structures, record.orientation)
+        return self.caption(record, organs, stations, rng)
+
+    def caption(
+        self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
+    ) -> str:
+        """Caption one slice whose organs and stations are already known; every draw comes from `rng`."""
+        if organs and stations:
+            draw = rng.random()
+            if draw < self.missing_station:
+                stations = ()
+            elif draw < self.missing_station + self.missing_organs:
+                organs = ()
+        organs = self._vary_organs(organs, rng)
+        words = terms.modality_words(record.modality, record.protocol)
+        slots = make_slots(record.orientation.value, words, organs, stations)
+        if rng.random() < self.shuffle_entities:
+            phrases = [entity.format_map(slots) for entity in self.entities if slots_of(entity) <= set(slots)]
+            return ", ".join(phrases[i] for i in rng.permutation(len(phrases)))
+        if rng.random() < self.other_wording:
+            return fill_first(self.wordings[int(rng.integers(len(self.wordings)))], slots)
+        return fill_first(self.templates, slots)
+
+    def _vary_organs(self, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
+        if len(organs) < 2:
+            return organs
+        kept = list(range(len(organs)))
+        if rng.random() < self.some_organs:
+            chosen = rng.choice(len(organs), size=int(rng.integers(1, len(organs))), replace=False)
+            kept = sorted(int(i) for i in chosen)
+        if rng.random() < self.shuffle_organs:
+            kept = [kept[i] for i in rng.permutation(len(kept))]
+        return [organs[i] for i in kept]
+
+    def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
+        """Every template with all organs and all stations, in each orientation, modality and protocol.
+
+        The order of words or phrases does not change the number of tokens, so no shuffled caption is longer.
+        """
+        sentences = {template for wording in (self.templates, *self.wordings) for template in wording}
+        sentences |= {", ".join(self.entities)} if self.entities else set()
+        words = {terms.modality_words(terms.Modality.MR, protocol) for protocol in terms.Protocol}
+        words.add(terms.modality_words(terms.Modality.CT, terms.Protocol.NONE))
+        return [
+            sentence.format_map(make_slots(orientation.value, modality, taxonomy.organs, taxonomy.stations))
+            for sentence, orientation, modality in product(sorted(sentences), terms.Orientation, sorted(words))
+        ]
+
+
+class OwnCaption:
+    """The caption that the source gave, unchanged (ROCO, figure-like pairs)."""
+
+    def __call__(self, record: SliceRecord, taxonomy: Taxonomy, rng: np.random.Generator) -> str:
+        """The record's own caption.
+
+        Raises:
+            ValueError: the record has none.
+        """
+        if not record.caption:
+            where = f"{record.source}, patient {record.patient}, series {record.series}, slice {record.index}"
+            raise ValueError(f"{where}: no caption of its own; choose prompts made by templates for this data")
+        return record.caption
+
+    def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
+        """The distinct captions of the records."""
+        return sorted({record.caption for record in records})
+
+
+def _chance(name: str, value: float, filled: bool = True, source: str = "") -> float:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"prompts: {name} is {value}; a probability lies between 0 and 1")
+    if value > 0 and not filled:
+        raise ValueError(f"prompts: {name} is {value}, but {source} is empty")
+    return float(value)
