@@ -1,0 +1,180 @@
+"""Stores to loaders: training, validation and named test sets, guarded against leakage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+import lightning
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from anatomy_clip.anatomy.records import Manifest, check_leakage
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.data.augment import ImageAugment
+from anatomy_clip.data.collate import CONTEXT_LENGTH, Collate, tokenize, tokenizer
+from anatomy_clip.data.dataset import SliceDataset, StackedImages
+from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
+from anatomy_clip.data.store import SliceStore
+from anatomy_clip.prompts.sampler import Prompts
+from anatomy_clip.types import Batch
+
+
+class Loader(DataLoader[Batch]):
+    """A loader that starts with its first batch, not with `iter`.
+
+    When a run goes on from a checkpoint, Lightning calls `iter` before it tells the sampler the epoch; workers would
+    have fetched batches of epoch 0 by then.
+    """
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        yield from super().__iter__()
+
+
+class SliceDataModule(lightning.LightningDataModule):
+    """Loaders of `Batch` over slice stores.
+
+    Use it with `use_distributed_sampler=False`: its own samplers shuffle and share out, and Lightning tells
+    them the epoch. Batches are the same with any number of workers.
+
+    Args:
+        train: folders of the training stores; their slices are joined.
+        validation: validation set name -> folder of its store.
+        test: test set name -> folder of its store.
+        optional: names of test sets that are left out where their store is missing.
+        batch_size: slices in a batch of one rank.
+        workers: processes that make batches; 0 = the training process itself.
+        seed: seed of shuffle, image draws and caption draws.
+        taxonomy: makes labels of structures.
+        prompts: makes training captions; validation and test batches have empty ones.
+        augment: draws training images; validation and test images are only resized to its size.
+        context_length: tokens that the model's text tower takes.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[str | Path],
+        validation: Mapping[str, str | Path],
+        test: Mapping[str, str | Path],
+        *,
+        taxonomy: Taxonomy,
+        prompts: Prompts,
+        augment: ImageAugment,
+        batch_size: int,
+        workers: int = 0,
+        optional: Sequence[str] = (),
+        seed: int = 0,
+        context_length: int = CONTEXT_LENGTH,
+    ) -> None:
+        super().__init__()
+        self.train_paths = [Path(path) for path in train]
+        self.validation_paths = {name: Path(path) for name, path in validation.items()}
+        self.test_paths = {name: Path(path) for name, path in test.items()}
+        self.optional = tuple(optional)
+        self.taxonomy = taxonomy
+        self.prompts = prompts
+        self.augment = augment
+        self.batch_size = batch_size
+        self.workers = workers
+        self.seed = seed
+        self.context_length = context_length
+        self._open = cache(SliceStore.open)
+
+    def absent_tests(self) -> list[str]:
+        """Names of optional test sets whose store isn't there."""
+        return [n for n, path in self.test_paths.items() if n in self.optional and not path.exists()]
+
+    def setup(self, stage: str) -> None:
+        """Open the stores, refuse leakage, and for "fit" make the training set.
+
+        Raises:
+            ValueError: a store is missing or broken, a patient stands in training and in another set or in a
+                validation and another test store, or a caption could exceed the context.
+        """
+        self._check_leakage()
+        if stage != "fit":
+            return
+        if not self.train_paths:
+            raise ValueError("data.train names no training store; give at least one folder made by prepare")
+        self._train = self._join(self.train_paths, self.augment, self.prompts, "training data")
+        tokenize(self.prompts.longest_captions(self.taxonomy, self._train.records), self.context_length)
+
+    def train_dataloader(self) -> Loader:
+        """The loader of this rank's share of the training set."""
+        sampler = EpochSampler(
+            len(self._train.records),
+            self.seed,
+            batch_size=self.batch_size,
+            images_per_image=self.augment.images_per_image,
+            **self._rank(),
+        )
+        return self._loader(self._train, sampler, persistent=True)
+
+    def val_dataloader(self) -> list[Loader]:
+        """One loader a validation set, in the order in which they were given."""
+        return [self._evaluation(name, path)[0] for name, path in self.validation_paths.items()]
+
+    def test_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+        """Test set name -> (its loader, the manifest that `Batch.rows` points into); without absent ones."""
+        return {name: self._evaluation(name, path) for name, path in self._present_tests().items()}
+
+    def _present_tests(self) -> dict[str, Path]:
+        absent = self.absent_tests()
+        return {name: path for name, path in self.test_paths.items() if name not in absent}
+
+    def _check_leakage(self) -> None:
+        train = Manifest(chain.from_iterable(self._open(path).manifest for path in self.train_paths))
+        tests = self._present_tests()
+        for name, path in {**self.validation_paths, **tests}.items():
+            check_leakage({"training data": train, f"{name} ({path})": self._open(path).manifest})
+        for name, path in self.validation_paths.items():
+            for other, other_path in tests.items():
+                if path != other_path:  # one store in both places is a choice that the config shows
+                    pair = {name: self._open(path).manifest, other: self._open(other_path).manifest}
+                    check_leakage(pair)
+
+    def _join(self, paths: Sequence[Path], augment: ImageAugment, prompts: Prompts | None, name: str) -> SliceDataset:
+        stores = [self._open(path) for path in paths]
+        for path, store in zip(paths, stores, strict=True):
+            if len(store.images) != len(store.manifest):  # joined, two wrongs could make a right
+                raise ValueError(
+                    f"{path}: the manifest lists {len(store.manifest)} slice(s), but the store holds "
+                    f"{len(store.images)} image(s); prepare the data again"
+                )
+        images = StackedImages([store.images for store in stores])
+        records = Manifest(chain.from_iterable(store.manifest for store in stores))
+        return SliceDataset(images, records, self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name)
+
+    def _evaluation(self, name: str, path: Path) -> tuple[Loader, Manifest]:
+        dataset = self._join([path], ImageAugment(self.augment.size), None, name)
+        sampler = OrderedSampler(len(dataset), **self._rank())
+        return self._loader(dataset, sampler, persistent=False), self._open(path).manifest
+
+    def _loader(self, dataset: SliceDataset, sampler: Sampler[tuple[int, int]], *, persistent: bool) -> Loader:
+        if self.workers:
+            # Imported here, workers share them; imported there, each would spend seconds on them.
+            dataset.augment.warm_up()
+            tokenizer()
+        return Loader(
+            dataset,  # type: ignore[arg-type]  # the loader gives out what the collate function makes
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=Collate(self.context_length),
+            pin_memory=torch.cuda.is_available(),
+            persistent_workers=persistent and self.workers > 0,
+            worker_init_fn=_one_thread,
+        )
+
+    def _rank(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+
+def _one_thread(worker: int) -> None:
+    import cv2
+
+    cv2.setNumThreads(0)  # workers are the parallelism; more threads would only fight for the cores

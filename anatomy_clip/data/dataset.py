@@ -1,0 +1,143 @@
+"""Slices with captions and labels: one item is a pure function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Dataset
+
+from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.data.augment import ImageAugment
+from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.data.warp import Image
+
+Labels = npt.NDArray[np.bool_]
+Prompts = Callable[[SliceRecord, Taxonomy, np.random.Generator], str]
+
+
+class Sample(NamedTuple):
+    """One item of a data set.
+
+    Attributes:
+        image: (size, size) uint8 grey.
+        caption: its sentence; empty where no prompts were given.
+        organs: (K,) bool.
+        stations: (S,) bool.
+        modality: position in `tuple(Modality)`.
+        row: row in the manifest (the manifests of several stores stand one after the other).
+    """
+
+    image: Image
+    caption: str
+    organs: Labels
+    stations: Labels
+    modality: int
+    row: int
+
+
+class Images(Protocol):
+    """What a data set needs of its images: a length, and (S, S) uint8 by row; an array or map will do."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+        ...
+
+    def __getitem__(self, row: int, /) -> Image:
+        """The image of a row."""
+        ...
+
+
+class StackedImages:
+    """The images of several stores, one store after the other, without a copy."""
+
+    def __init__(self, parts: Sequence[Images]) -> None:
+        self.parts = tuple(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, row: int, /) -> Image:
+        part = int(np.searchsorted(self._ends, row, side="right"))
+        before = int(self._ends[part - 1]) if part else 0
+        return self.parts[part][row - before]
+
+
+class SliceDataset(Dataset[Sample]):
+    """Slices of one or more stores with captions and labels.
+
+    Args:
+        images: (N, S, S) uint8 by row.
+        records: the N records, in the same order.
+        taxonomy: makes organs and stations of each record's structures.
+        prompts: makes a caption of (record, taxonomy, generator); None gives empty captions.
+        augment: draws the image; with everything off it only resizes.
+        seed: seed of the run.
+        name: what messages call this data set.
+
+    Raises:
+        ValueError: images and records differ in number.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        records: Sequence[SliceRecord],
+        taxonomy: Taxonomy,
+        *,
+        augment: ImageAugment,
+        prompts: Prompts | None = None,
+        seed: int = 0,
+        name: str = "data set",
+    ) -> None:
+        if len(images) != len(records):
+            raise ValueError(
+                f"{name}: the manifest lists {len(records)} slice(s), but the store holds {len(images)} "
+                "image(s); prepare the data again"
+            )
+        self.images = images
+        self.records = records
+        self.taxonomy = taxonomy
+        self.prompts = prompts
+        self.augment = augment
+        self.seed = seed
+        self.organs, self.stations = label_matrices(records, taxonomy)
+        self._modality = {modality: n for n, modality in enumerate(Modality)}
+
+    def __len__(self) -> int:
+        return len(self.records) * self.augment.images_per_image
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """Make one sample.
+
+        Args:
+            key: (index, epoch) as the samplers yield it; the index counts variants, `row = index % rows`.
+        """
+        index, epoch = key
+        row = index % len(self.records)
+        record = self.records[row]
+        rng = sample_rng(self.seed, epoch, index)
+        # One generator drives image and words, in this order.
+        image = self.augment(np.asarray(self.images[row]), rng)
+        caption = self.prompts(record, self.taxonomy, rng) if self.prompts is not None else ""
+        modality = self._modality[record.modality]
+        return Sample(image, caption, self.organs[row], self.stations[row], modality, row)
+
+
+def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> tuple[Labels, Labels]:
+    """Label every record.
+
+    Returns:
+        (N, K) bool organs and (N, S) bool stations, in the taxonomy's order.
+    """
+    organs = np.zeros((len(records), len(taxonomy.organs)), dtype=bool)
+    stations = np.zeros((len(records), len(taxonomy.stations)), dtype=bool)
+    for row, record in enumerate(records):
+        organs[row] = taxonomy.organ_vector(taxonomy.organs_of(record.structures, record.orientation))
+        stations[row] = taxonomy.station_vector(taxonomy.stations_of(record.structures, record.orientation))
+    return organs, stations

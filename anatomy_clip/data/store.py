@@ -1,0 +1,133 @@
+"""The slice store: decoded uint8 slices, memory-mapped, with their manifest; whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+
+STORE_VERSION = 1
+IMAGES, MANIFEST, META = "images.npy", "manifest.parquet", "store.json"
+_REMEDY = "prepare the data again"
+
+
+@dataclass(frozen=True)
+class SliceStore:
+    """One folder of slices.
+
+    Attributes:
+        path: the folder.
+        images: (N, S, S) uint8, memory-mapped, read-only.
+        manifest: the N records, in the same order.
+        meta: what `store.json` says: version, count, side, checksums, and the settings it was made with.
+    """
+
+    path: Path
+    images: NDArray[np.uint8]
+    manifest: Manifest
+    meta: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path, verify: bool = False) -> SliceStore:
+        """Open a store.
+
+        Args:
+            path: its folder.
+            verify: check the checksums of its files too, which reads all of them.
+
+        Raises:
+            ValueError: the folder is no whole store, or its files don't fit each other or their checksums; the
+                message names the file and the remedy.
+        """
+        path = Path(path)
+        meta = read_meta(path)
+        if verify:
+            _verify(path, meta)
+        manifest = Manifest.read(path / MANIFEST)
+        try:
+            images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path / IMAGES}: can't be read ({error}); {_REMEDY}") from error
+        if images.dtype != np.uint8 or images.ndim != 3:
+            raise ValueError(f"{path / IMAGES}: holds {images.dtype} {images.shape}, not (N, S, S) uint8; {_REMEDY}")
+        if not len(images) == len(manifest) == meta["count"]:
+            raise ValueError(
+                f"{path}: {len(images)} image(s), {len(manifest)} record(s), {meta['count']} expected; {_REMEDY}"
+            )
+        return cls(path, images, manifest, meta)
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Read a store's `store.json`, which is cheap.
+
+    Raises:
+        ValueError: the folder is no store, or one of another version.
+    """
+    try:
+        meta: dict[str, Any] = json.loads((path / META).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: no slice store there ({type(error).__name__}); {_REMEDY}") from error
+    if meta.get("version") != STORE_VERSION:
+        raise ValueError(f"{path / META}: version {meta.get('version')}, expected {STORE_VERSION}; {_REMEDY}")
+    return meta
+
+
+def write_store(
+    path: Path, images: NDArray[np.uint8], records: Sequence[SliceRecord], settings: Mapping[str, Any]
+) -> None:
+    """Write a store beside its place, flush it to disk, and rename it; an older one is replaced.
+
+    Args:
+        path: the store's folder.
+        images: (N, S, S) uint8.
+        records: the N records.
+        settings: plain values to keep in `store.json`.
+
+    Raises:
+        ValueError: numbers of images and records differ, or there is none.
+    """
+    if len(images) != len(records) or not len(images):
+        raise ValueError(f"{path}: {len(images)} image(s) and {len(records)} record(s) make no store")
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # the orphan of a run that was killed here
+    partial.mkdir(parents=True)
+    np.save(partial / IMAGES, images, allow_pickle=False)
+    Manifest(records).write(partial / MANIFEST)
+    checksums = {name: file_digest(partial / name) for name in (IMAGES, MANIFEST)}
+    meta = {"version": STORE_VERSION, "count": len(images), "side": images.shape[1], "sha256": checksums}
+    (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))
+    for name in (IMAGES, MANIFEST, META):
+        _flush(partial / name)
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+    _flush(path.parent)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verify(path: Path, meta: Mapping[str, Any]) -> None:
+    for name, expected in meta["sha256"].items():
+        if file_digest(path / name) != expected:
+            raise ValueError(f"{path / name}: its checksum isn't the one that it was written with; {_REMEDY}")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

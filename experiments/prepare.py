@@ -1,0 +1,103 @@
+"""A source to slice stores, one a split, each with a contact sheet.
+
+python experiments/prepare.py source=phantom
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from overrides import check_overrides
+
+if TYPE_CHECKING:
+    from anatomy_clip.imaging.intensity import Display, Grey
+    from anatomy_clip.imaging.slices import Slice
+    from anatomy_clip.sources.base import Source
+
+CONFIG = Path(__file__).resolve().parent.parent / "conf"
+NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes on without that source
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="prepare")
+def main(cfg: DictConfig) -> None:
+    """Prepare every split of the source."""
+    from anatomy_clip.run import check_targets
+    from anatomy_clip.sources.download import Unreachable
+
+    try:
+        check_targets(OmegaConf.to_container(cfg, resolve=False))
+        source = instantiate(cfg.source)
+        for split in source.splits():
+            prepare(cfg, source, split)
+    except Unreachable as error:
+        print(f"{cfg.source._target_.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
+        raise SystemExit(NO_NETWORK) from error
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def prepare(cfg: DictConfig, source: Source, split: str) -> None:
+    """Make the store of one split, unless it is up to date."""
+    from anatomy_clip.data.prepare import digest, prepare_split, up_to_date
+
+    store = Path(cfg.paths.data) / source.name / split
+    settings = {
+        "source": OmegaConf.to_container(cfg.source, resolve=False),
+        "display": OmegaConf.to_container(cfg.display, resolve=True),
+        "side": cfg.side,
+        "split": split,
+    }
+    if up_to_date(store, digest(settings)) and not cfg.overwrite:
+        print(f"{store}: up to date")
+        return
+    if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
+        fetch()
+    from tqdm import tqdm
+
+    volumes = source.volumes(split)
+    with tqdm(total=len(volumes), desc=str(store), unit="volume", mininterval=1) as bar:
+
+        def progress(done: int, slices: int, bad: int) -> None:
+            bar.set_postfix(slices=slices, bad=bad, refresh=False)
+            bar.update(done - bar.n)
+
+        report = prepare_split(
+            partial(source.slices, split),
+            volumes,
+            store,
+            partial(_render, instantiate(cfg.display), cfg.side),
+            settings=settings,
+            workers=cfg.workers,
+            max_bad_share=cfg.max_bad_share,
+            progress=progress,
+        )
+    print(f"{store}: {report.slices} slices of {report.volumes} volumes, {len(report.quarantine)} set aside")
+    if cfg.contact_sheet:
+        _contact_sheet(cfg, store)
+
+
+def _render(display: Display, side: int, image: Slice) -> Grey:
+    return display.square(image, side)
+
+
+def _contact_sheet(cfg: DictConfig, store: Path) -> None:
+    from anatomy_clip.data.store import SliceStore
+    from anatomy_clip.report.contact_sheet import contact_sheet
+
+    opened = SliceStore.open(store)
+    path = store.with_name(f"{store.name}.png")
+    contact_sheet(opened.images, opened.manifest, instantiate(cfg.taxonomy), path)
+    print(f"{path}: contact sheet")
+
+
+if __name__ == "__main__":
+    check_overrides(sys.argv[1:], CONFIG, "prepare")
+    main()

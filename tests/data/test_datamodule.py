@@ -1,0 +1,214 @@
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.data import datamodule
+from anatomy_clip.data.augment import ImageAugment
+from anatomy_clip.data.datamodule import SliceDataModule
+from anatomy_clip.data.store import write_store
+from anatomy_clip.prompts.sampler import PromptSampler
+
+TAXONOMY = Taxonomy.load("whole_body")
+PROMPTS = PromptSampler(["{organ} {modality}", "{modality}"], shuffle_organs=0.5)
+AUGMENT = {
+    "images_per_image": 2,
+    "rotation": {"p": 0.5, "degrees": [-15, 15]},
+    "crop": {"p": 0.5, "scale": [0.5, 1], "ratio": [1, 1]},
+    "clahe": {"p": 0.5, "clip_limit": [1, 4], "tiles": 2},
+    "noise": {"p": 0.5, "std": [0.01, 0.1]},
+}
+SHOWN = {"liver": 9000.0, "kidney_left": 2000.0, "spleen": 3000.0, "small_bowel": 4000.0}
+
+
+def store(name, count, *, patients=None, images=None):
+    records = [
+        SliceRecord(
+            source="test", split=name, patient=patients or f"{name}-{n // 2}", study="s", series="s", index=n,
+            modality=Modality.CT, protocol=Protocol.NONE, orientation=Orientation.AXIAL, structures=SHOWN,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+    pixels = np.random.default_rng(count).integers(0, 256, (images or count, 32, 32), dtype=np.uint8)
+    return SimpleNamespace(images=pixels, manifest=Manifest(records))
+
+
+@pytest.fixture
+def stores(monkeypatch):
+    made = {
+        "train": store("train", 13), "more": store("more", 7), "val_a": store("val_a", 5),
+        "val_b": store("val_b", 3),
+        "test_a": store("test_a", 6), "leaky": store("leaky", 4, patients="train-3"),
+        "torn": store("torn", 4, images=3),
+    }  # fmt: skip
+    monkeypatch.setattr(datamodule.SliceStore, "open", staticmethod(lambda path: made[Path(path).name]))
+    return made
+
+
+def make(**options):
+    given = {
+        "train": ["train", "more"], "validation": {"a": "val_a", "b": "val_b"}, "test": {"set1": "test_a"},
+        "taxonomy": TAXONOMY, "prompts": PROMPTS,
+        "augment": ImageAugment(24, **AUGMENT), "batch_size": 4, "seed": 3,
+    }  # fmt: skip
+    return SliceDataModule(**given | options)
+
+
+def digest(batch):
+    tensors = (batch.images, batch.tokens, batch.organs, batch.stations, batch.modalities, batch.rows)
+    return hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest()
+
+
+def epochs(data, count=2):
+    data.setup("fit")
+    loader = data.train_dataloader()
+    out = []
+    for epoch in range(count):
+        loader.sampler.set_epoch(epoch)
+        out.append([digest(batch) for batch in loader])
+    return out
+
+
+def test_batches_are_the_same_with_and_without_workers(stores):
+    alone, two = epochs(make()), epochs(make(workers=2))
+    assert alone == two
+    assert len(alone[0]) == 2 * 20 // 4
+    assert len({*alone[0], *alone[1]}) == 20  # no batch twice, in either epoch
+    assert epochs(make(seed=4)) != alone
+
+
+def test_batches_do_not_follow_global_random_state(stores):
+    first = epochs(make())
+    torch.manual_seed(9)
+    np.random.seed(9)
+    assert epochs(make()) == first
+
+
+def test_validation_and_test_batches_are_plain(stores):
+    data = make()
+    data.setup("fit")
+    loaders = data.val_dataloader()
+    assert [[b.rows.tolist() for b in loader] for loader in loaders] == [[[0, 1, 2, 3], [4]], [[0, 1, 2]]]
+    data = make()
+    data.setup("test")
+    (loader, manifest) = data.test_sets()["set1"]
+    assert [r for b in loader for r in b.rows.tolist()] == list(range(6)) and len(manifest) == 6
+    batch = next(iter(loader))
+    assert batch.images.shape == (4, 1, 24, 24) and batch.tokens.shape == (4, 2)
+    assert [TAXONOMY.organs[k] for k in batch.organs[0].nonzero()[:, 0]] == ["liver", "kidneys", "intestine"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_stores_on_disk_give_the_batches_of_arrays_in_memory(stores, monkeypatch, tmp_path, workers):
+    expected = epochs(make(), 1)
+    monkeypatch.undo()
+    for name, made in stores.items():
+        if name != "torn":
+            write_store(tmp_path / name, made.images, made.manifest.records, {})
+    at = {name: tmp_path / name for name in stores}
+    data = make(
+        train=[at["train"], at["more"]], validation={"a": at["val_a"]}, test={"set1": at["test_a"]}, workers=workers
+    )  # fmt: skip
+    assert epochs(data, 1) == expected
+
+
+def test_joined_stores_keep_images_beside_their_records(stores):
+    data = make(augment=ImageAugment(32))
+    data.setup("fit")
+    images = np.concatenate([stores["train"].images, stores["more"].images])
+    for batch in data.train_dataloader():
+        assert (batch.images[:, 0].numpy() == images[batch.rows.numpy()]).all()
+
+
+class Watcher(lightning.LightningModule):
+    """Keeps a digest of every batch that training gives it, with its epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+
+    def training_step(self, batch, index):
+        self.seen.append((self.current_epoch, digest(batch)))
+        return (self.weight - batch.images.float().mean() / 255).square().sum()
+
+    def validation_step(self, batch, index, dataloader_idx=0):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(folder, data, max_epochs, checkpoint=None):
+    watcher = Watcher()
+    trainer = lightning.Trainer(
+        max_epochs=max_epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
+        default_root_dir=folder,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(watcher, datamodule=data, ckpt_path=checkpoint)
+    trainer.save_checkpoint(folder / "last.ckpt")
+    return watcher
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_exactly(stores, tmp_path, workers):
+    whole = fit(tmp_path, make(workers=workers), 3)
+    expected = [(epoch, d) for epoch, batches in enumerate(epochs(make(), 3)) for d in batches]
+    assert whole.seen == expected
+    first = fit(tmp_path, make(workers=workers), 1)
+    second = fit(tmp_path, make(workers=workers), 3, tmp_path / "last.ckpt")
+    assert first.seen + second.seen == expected
+    assert torch.equal(whole.weight, second.weight)
+
+
+def test_ranks_share_the_batches(stores):
+    def rows(rank, world, size):
+        data = make(batch_size=size)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+        data.setup("fit")
+        return [batch.rows.tolist() for batch in data.train_dataloader()]
+
+    one = [sorted(batch) for batch in rows(0, 1, 4)]
+    two = [sorted(a + b) for a, b in zip(rows(0, 2, 2), rows(1, 2, 2), strict=True)]
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test": {"set1": "leaky"}}, r"train-3.*'training data' and 'set1 \(leaky\)'"),
+        ({"validation": {"a": "leaky"}}, r"train-3.*'training data' and 'a \(leaky\)'"),
+        (
+            {"train": ["more"], "validation": {"a": "train"}, "test": {"set1": "leaky"}},
+            "train-3.*'a' and 'set1'",
+        ),
+        ({"train": ["train", "torn"]}, r"torn: the manifest lists 4 slice\(s\).*holds 3"),
+        ({"prompts": PromptSampler(["{organ} " * 20, "{modality}"])}, "longer than the model's context"),
+        ({"context_length": 8}, "context of 8"),
+        ({"batch_size": 64}, "smaller batch_size"),
+        ({"train": []}, "no training store"),
+    ],
+)
+def test_bad_data_is_one_clear_message(stores, options, message):
+    with pytest.raises(ValueError, match=message):
+        epochs(make(**options))
+
+
+def test_one_store_may_be_validation_and_test(stores):
+    make(test={"set1": "val_a"}).setup("test")
+
+
+def test_optional_test_sets_may_be_absent(stores, tmp_path):
+    (tmp_path / "test_a").mkdir()
+    there, absent = tmp_path / "test_a", tmp_path / "samples"
+    data = make(test={"set1": there, "samples": absent}, optional=["samples", "set1"])
+    data.setup("test")
+    assert data.absent_tests() == ["samples"] and list(data.test_sets()) == ["set1"]

@@ -1,0 +1,103 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.data.augment import ImageAugment
+from anatomy_clip.data.dataset import SliceDataset, StackedImages
+from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.prompts.sampler import PromptSampler
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+TAXONOMY = Taxonomy.load("whole_body")
+SHOWN = [{"brain": 9000.0, "skull": 3000.0}, {"liver": 9000.0, "kidney_left": 2000.0}, {}]
+
+
+def make_record(n):
+    mr = n % 2 == 1
+    return SliceRecord(
+        source="test", split="train", patient=f"p{n}", study="s", series="s", index=n,
+        modality=Modality.MR if mr else Modality.CT, protocol=Protocol.T2 if mr else Protocol.NONE,
+        orientation=Orientation.CORONAL, structures=SHOWN[n % 3],
+    )  # fmt: skip
+
+
+def make_dataset(n=6, **options):
+    images = np.random.default_rng(0).integers(0, 256, (n, 32, 32), dtype=np.uint8)
+    prompts = PromptSampler(["{organ} {modality}", "{modality}"])
+    options = {"prompts": prompts, "augment": ImageAugment(24)} | options
+    return SliceDataset(images, [make_record(k) for k in range(n)], TAXONOMY, **options)
+
+
+def test_item():
+    sample = make_dataset()[1, 0]
+    assert sample.image.shape == (24, 24) and sample.image.dtype == np.uint8
+    assert [TAXONOMY.organs[k] for k in np.flatnonzero(sample.organs)] == ["liver", "kidneys"]
+    assert [TAXONOMY.stations[k] for k in np.flatnonzero(sample.stations)] == ["abdomen"]
+    assert sample.caption == "liver, kidneys MR T2"
+    assert tuple(Modality)[sample.modality] is Modality.MR
+    assert sample.row == 1
+
+
+def test_slice_without_structures_has_empty_targets():
+    sample = make_dataset()[2, 0]
+    assert not sample.organs.any() and not sample.stations.any() and sample.caption
+
+
+def test_without_prompts_captions_are_empty():
+    assert make_dataset(prompts=None)[0, 0].caption == ""
+
+
+def test_variants_of_a_row_share_labels_but_not_draws():
+    augment = ImageAugment(24, images_per_image=3, noise={"p": 1, "std": [0.05, 0.05]})
+    dataset = make_dataset(augment=augment)
+    assert len(dataset) == 18
+    variants = [dataset[4 + 6 * k, 0] for k in range(3)]
+    assert {v.row for v in variants} == {4} and len({v.caption for v in variants}) == 1
+    assert len({v.image.tobytes() for v in variants}) == 3
+
+
+def test_one_generator_draws_the_image_first_and_then_the_words():
+    augment = ImageAugment(24, rotation={"p": 1, "degrees": [-20, 20]})
+
+    def prompts(record, taxonomy, rng):
+        return str(rng.random())
+
+    dataset = make_dataset(augment=augment, prompts=prompts, seed=7)
+    rng = sample_rng(7, 3, 5)
+    image = augment(dataset.images[5], rng)
+    sample = dataset[5, 3]
+    assert (sample.image == image).all() and sample.caption == str(rng.random())
+    assert (make_dataset(augment=augment, prompts=None, seed=7)[5, 3].image == image).all()
+
+
+def test_flips_break_no_caption():
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for name in ("organs", "organs_stations", "augmented"):
+            prompts = instantiate(compose(overrides=[f"+prompts={name}"]).prompts)
+            dataset = make_dataset(prompts=prompts)
+            texts = [dataset[n, e].caption for n in range(6) for e in range(20)]
+            texts += prompts.longest_captions(TAXONOMY)
+            assert not [t for t in texts if re.search(r"\b(left|right|upper|top|bottom)\b", t, re.IGNORECASE)]
+
+
+def test_stacked_images():
+    parts = [np.full((n, 2, 2), n, np.uint8) for n in (2, 0, 3)]
+    stacked = StackedImages(parts)
+    assert len(stacked) == 5 and len(StackedImages([])) == 0
+    assert [int(stacked[k][0, 0]) for k in range(5)] == [2, 2, 3, 3, 3]
+
+
+def test_missing_image_is_one_clear_message():
+    with pytest.raises(ValueError, match=r"validation: the manifest lists 3 slice\(s\), but the store holds 2"):
+        SliceDataset(
+            np.zeros((2, 8, 8), np.uint8), [make_record(k) for k in range(3)], TAXONOMY,
+            augment=ImageAugment(8), name="validation",
+        )  # fmt: skip
