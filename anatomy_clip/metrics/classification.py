@@ -1,0 +1,231 @@
+"""Hit@1 against a set of right answers, its baselines, and one-vs-rest AUROC."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Hits(NamedTuple):
+    """Which slices are hit and which count.
+
+    Attributes:
+        hit: (N,) bool, the top-1 label is in the slice's target set; False where the slice doesn't count.
+        counted: (N,) bool, the slice has a target set that isn't empty.
+    """
+
+    hit: Bools
+    counted: Bools
+
+
+class Rate(NamedTuple):
+    """A share of slices.
+
+    Attributes:
+        value: 0 to 1; NaN where `n` is 0.
+        n: slices counted.
+    """
+
+    value: float
+    n: int
+
+
+class Majority(NamedTuple):
+    """The best constant answer.
+
+    Attributes:
+        label: index of the label that most slices show; the lowest index on a tie, -1 where no slice counts.
+        value: hit@1 of always naming it; NaN where `n` is 0.
+        n: slices counted.
+    """
+
+    label: int
+    value: float
+    n: int
+
+
+class AUROC(NamedTuple):
+    """One-vs-rest areas under the ROC curve.
+
+    Attributes:
+        value: (K,) 0 to 1; NaN for a label with no positive or no negative slice.
+        positives: (K,) int, slices that show the label (its support).
+        negatives: (K,) int, slices that don't.
+    """
+
+    value: Floats
+    positives: NDArray[np.int64]
+    negatives: NDArray[np.int64]
+
+
+def hits(scores: ArrayLike, targets: ArrayLike) -> Hits:
+    """Tell for every slice whether its top-1 label is in its target set (eq. 4 of the paper).
+
+    Ties go to the label with the lowest index, as in `numpy.argmax`.
+
+    Args:
+        scores: (N, K) float, higher is likelier; any monotone scale (cosine, logit, probability).
+        targets: (N, K) bool.
+
+    Raises:
+        ValueError: shapes differ or aren't (N, K) with K >= 1, a score is NaN, or a target isn't 0 or 1.
+    """
+    s, t = _checked(scores, targets)
+    hit = t[np.arange(len(t)), s.argmax(axis=1)]  # False where the set is empty
+    return Hits(hit, _counted(t))
+
+
+def hit_at_1(scores: ArrayLike, targets: ArrayLike) -> Rate:
+    """Share of slices whose top-1 label is in the target set (eq. 4); slices with an empty set are left out.
+
+    Args:
+        scores: (N, K) float.
+        targets: (N, K) bool.
+
+    Raises:
+        ValueError: as `hits`.
+    """
+    hit, counted = hits(scores, targets)
+    return _rate(hit, counted)
+
+
+def macro_hit_at_1(scores: ArrayLike, targets: ArrayLike) -> float:
+    """Hit@1 of the slices that show a label, averaged over the labels that any slice shows.
+
+    A rare label weighs as much as a common one, so always naming a common organ no longer pays.
+
+    Args:
+        scores: (N, K) float.
+        targets: (N, K) bool.
+
+    Returns:
+        0 to 1; NaN where no slice shows any label.
+
+    Raises:
+        ValueError: as `hits`.
+    """
+    hit, _ = hits(scores, targets)
+    shows = np.asarray(targets, dtype=bool)
+    support = shows.sum(axis=0)
+    seen = support > 0
+    if not seen.any():
+        return float("nan")
+    return float(((hit[:, None] & shows).sum(axis=0)[seen] / support[seen]).mean())
+
+
+def hit_by_target_size(scores: ArrayLike, targets: ArrayLike) -> dict[int, Rate]:
+    """Hit@1 by the number of right answers, since a slice with more of them is easier.
+
+    Args:
+        scores: (N, K) float.
+        targets: (N, K) bool.
+
+    Returns:
+        Size of the target set (1 and up, only those that occur, ascending) -> rate.
+
+    Raises:
+        ValueError: as `hits`.
+    """
+    hit, _ = hits(scores, targets)
+    size = np.asarray(targets, dtype=bool).sum(axis=1)
+    return {int(k): _rate(hit, size == k) for k in np.unique(size[size > 0])}
+
+
+def majority_baseline(targets: ArrayLike) -> Majority:
+    """Hit@1 of always naming the label that most of these slices show.
+
+    It's fitted to the very slices that it's scored on: no constant answer does better.
+
+    Args:
+        targets: (N, K) bool.
+
+    Raises:
+        ValueError: not (N, K) with K >= 1, or a target isn't 0 or 1.
+    """
+    t = _checked_targets(targets)
+    n = int(t.any(axis=1).sum())
+    if n == 0:
+        return Majority(-1, float("nan"), 0)
+    support = t.sum(axis=0)
+    label = int(support.argmax())
+    return Majority(label, float(support[label]) / n, n)
+
+
+def chance_baseline(targets: ArrayLike) -> Rate:
+    """Expected hit@1 of naming a label at random, each equally likely.
+
+    Args:
+        targets: (N, K) bool.
+
+    Raises:
+        ValueError: as `majority_baseline`.
+    """
+    t = _checked_targets(targets)
+    counted = _counted(t)
+    n = int(counted.sum())
+    return Rate(float(t[counted].mean()) if n else float("nan"), n)
+
+
+def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
+    """One-vs-rest AUROC of every label from ranks, ties counted half (the Mann-Whitney statistic).
+
+    Every slice counts; one with an empty target set is a negative of all labels.
+
+    Args:
+        scores: (N, K) float.
+        targets: (N, K) bool.
+
+    Raises:
+        ValueError: as `hits`.
+    """
+    s, t = _checked(scores, targets)
+    positives = t.sum(axis=0).astype(np.int64)
+    negatives = len(t) - positives
+    value = np.full(t.shape[1], np.nan)
+    for k in np.flatnonzero((positives > 0) & (negatives > 0)):
+        rank_sum = _average_ranks(s[:, k])[t[:, k]].sum()
+        value[k] = (rank_sum - positives[k] * (positives[k] + 1) / 2) / (positives[k] * negatives[k])
+    return AUROC(value, positives, negatives)
+
+
+def _average_ranks(values: Floats) -> Floats:
+    """Ranks from 1; equal values share the mean of their ranks. (N,) -> (N,)."""
+    _, group, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    ranks: Floats = (last - (count - 1) / 2)[group]
+    return ranks
+
+
+def _counted(targets: Bools) -> Bools:
+    return np.asarray(targets.any(axis=1), dtype=np.bool_)
+
+
+def _rate(hit: Bools, counted: Bools) -> Rate:
+    n = int(counted.sum())
+    return Rate(float(hit[counted].mean()) if n else float("nan"), n)
+
+
+def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
+    t = _checked_targets(targets)
+    s = np.asarray(scores, dtype=np.float64)
+    if s.shape != t.shape:
+        raise ValueError(f"scores {s.shape} and targets {t.shape} must have one shape (slices, labels)")
+    bad = np.flatnonzero(np.isnan(s).any(axis=1))
+    if len(bad):
+        raise ValueError(f"scores: NaN in {len(bad)} slice(s), first in row {bad[0]}; did the model diverge?")
+    return s, t
+
+
+def _checked_targets(targets: ArrayLike) -> Bools:
+    raw: NDArray[Any] = np.asarray(targets)
+    if raw.ndim != 2 or raw.shape[1] == 0:
+        raise ValueError(f"targets {raw.shape} must have the shape (slices, labels) with one label at least")
+    t = raw.astype(bool)
+    if raw.dtype != np.bool_ and not np.array_equal(raw, t):
+        raise ValueError("targets must be 0 or 1: they say whether a slice shows a label")
+    return t

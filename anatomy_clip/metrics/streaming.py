@@ -1,0 +1,95 @@
+"""Zero-shot metrics that accumulate over batches and synchronise over ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from anatomy_clip.metrics.classification import auroc, hit_at_1
+
+
+class ZeroShotMetric(Metric):
+    """Hit@1 (eq. 4) and one-vs-rest AUROC per label, over all batches and ranks.
+
+    Raw scores are kept, since an AUROC can't be averaged over batches. Where ranks are padded to equal
+    length, the padding must not be given to `update`.
+
+    Attributes:
+        labels: (K) label names, in the order of the score columns.
+    """
+
+    higher_is_better = True
+    is_differentiable = False
+    full_state_update = False
+    scores: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self, labels: Sequence[str], **kwargs: Any) -> None:
+        """Make an empty metric.
+
+        Args:
+            labels: names of the K labels.
+            kwargs: options of `torchmetrics.Metric`.
+
+        Raises:
+            ValueError: no label, or one given twice.
+        """
+        super().__init__(**kwargs)
+        self.labels = tuple(labels)
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"labels {list(labels)} must be one or more different names")
+        self.add_state("scores", default=[], dist_reduce_fx="cat")
+        self.add_state("targets", default=[], dist_reduce_fx="cat")
+
+    def update(self, scores: Tensor, targets: Tensor) -> None:
+        """Add a batch.
+
+        Args:
+            scores: (B, K) float, higher is likelier.
+            targets: (B, K) bool.
+
+        Raises:
+            ValueError: a shape other than (B, K).
+        """
+        if scores.shape != targets.shape or scores.ndim != 2 or scores.shape[1] != len(self.labels):
+            raise ValueError(
+                f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} must both be "
+                f"(slices, {len(self.labels)})"
+            )
+        self.scores.append(scores.detach().float())
+        self.targets.append(targets.detach().bool())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Score everything seen so far.
+
+        Returns:
+            "hit_at_1" -> () float32, and "auroc/<label>" -> () float32 for each label that has positives and
+            negatives. What is undefined is left out: a zero or a NaN would be averaged in by whoever logs it.
+
+        Raises:
+            ValueError: a score is NaN.
+        """
+        if not len(self.scores):  # a list before synchronisation, one tensor after it
+            return {}
+        scores = dim_zero_cat(self.scores).cpu().numpy()
+        targets = dim_zero_cat(self.targets).cpu().numpy()
+        overall = hit_at_1(scores, targets)
+        values = {"hit_at_1": overall.value} if overall.n else {}
+        areas = auroc(scores, targets).value
+        known = [(label, float(a)) for label, a in zip(self.labels, areas, strict=True) if not math.isnan(a)]
+        values |= {f"auroc/{label}": area for label, area in known}
+        return {name: torch.tensor(value, device=self.device) for name, value in values.items()}
+
+    def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
+        # A rank without a single batch must still join the gather, with (0, K) and the right types:
+        # torchmetrics would send a one-dimensional float tensor, which the other ranks can't match.
+        if not len(self.scores):
+            self.scores = [torch.zeros(0, len(self.labels), device=self.device)]
+            self.targets = [torch.zeros(0, len(self.labels), dtype=torch.bool, device=self.device)]
+        super()._sync_dist(*args, **kwargs)

@@ -1,0 +1,87 @@
+"""Which test sets stand in which row of a results table: data, read from `conf/table`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from anatomy_clip.report.results import TASKS
+
+_NEEDED = frozenset({"text", "set", "modalities"})
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """Which slices a row of the table takes.
+
+    Attributes:
+        row: the row's name, such as `organ/set1_mr`; its first part is the task.
+        text: the row's name in print.
+        test_set: name of the test set.
+        modalities: CT, MR or both.
+        instead: name of the further row that stands here, under its own name, where no run has the test set.
+    """
+
+    row: str
+    text: str
+    test_set: str
+    modalities: tuple[str, ...]
+    instead: str = ""
+
+    @property
+    def task(self) -> str:
+        """What is named: organ or station."""
+        return self.row.split("/")[0]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The table's rows and columns.
+
+    Attributes:
+        columns: experiment name -> the column's name in print, from the base model to the last step.
+        rows: the paper's rows.
+        further: rows on other test sets, which the paper doesn't have.
+        data: what the test sets and columns are made of, in one or two sentences.
+    """
+
+    columns: Mapping[str, str]
+    rows: tuple[RowSpec, ...]
+    further: tuple[RowSpec, ...]
+    data: str
+
+
+def layout(
+    columns: Mapping[str, str],
+    rows: Mapping[str, Mapping[str, Any]],
+    further: Mapping[str, Mapping[str, Any]],
+    data: str,
+) -> Layout:
+    """Make a layout from its YAML.
+
+    Args:
+        columns: experiment name -> name in print.
+        rows: row name -> `text`, `set`, `modalities` and, at will, `instead`.
+        further: the same for further test sets.
+        data: what the data are.
+
+    Raises:
+        ValueError: a row names no known task, a key is missing or unknown, or `instead` is no further row.
+    """
+    specs = [tuple(_row_spec(name, spec) for name, spec in group.items()) for group in (rows, further)]
+    known = {spec.row for spec in specs[1]}
+    for spec in specs[0]:
+        if spec.instead and spec.instead not in known:
+            raise ValueError(f"row {spec.row}: instead={spec.instead} is none of the further rows {sorted(known)}")
+    return Layout(dict(columns), specs[0], specs[1], " ".join(data.split()))
+
+
+def _row_spec(name: str, spec: Mapping[str, Any]) -> RowSpec:
+    if name.split("/")[0] not in TASKS:
+        raise ValueError(f"row {name}: its name must begin with one of {', '.join(t + '/' for t in TASKS)}")
+    missing, odd = _NEEDED - set(spec), set(spec) - _NEEDED - {"instead"}
+    if missing or odd:
+        wrong = [f"{key} is missing" for key in sorted(missing)] + [f"{key} is unknown" for key in sorted(odd)]
+        raise ValueError(f"row {name}: {', '.join(wrong)}; keys are text, set, modalities and, at will, instead")
+    return RowSpec(name, spec["text"], spec["set"], tuple(spec["modalities"]), spec.get("instead", ""))

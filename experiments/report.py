@@ -1,0 +1,139 @@
+"""A suite's finished runs to tables and figures; needs no model and no GPU.
+
+python experiments/report.py
+python experiments/report.py suite=table3 readme=true
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from overrides import check_overrides
+
+if TYPE_CHECKING:
+    from anatomy_clip.report.results import Run
+    from anatomy_clip.report.table3 import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "conf"
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="report")
+def main(cfg: DictConfig) -> None:
+    """Read the runs, write the tables and the picture, print the table."""
+    try:
+        report(cfg)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def report(cfg: DictConfig) -> None:
+    """Make every output of one suite.
+
+    Raises:
+        ValueError: the suite has no finished run, or the paper's numbers or the README can't be used.
+    """
+    from rich.console import Console
+
+    from anatomy_clip.report.render import main_markdown, to_rich
+    from anatomy_clip.report.results import read_suite
+    from anatomy_clip.report.table3 import build
+
+    layout = hydra.utils.instantiate(cfg.table, _convert_="all")
+    runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
+    paper = _read_paper(ROOT / cfg.paper)
+    table = build(
+        runs,
+        layout,
+        paper["table3"],
+        mean_gain=paper.get("mean_gain_over_pmc"),
+        notes=notes,
+        resamples=cfg.resamples,
+    )
+    folder = Path(cfg.paths.outputs) / cfg.suite
+    written = _write_table(table, folder) + _write_gallery(cfg.gallery, layout.columns, runs, folder)
+    console = Console()
+    console.print(to_rich(table))
+    for note in table.notes:
+        console.print(f"note: {note}", markup=False)
+    if cfg.readme:
+        _record(table, written, ROOT / cfg.recorded, main_markdown(table))
+    console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
+
+
+def _read_paper(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(f"paper={path.name}: no such file; it holds the paper's numbers")
+    numbers: Any = OmegaConf.to_container(OmegaConf.load(path))
+    if not isinstance(numbers, dict) or not isinstance(numbers.get("table3"), dict):
+        raise ValueError(f"{path.name}: needs the key table3 (row -> column -> percent)")
+    return numbers
+
+
+def _write_table(table: Table, folder: Path) -> list[Path]:
+    from anatomy_clip.report.render import to_csv, to_latex, to_markdown
+
+    texts = {
+        "table3.md": to_markdown(table),
+        "table3.csv": to_csv(table.cells),
+        "table3.tex": to_latex(table),
+        "further.csv": to_csv(table.further),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def _write_gallery(
+    gallery_cfg: DictConfig, columns: Mapping[str, str], runs: Sequence[Run], folder: Path
+) -> list[Path]:
+    """Draw the picture, where there are slices to show; without the real volumes there is none."""
+    from anatomy_clip.report.gallery import gallery
+
+    run = next((run for run in runs if run.name == gallery_cfg.column), None)
+    images = _images(gallery_cfg.stores) if run else {}
+    if run is None or not set(images) & set(run.predictions["set"]):
+        wanted = " or ".join(gallery_cfg.stores)
+        print(f"note: no picture: it needs the store and {gallery_cfg.column}'s predictions of {wanted}")
+        return []
+    path = folder / "gallery.png"
+    title = f"Real slices that training never saw, named by {columns.get(run.name, run.name)} (seed {run.seed})"
+    gallery(run, images, path, columns=gallery_cfg.columns, rows=gallery_cfg.rows, title=title)
+    return [path]
+
+
+def _images(stores: Mapping[str, str]) -> dict[str, Any]:
+    there = {name: Path(path) for name, path in stores.items() if Path(path).is_dir()}
+    if not there:
+        return {}
+    from anatomy_clip.data.store import SliceStore
+
+    return {name: SliceStore.open(path).images for name, path in there.items()}
+
+
+def _record(table: Table, written: Sequence[Path], recorded: Path, block: str) -> None:
+    """Keep the outputs in the repository and refresh the README, if the table is whole."""
+    from anatomy_clip.report.readme import refresh
+
+    if table.replaced:
+        raise ValueError(f"readme=true needs the real test sets; missing: {', '.join(table.replaced)}")
+    empty = [f"{cell.row} {cell.column}" for cell in table.cells if not cell.n]
+    if empty:
+        raise ValueError(f"readme=true needs a whole table; not measured: {', '.join(empty)}; run them first")
+    recorded.mkdir(parents=True, exist_ok=True)
+    for path in written:
+        shutil.copyfile(path, recorded / path.name)
+    refresh(ROOT / "README.md", block)
+
+
+if __name__ == "__main__":
+    check_overrides(sys.argv[1:], CONFIG, "report")
+    main()

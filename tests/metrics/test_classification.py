@@ -1,0 +1,119 @@
+"""Hit@1, its baselines and AUROC against hand cases and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from anatomy_clip.metrics.classification import (
+    auroc,
+    chance_baseline,
+    hit_at_1,
+    hit_by_target_size,
+    hits,
+    macro_hit_at_1,
+    majority_baseline,
+)
+
+SCORES = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])
+TARGETS = np.array([[1, 0, 0], [1, 0, 1], [0, 1, 1], [0, 0, 0]], dtype=bool)
+
+
+def test_hand_case_leaves_out_the_empty_target_set():
+    hit, counted = hits(SCORES, TARGETS)
+    assert hit.tolist() == [True, False, True, False]
+    assert counted.tolist() == [True, True, True, False]
+    assert hit_at_1(SCORES, TARGETS) == (pytest.approx(2 / 3), 3)
+
+
+def test_any_member_of_the_target_set_is_right():
+    assert hit_at_1([[0.1, 0.9], [0.9, 0.1]], [[1, 1], [1, 1]]).value == 1.0
+
+
+def test_ties_go_to_the_lowest_index():
+    assert hit_at_1([[0.5, 0.5]], [[1, 0]]).value == 1.0
+    assert hit_at_1([[0.5, 0.5]], [[0, 1]]).value == 0.0
+
+
+def test_monotone_scale_and_negative_scores_change_nothing():
+    rng = np.random.default_rng(0)
+    scores, targets = rng.normal(size=(50, 5)) - 10, rng.random((50, 5)) < 0.3
+    assert hit_at_1(scores, targets) == hit_at_1(np.exp(scores / 7), targets)
+
+
+def test_single_target_equals_plain_accuracy():
+    rng = np.random.default_rng(1)
+    scores, truth = rng.normal(size=(200, 6)), rng.integers(6, size=200)
+    assert hit_at_1(scores, np.eye(6)[truth]).value == pytest.approx((scores.argmax(1) == truth).mean())
+
+
+def test_no_counted_slice_is_undefined_not_zero():
+    for scores, targets in ([[0.1, 0.9]], [[0, 0]]), (np.zeros((0, 2)), np.zeros((0, 2))):
+        rate = hit_at_1(scores, targets)
+        assert math.isnan(rate.value) and rate.n == 0
+        assert math.isnan(majority_baseline(targets).value) and math.isnan(chance_baseline(targets).value)
+        assert math.isnan(macro_hit_at_1(scores, targets)) and hit_by_target_size(scores, targets) == {}
+
+
+@pytest.mark.parametrize(
+    ("scores", "targets", "message"),
+    [
+        ([[0.1, np.nan]], [[1, 0]], "NaN in 1 slice"),
+        ([[0.1, 0.2, 0.3]], [[1, 0]], "one shape"),
+        ([0.1, 0.2], [1, 0], "shape"),
+        ([[0.1, 0.2]], [[2, 0]], "0 or 1"),
+        (np.zeros((3, 0)), np.zeros((3, 0)), "one label"),
+    ],
+)
+def test_bad_input_is_one_clear_message(scores, targets, message):
+    with pytest.raises(ValueError, match=message):
+        hit_at_1(scores, targets)
+
+
+def test_majority_and_chance_by_hand():
+    assert majority_baseline(TARGETS) == (0, pytest.approx(2 / 3), 3)  # labels 0 and 2 tie
+    assert chance_baseline(TARGETS) == (pytest.approx((1 / 3 + 2 / 3 + 2 / 3) / 3), 3)
+
+
+def test_chance_equals_the_mean_of_random_scores():
+    rng = np.random.default_rng(2)
+    targets = rng.random((300, 5)) < 0.3
+    drawn = np.mean([hit_at_1(rng.random((300, 5)), targets).value for _ in range(200)])
+    assert drawn == pytest.approx(chance_baseline(targets).value, abs=0.01)
+
+
+def test_no_constant_answer_beats_the_majority():
+    targets = np.random.default_rng(3).random((200, 7)) < 0.2
+    constant = [hit_at_1(np.tile(np.eye(7)[k], (200, 1)), targets).value for k in range(7)]
+    assert majority_baseline(targets).value == pytest.approx(max(constant))
+
+
+def test_macro_weighs_a_rare_label_like_a_common_one():
+    targets = np.eye(2)[[0] * 9 + [1]]
+    always_first = np.tile([1.0, 0.0], (10, 1))
+    assert hit_at_1(always_first, targets).value == pytest.approx(0.9)
+    assert macro_hit_at_1(always_first, targets) == pytest.approx(0.5)
+
+
+def test_by_target_size_adds_up():
+    by_size = hit_by_target_size(SCORES, TARGETS)
+    assert by_size == {1: (1.0, 1), 2: (0.5, 2)}
+
+
+def test_auroc_matches_scikit_learn_with_ties():
+    rng = np.random.default_rng(4)
+    targets = rng.random((300, 6)) < 0.25
+    scores = np.round(rng.normal(size=(300, 6)) + targets, 1)  # rounding makes ties
+    ours = auroc(scores, targets)
+    theirs = [roc_auc_score(targets[:, k], scores[:, k]) for k in range(6)]
+    np.testing.assert_allclose(ours.value, theirs, rtol=1e-12)
+    assert (ours.positives + ours.negatives == 300).all()
+
+
+def test_auroc_of_one_class_is_nan_with_its_support():
+    ours = auroc([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], [[0, 1, 1], [0, 1, 0]])
+    assert np.isnan(ours.value[:2]).all() and ours.value[2] == 0.0
+    assert ours.positives.tolist() == [0, 2, 1] and ours.negatives.tolist() == [2, 0, 1]
