@@ -51,7 +51,9 @@ def load_weights(model: ImageTextModel, path: str | Path) -> None:
     """
     checkpoint = read_checkpoint(path)
     if "recipe" not in checkpoint:
-        raise ValueError(f"{path}: not a checkpoint of this project (no recipe in it); other layouts can't be loaded yet")
+        raise ValueError(
+            f"{path}: not a checkpoint of this project (no recipe in it); other layouts can't be loaded yet"
+        )
     if not checkpoint["recipe"].get("finished"):
         raise ValueError(f"{path}: its training hasn't finished; run that experiment again, it goes on")
     state = checkpoint["state_dict"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.metrics.streaming import ZeroShotMetric
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.objectives.base import Objective
 from anatomy_clip.types import Batch, Losses
 
 
@@ -58,7 +59,10 @@ class PretrainModule(lightning.LightningModule):
         self._terms: list[dict[str, Tensor]] = []
         self._classes: dict[str, Tensor] = {}
         # One metric a table cell; a station cell joins the modalities, as the paper's rows do.
-        self.cells = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
+        self.metrics = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
+
+    def _metric(self, kind: str, name: str, modality: str) -> ZeroShotMetric:
+        return cast(ZeroShotMetric, self.metrics[_key(kind, name, modality)])
 
     def _cells(self) -> list[tuple[str, str, str]]:
         """(kind, set, modality) of every validation cell."""
@@ -74,17 +78,18 @@ class PretrainModule(lightning.LightningModule):
         return losses.loss
 
     def _flush(self) -> None:
-        # Each `self.log` costs over a millisecond, a good part of a small step: so means over many steps.
-        if self._terms:
-            means = {f"train/{k}": torch.stack([t[k] for t in self._terms]).mean() for k in self._terms[0]}
-            if self._trainer is not None:
-                self.log("loss", means["train/loss"], prog_bar=True, logger=False)
-                self.log_dict(means | {"train/lr": self.trainer.optimizers[0].param_groups[0]["lr"]})
+        # Each `self.log` costs over a millisecond, a good part of a small step: so means over many steps, and
+        # straight to the loggers, since `self.log` drops what falls between the trainer's own logging steps.
+        means = {f"train/{k}": torch.stack([t[k] for t in self._terms]).mean().item() for k in self._terms[0]}
+        means["train/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        for logger in self.loggers:
+            logger.log_metrics(means, step=self.global_step)
+        self.log("loss", means["train/loss"], prog_bar=True, logger=False)
         self._terms = []
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Let the objective do what follows an optimiser step."""
-        self.objective.after_step(self.model)
+        cast(Objective, self.objective).after_step(self.model)
 
     def on_validation_epoch_start(self) -> None:
         """Embed the evaluation prompts once for the whole pass."""
@@ -99,16 +104,16 @@ class PretrainModule(lightning.LightningModule):
         for kind, targets in (("organ", batch.organs), ("station", batch.stations)):
             scores = embedding @ self._classes[kind].T  # (B, K)
             if kind == "station":
-                self.cells[_key(kind, name, "mr_ct")].update(scores, targets)
+                self._metric(kind, name, "mr_ct").update(scores, targets)
                 continue
             for modality in modalities:
                 rows = batch.modalities == modalities.index(modality)
-                self.cells[_key(kind, name, modality.lower())].update(scores[rows], targets[rows])
+                self._metric(kind, name, modality.lower()).update(scores[rows], targets[rows])
 
     def on_validation_epoch_end(self) -> None:
         """Log hit@1 and per-label AUROC under the table's cell names."""
         for cell in self._cells():
-            metric = self.cells[_key(*cell)]
+            metric = self._metric(*cell)
             kind, name, modality = cell
             values = metric.compute()
             metric.reset()

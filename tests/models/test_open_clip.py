@@ -1,6 +1,7 @@
 import open_clip
 import pytest
 import torch
+
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
 from anatomy_clip.models.open_clip import from_config, from_name
 

@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+
 from anatomy_clip.models.open_clip import from_config
 from anatomy_clip.models.weights import load_weights, read_checkpoint
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from open_clip import ClipLoss
+from torch import nn
+from torch.nn.functional import normalize
+
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.image_text import CLIP
 from anatomy_clip.objectives.losses import image_text_contrastive
 from anatomy_clip.types import Batch, Features
-from open_clip import ClipLoss
-from torch import nn
-from torch.nn.functional import normalize
 
 
 def embeddings(n=6, d=5):

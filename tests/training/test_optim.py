@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from anatomy_clip.training.optim import adamw, decay_groups, warmup_cosine
 from torch import nn
+
+from anatomy_clip.training.optim import adamw, decay_groups, warmup_cosine
 
 
 def test_only_matrices_decay():

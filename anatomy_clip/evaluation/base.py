@@ -1,0 +1,69 @@
+"""The contract of an evaluator, its predictions on disk, and its scores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from anatomy_clip.models.image_text import ImageTextModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation",
+    "organ_targets", "station_targets", "organ_scores", "station_scores",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Score:
+    """One cell of a results table.
+
+    Attributes:
+        cell: the cell's name, such as `test/organ/set1_ct`.
+        value: share in [0, 1]; NaN where no slice counts.
+        n: slices that count.
+        lo: lower end of the 95 % patient-bootstrap interval; NaN where there is one patient only.
+        hi: upper end.
+    """
+
+    cell: str
+    value: float
+    n: int
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One row a slice: what it shows and how each label scored.
+
+    Attributes:
+        table: columns `COLUMNS`; scores are cosines in the order of `labels`.
+        labels: label kind ("organ", "station") -> label names.
+    """
+
+    table: pd.DataFrame
+    labels: Mapping[str, tuple[str, ...]]
+
+    def write(self, path: Path) -> None:
+        """Write to Parquet, atomically."""
+        partial = path.with_name(f".{path.name}.partial")
+        self.table.to_parquet(partial, index=False)
+        os.replace(partial, path)
+
+
+class Evaluator(Protocol):
+    """Turns a model into predictions, and predictions into scores."""
+
+    def predict(self, model: ImageTextModel, loaders: Mapping[str, Any]) -> Predictions:
+        """Score every slice of the named test sets."""
+        ...
+
+    def score(self, predictions: Predictions) -> list[Score]:
+        """Compute the cells; a pure function of the predictions."""
+        ...

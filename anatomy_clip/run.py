@@ -1,0 +1,303 @@
+"""Where config meets objects: every wire between two config groups is on this page."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from anatomy_clip.anatomy.taxonomy import Taxonomy
+    from anatomy_clip.data.datamodule import SliceDataModule
+    from anatomy_clip.models.image_text import ImageTextModel
+
+ALLOWED_TARGETS = ("anatomy_clip.", "lightning.")  # packages that a config may build objects from
+PACKAGES = ("anatomy_clip", "torch", "lightning", "open_clip_torch", "albumentations")
+_NOT_TRAINING = ("eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """The folder of a run: `<outputs>/<suite>/<name>/seed_<n>`."""
+    return Path(cfg.paths.outputs, cfg.suite, cfg.name, f"seed_{cfg.seed}")
+
+
+def run(cfg: DictConfig) -> None:
+    """Do a run's stages in order; finished ones are skipped, an interrupted one goes on.
+
+    Raises:
+        ValueError: an unknown stage, a target outside the allowed packages, a folder that another config made, or
+            anything wrong with data or weights; the message says what to do.
+    """
+    check_targets(OmegaConf.to_container(cfg, resolve=False))
+    folder = run_folder(cfg)
+    if cfg.overwrite and folder.exists():
+        shutil.rmtree(folder)
+    done = _read_done(folder)
+    for name in cfg.stages:
+        if name not in STAGES:
+            raise ValueError(f"stages: {name!r} is unknown{nearest(name, STAGES)}; known are {', '.join(STAGES)}")
+        inputs = stage_inputs(cfg, name)
+        if done.get(name) == inputs:
+            print(f"{folder}: {name} is done")
+            continue
+        _claim(cfg, folder)
+        STAGES[name](cfg, folder)
+        done[name] = inputs
+        _write_atomically(folder / "stages.json", json.dumps(done, indent=1))
+
+
+def fit(cfg: DictConfig, folder: Path) -> None:
+    """Train into `folder/last.ckpt`; go on from it where it is there already."""
+    import lightning
+
+    from anatomy_clip.training.checkpoints import AtomicCheckpointIO, last_checkpoint
+    from anatomy_clip.training.pretrain import PretrainModule
+
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    taxonomy = instantiate(cfg.taxonomy)
+    model = instantiate(cfg.model)
+    data = build_data(cfg, taxonomy, model)
+    module = PretrainModule(
+        model,
+        instantiate(cfg.objective, model=model),
+        **instantiate(cfg.optim),
+        prompts=evaluation_prompts(cfg, taxonomy, model),
+        labels=label_names(taxonomy),
+        validation_sets=list(cfg.data.validation),
+        recipe=recipe(cfg, taxonomy),
+    )
+    trainer = instantiate(
+        cfg.trainer,
+        default_root_dir=str(folder),
+        logger=instantiate(cfg.logger)(save_dir=str(folder)),
+        callbacks=[last_checkpoint(folder), *_progress_bar(cfg)],
+        plugins=[AtomicCheckpointIO()],
+    )
+    last = folder / "last.ckpt"
+    print(f"{folder}: training{' goes on' if last.exists() else ''} on {cfg.trainer.accelerator}", flush=True)
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    module.recipe["finished"] = True
+    trainer.save_checkpoint(last)
+
+
+def evaluate(cfg: DictConfig, folder: Path) -> None:
+    """Score every test set into `folder/predictions.parquet` and `folder/results.json`."""
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    from anatomy_clip.evaluation.zero_shot import ZeroShot
+
+    if getattr(rank_zero_only, "rank", 0) != 0:
+        return
+    taxonomy = instantiate(cfg.taxonomy)
+    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else instantiate(cfg.model)
+    data = build_data(cfg, taxonomy, model)
+    evaluator = ZeroShot(
+        evaluation_prompts(cfg, taxonomy, model),
+        label_names(taxonomy),
+        resamples=cfg.eval.resamples,
+        device=_device(cfg),
+    )
+    data.setup("test")
+    for name in data.absent_tests():
+        print(f"{folder}: test set {name} isn't there and is left out")
+    predictions = evaluator.predict(model, data.test_sets())
+    predictions.write(folder / "predictions.parquet")
+    scores = evaluator.score(predictions)
+    results = {
+        "suite": cfg.suite,
+        "name": cfg.name,
+        "seed": cfg.seed,
+        "labels": {f"{kind}s": list(names) for kind, names in label_names(taxonomy).items()},
+        "scores": [vars(score) for score in scores],
+        "versions": versions(),
+        "notes": [f"test set {name} was absent" for name in data.absent_tests()],
+    }
+    _write_atomically(folder / "results.json", json.dumps(results, indent=1))
+    for score in scores:
+        print(
+            f"  {score.cell:32s} {100 * score.value:5.1f} %  [{100 * score.lo:.1f}, {100 * score.hi:.1f}]  n={score.n}"
+        )
+
+
+STAGES: dict[str, Callable[[DictConfig, Path], None]] = {"fit": fit, "evaluate": evaluate}
+
+
+def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextModel:
+    """Load the model that a run trained.
+
+    Raises:
+        ValueError: there is no finished checkpoint, or it was trained with another taxonomy.
+    """
+    from anatomy_clip.models.weights import load_weights, read_checkpoint
+
+    path = folder / "last.ckpt"
+    trained = read_checkpoint(path).get("recipe", {}).get("taxonomy", {})
+    if trained != taxonomy.to_dict():
+        raise ValueError(
+            f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own, "
+            "or train again with overwrite=true"
+        )
+    model: ImageTextModel = instantiate(cfg.model, weights=None)
+    load_weights(model, path)
+    return model
+
+
+def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> SliceDataModule:
+    """Join stores, prompts and image augmentation at the model's image size and context length."""
+    data: SliceDataModule = instantiate(
+        cfg.data,
+        seed=cfg.seed,
+        taxonomy=taxonomy,
+        prompts=instantiate(cfg.prompts),
+        augment=instantiate(cfg.augment, size=model.image_size),
+        context_length=model.context_length,
+        _convert_="all",
+    )
+    return data
+
+
+def evaluation_prompts(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
+    """Tokenise the evaluation prompts: label kind -> (K, T, L)."""
+    from anatomy_clip.data.collate import tokenize
+
+    prompts = instantiate(cfg.eval.prompts)
+    texts = {"organ": prompts.organ_prompts(taxonomy), "station": prompts.station_prompts(taxonomy)}
+    tokens = {}
+    for kind, classes in texts.items():
+        flat = tokenize([text for row in classes for text in row], model.context_length)
+        tokens[kind] = flat.reshape(len(classes), len(classes[0]), -1)
+    return tokens
+
+
+def label_names(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+    """Label kind -> label names, in the taxonomy's order."""
+    return {"organ": tuple(taxonomy.organs), "station": tuple(taxonomy.stations)}
+
+
+def recipe(cfg: DictConfig, taxonomy: Taxonomy) -> dict[str, Any]:
+    """Plain values that a checkpoint carries: config, taxonomy, versions."""
+    config = OmegaConf.to_container(cfg, resolve=False)
+    return {"config": config, "taxonomy": taxonomy.to_dict(), "versions": versions(), "finished": False}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the numbers."""
+    return {package: version(package) for package in PACKAGES}
+
+
+def stage_inputs(cfg: DictConfig, stage: str) -> str:
+    """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
+    config = training_config(cfg)
+    weights = cfg.model.get("weights")
+    parts: dict[str, Any] = {"config": config, "weights": _file_digest(weights) if weights else None}
+    stores = [*cfg.data.train, *cfg.data.validation.values()]
+    if stage == "evaluate":
+        stores += cfg.data.test.values()
+        parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
+        parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
+    parts["stores"] = [_file_digest(Path(store) / "store.json") for store in stores]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def training_config(cfg: DictConfig) -> dict[str, Any]:
+    """The part of the config that decides what a training ends in."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    kept = {key: value for key, value in config.items() if key not in _NOT_TRAINING}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("test", "optional", "workers")}
+    return kept
+
+
+def check_targets(node: Any, where: str = "") -> None:
+    """Refuse a config that would build an object from a package not meant for it.
+
+    Raises:
+        ValueError: names the key and the target.
+    """
+    if isinstance(node, Mapping):
+        target = node.get("_target_")
+        if target is not None and not str(target).startswith(ALLOWED_TARGETS):
+            raise ValueError(f"{where}._target_={target}: objects may come from {', '.join(ALLOWED_TARGETS)} only")
+        for key, value in node.items():
+            check_targets(value, f"{where}.{key}".lstrip("."))
+    elif isinstance(node, list):
+        for n, value in enumerate(node):
+            check_targets(value, f"{where}[{n}]")
+
+
+def nearest(name: str, known: Any) -> str:
+    """A hint at the nearest known name, or nothing."""
+    match = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def _claim(cfg: DictConfig, folder: Path) -> None:
+    """Write the run's config into its folder, or refuse a folder that another config made."""
+    path = folder / "config.yaml"
+    if path.exists():
+        before = training_config(OmegaConf.load(path))  # type: ignore[arg-type]
+        now = training_config(cfg)
+        changed = sorted(_differences(before, now))
+        if changed:
+            raise ValueError(
+                f"{folder}: was made with another config ({', '.join(changed[:8])} differ); "
+                "add overwrite=true to throw it away, or choose another suite, name or seed"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    for orphan in folder.glob(".*.partial"):
+        orphan.unlink()
+    _write_atomically(path, OmegaConf.to_yaml(cfg, resolve=False))
+
+
+def _differences(a: Any, b: Any, where: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted({*a, *b})
+        return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{where}.{key}".lstrip("."))]
+    return [] if a == b else [where]
+
+
+def _read_done(folder: Path) -> dict[str, str]:
+    path = folder / "stages.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _file_digest(path: str | Path) -> str | None:
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _device(cfg: DictConfig) -> str:
+    import torch
+
+    return "cuda" if cfg.trainer.accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available() else "cpu"
+
+
+def _progress_bar(cfg: DictConfig) -> list[Any]:
+    if not cfg.trainer.get("enable_progress_bar", True):
+        return []
+    from lightning.pytorch.callbacks import TQDMProgressBar
+
+    return [TQDMProgressBar(refresh_rate=20)]

@@ -1,0 +1,109 @@
+"""Every YAML composes, and its keys match the signature of what it builds."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class, get_object
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from anatomy_clip.run import ALLOWED_TARGETS, check_targets, training_config
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+GROUPS = sorted(p.parent.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.parent != CONF)
+TABLE3 = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
+# Arguments that `run.py` or `prepare.py` gives, because they come from another group.
+WIRED = {"seed", "taxonomy", "prompts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
+         "total_steps", "modules", "weights"}  # fmt: skip
+PRIMARY = {"source": "prepare", "table": "report"}  # groups of another primary config than config.yaml
+
+
+def options(group):
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+
+
+def config(*overrides, primary="config"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(primary, overrides=list(overrides))
+
+
+def targets(node):
+    if isinstance(node, DictConfig):
+        if "_target_" in node:
+            yield node
+        for key in node:
+            if not OmegaConf.is_missing(node, key):
+                yield from targets(node._get_node(key))
+    elif isinstance(node, ListConfig):
+        for value in node:
+            yield from targets(value)
+
+
+CASES = [(str(group), option) for group in dict.fromkeys(GROUPS) for option in options(group)]
+
+
+@pytest.mark.parametrize(("group", "option"), CASES, ids=lambda v: v)
+def test_yaml_composes_and_matches_its_target(group, option):
+    root, *deeper = group.split("/")
+    primary = PRIMARY.get(root, "config")
+    chosen = f"{root}={'/'.join([*deeper, option])}"
+    if root in ("sweep",):
+        chosen = f"+{chosen}"
+    cfg = config(chosen, primary=primary)
+    check_targets(OmegaConf.to_container(cfg, resolve=False))
+    for node in targets(cfg):
+        target = get_object(node._target_)
+        signature = inspect.signature(target)
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        keys = {k for k in node if not str(k).startswith("_")}
+        unknown = keys - set(signature.parameters)
+        assert takes_all or not unknown, f"{node._target_} takes no {unknown}"
+        needed = {
+            name for name, p in signature.parameters.items()
+            if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        }  # fmt: skip
+        assert needed <= keys | WIRED, f"{node._target_} wants {needed - keys - WIRED}"
+
+
+def flat(node, prefix=""):
+    if not isinstance(node, dict):
+        return {prefix: node}
+    return {k: v for key, value in node.items() for k, v in flat(value, f"{prefix}.{key}".lstrip(".")).items()}
+
+
+def changed(a, b):
+    a, b = (flat(OmegaConf.to_container(config(f"experiment=table3/{name}"))) for name in (a, b))
+    return {key.split(".")[0] for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
+
+
+def test_table_ii_is_a_chain_of_small_differences():
+    assert changed("pmc", "pmc_m") == {"name", "stages"}
+    assert changed("pmc_m", "pmc_ms") == {"name", "prompts"}
+    assert changed("pmc_ms", "pmc_msa") == {"name", "prompts", "augment"}
+
+
+def test_columns_are_measured_by_one_ruler_and_trained_equally_long():
+    composed = [config(f"experiment=table3/{name}") for name in TABLE3]
+    for key in ("eval", "data", "taxonomy", "model", "optim", "trainer", "objective"):
+        first = OmegaConf.to_container(composed[0][key])
+        assert all(OmegaConf.to_container(c[key]) == first for c in composed), key
+
+
+def test_evaluation_is_no_part_of_what_decides_a_training():
+    kept = training_config(config())
+    assert "eval" not in kept
+    assert "test" not in kept["data"]
+
+
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval", "torch.load"])
+def test_targets_outside_the_allowed_packages_are_refused(target):
+    assert not target.startswith(ALLOWED_TARGETS)
+    with pytest.raises(ValueError, match=r"model\.vision\[0\]\._target_=.*objects may come from"):
+        check_targets({"model": {"vision": [{"_target_": target}]}})
+
+
+def test_long_configs_are_a_smell():
+    long = {p.name: n for p in CONF.rglob("*.yaml") if (n := len(p.read_text().splitlines())) > 40}
+    assert not long
+    assert get_class("anatomy_clip.data.datamodule.SliceDataModule")

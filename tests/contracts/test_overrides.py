@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from overrides import check_overrides, find_problem
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("experiment=table3/pmc_msaa", "table3/pmc_msa"),
+        ("experiment=table3/pmc_m,table3/pmc_mss", "table3/pmc_ms"),
+        ("augment=clinicl", "clinical"),
+        ("modle=tiny", "model"),
+        ("sede=1", "seed"),
+        ("trainer.max_step=5", "trainer.max_steps"),
+        ("optim.optimizer.lrr=1", "optim.optimizer.lr"),
+        ("data.batchsize=8", "data.batch_size"),
+    ],
+)
+def test_a_typo_is_met_with_the_nearest_right_name(override, nearest):
+    problem = find_problem([override], CONF, "config")
+    assert problem is not None
+    assert f"(did you mean '{nearest}'?)" in problem
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["experiment=table3/pmc_m,table3/pmc_msa", "seed=0,1"],
+        ["experiment=table3/pmc_msa", "trainer.max_steps=5", "+data.extra=1", "~logger"],
+        ["seed=range(0,3)", "hydra.verbose=true", "experiment=null"],
+    ],
+)
+def test_right_overrides_pass(overrides):
+    assert find_problem(overrides, CONF, "config") is None
+
+
+def test_bad_grammar_is_one_line():
+    problem = find_problem(["seed=[1,"], CONF, "config")
+    assert problem
+    assert "\n" not in problem
+
+
+def test_the_program_ends_with_status_2(capsys):
+    with pytest.raises(SystemExit) as end:
+        check_overrides(["--multirun", "sede=0"], CONF, "config")
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: sede=0")

@@ -1,0 +1,58 @@
+"""The README's commands exist, and its table is the one that the last recorded run wrote."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from overrides import find_problem
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+PRIMARY = {"run.py": "config", "prepare.py": "prepare", "report.py": "report"}
+BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, flags=re.S)
+LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = sorted({line for line in LINES if line and not line.startswith(("git ", "cd "))})
+
+
+def make_targets():
+    return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+
+
+def test_the_two_commands_stand_on_the_first_screen():
+    first = "\n".join(README.splitlines()[:40])
+    assert "make reproduce-table3" in first
+    assert "make test" in first
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_exists(command):
+    words = [w for w in shlex.split(command) if not re.fullmatch(r"[A-Z_]+=.*", w)]
+    if words[0] == "make":
+        assert set(words[1:]) <= make_targets()
+        return
+    assert words[0].endswith("python"), f"{command}: neither make nor python"
+    script = ROOT / words[1]
+    assert script.is_file()
+    overrides = [w for w in words[2:] if not w.startswith("-")]
+    assert find_problem(overrides, ROOT / "conf", PRIMARY[script.name]) is None
+
+
+def test_table_is_the_recorded_one():
+    recorded = (ROOT / "experiments/table3/recorded/table3.md").read_text().strip()
+    shown = re.search(r"<!-- table3:begin -->\n(.*?)<!-- table3:end -->", README, flags=re.S)
+    assert shown
+    assert shown[1].strip() == recorded
+
+
+def test_pictures_and_links_to_files_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_every_make_target_is_in_help():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("help", "setup", "lint", "test", "reproduce-table3", "benchmark", "report"):
+        assert re.search(rf"^{target}:.*## ", makefile, flags=re.M), target

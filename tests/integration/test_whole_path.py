@@ -1,0 +1,166 @@
+"""From stores to results by the real `run`: stand-in, column, resume, refusals, workers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from support import compose_config
+
+from anatomy_clip.anatomy.records import Manifest
+from anatomy_clip.data.store import SliceStore, write_store
+from anatomy_clip.run import run, run_folder
+
+TINY = [
+    "model.vision={image_size:32,patch_size:16,width:32,layers:1,head_width:32}",
+    "model.text={context_length:77,vocab_size:49408,width:32,heads:1,layers:1}",
+    "model.embed_dim=16",
+    "trainer.max_steps=8",
+    "optim.scheduler.warmup_steps=2",
+    "data.batch_size=16",
+    "data.workers=0",
+    "eval.resamples=50",
+    "+trainer.enable_progress_bar=false",
+]
+
+
+def config(data, outputs, *overrides):
+    return compose_config("config", f"paths.data={data}", f"paths.outputs={outputs}", *TINY, *overrides)
+
+
+@pytest.fixture(scope="module")
+def outputs(data, tmp_path_factory):
+    """An outputs folder in which the stand-in is trained."""
+    folder = tmp_path_factory.mktemp("outputs")
+    run(config(data, folder, "experiment=table3/stand_in"))
+    return folder
+
+
+def weights(folder):
+    return torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsys):
+    cfg = config(data, outputs, "experiment=table3/pmc_msa")
+    run(cfg)
+    folder = run_folder(cfg)
+    results = json.loads((folder / "results.json").read_text())
+    cells = {score["cell"] for score in results["scores"]}
+    assert {"test/organ/set1_mr", "test/organ/set1_ct", "test/station/set1_mr_ct", "test/organ/shifted_ct"} <= cells
+    assert results["notes"] == ["test set samples_ct was absent", "test set samples_mr was absent"]
+    table = pd.read_parquet(folder / "predictions.parquet")
+    assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted"))
+    before = (folder / "last.ckpt").stat().st_mtime_ns
+    capsys.readouterr()
+    run(cfg)
+    assert (folder / "last.ckpt").stat().st_mtime_ns == before
+    assert capsys.readouterr().out.count("is done") == 2
+
+
+def test_pmc_evaluates_the_stand_in_as_it_is(data, outputs):
+    cfg = config(data, outputs, "experiment=table3/pmc")
+    run(cfg)
+    assert {p.name for p in run_folder(cfg).iterdir()} == {
+        "config.yaml", "predictions.parquet", "results.json", "stages.json",
+    }  # fmt: skip
+
+
+def test_same_seed_same_numbers_with_0_and_2_workers(data, outputs):
+    columns = []
+    for suite, workers in (("a", 0), ("b", 2)):
+        cfg = config(data, outputs, "experiment=table3/pmc_msa", f"suite={suite}", f"data.workers={workers}")
+        run(cfg)
+        columns.append(run_folder(cfg))
+    assert same(*(weights(folder) for folder in columns))
+    a, b = (pd.read_parquet(folder / "predictions.parquet") for folder in columns)
+    np.testing.assert_array_equal(np.stack(a["organ_scores"]), np.stack(b["organ_scores"]))
+    other = config(data, outputs, "experiment=table3/pmc_msa", "suite=a", "seed=1")
+    run(other)
+    assert not same(weights(columns[0]), weights(run_folder(other)))
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(data, outputs, monkeypatch):
+    from anatomy_clip.training.pretrain import PretrainModule
+
+    whole = config(data, outputs, "experiment=table3/pmc_m", "suite=whole")
+    run(whole)
+    cut = config(data, outputs, "experiment=table3/pmc_m", "suite=cut")
+    step = PretrainModule.training_step
+
+    def killed(self, batch, batch_idx):
+        if self.current_epoch == 1 and batch_idx == 1:
+            raise MemoryError("killed")
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(PretrainModule, "training_step", killed)
+    with pytest.raises(MemoryError):
+        run(cut)
+    assert (run_folder(cut) / "last.ckpt").exists()
+    assert not (run_folder(cut) / "results.json").exists()
+    monkeypatch.setattr(PretrainModule, "training_step", step)
+    run(cut)
+    assert same(weights(run_folder(whole)), weights(run_folder(cut)))
+
+
+def test_a_folder_of_another_config_is_refused_by_name(data, outputs):
+    run(config(data, outputs, "experiment=table3/pmc_ms", "suite=refused"))
+    changed = config(data, outputs, "experiment=table3/pmc_ms", "suite=refused", "optim.optimizer.lr=0.1")
+    with pytest.raises(ValueError, match=r"pmc_ms/seed_0: was made with another config \(optim.optimizer.lr differ"):
+        run(changed)
+    changed.overwrite = True
+    run(changed)
+
+
+def test_an_evaluation_is_done_again_when_a_test_set_appears(data, outputs):
+    cfg = config(data, outputs, "experiment=table3/pmc", "suite=grows", f"data.test.samples_ct={outputs}/later")
+    run(cfg)
+    (outputs / "later").symlink_to(data / "phantom" / "set1")
+    run(cfg)
+    assert "samples_ct" in set(pd.read_parquet(run_folder(cfg) / "predictions.parquet")["set"])
+
+
+def test_a_checkpoint_of_another_taxonomy_is_refused(data, outputs):
+    cfg = config(data, outputs, "experiment=table3/pmc_m", "suite=taxonomy")
+    run(cfg)
+    path = run_folder(cfg) / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["recipe"]["taxonomy"] = {"name": "upper_body"}
+    torch.save(checkpoint, path)
+    cfg.eval.resamples = 60
+    with pytest.raises(ValueError, match="was trained with another taxonomy than 'whole_body'"):
+        run(cfg)
+
+
+def test_weights_that_are_not_there_say_what_to_do(data, tmp_path):
+    with pytest.raises(ValueError, match=r"last.ckpt: no such weights file; .*make reproduce-table3"):
+        run(config(data, tmp_path, "experiment=table3/pmc_m"))
+
+
+def test_a_patient_in_two_splits_stops_the_run(data, outputs, tmp_path):
+    store = SliceStore.open(data / "phantom" / "train")
+    validation = SliceStore.open(data / "phantom" / "validation")
+    both = [*validation.manifest, store.manifest[0]]
+    images = np.concatenate([validation.images, store.images[:1]])
+    write_store(tmp_path / "leaky", images, both, {})
+    assert isinstance(store.manifest, Manifest)
+    cfg = config(data, outputs, "experiment=table3/pmc_m", "suite=leak", f"data.validation.phantom={tmp_path}/leaky")
+    with pytest.raises(ValueError, match="phantom-train-00000"):
+        run(cfg)
+
+
+def test_an_unknown_stage_is_named(data, outputs):
+    with pytest.raises(ValueError, match=r"'evalute' is unknown \(did you mean 'evaluate'\?\)"):
+        run(config(data, outputs, "stages=[evalute]", "suite=stage"))
+
+
+def test_paper_scale_fails_clearly_while_weights_are_missing(data, tmp_path):
+    cfg = compose_config(
+        "config", "scale=paper", "experiment=table3/pmc", f"paths.outputs={tmp_path}", f"paths.weights={tmp_path}"
+    )
+    with pytest.raises(ValueError, match=r"PubMedCLIP_ViT32.pth: no such weights file"):
+        run(cfg)
