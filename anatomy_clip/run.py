@@ -66,7 +66,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
 
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     taxonomy = instantiate(cfg.taxonomy)
-    model = instantiate(cfg.model)
+    model = instantiate(cfg.model, _convert_="all")
     data = build_data(cfg, taxonomy, model)
     module = PretrainModule(
         model,
@@ -102,7 +102,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
     if getattr(rank_zero_only, "rank", 0) != 0:
         return
     taxonomy = instantiate(cfg.taxonomy)
-    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else instantiate(cfg.model)
+    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else instantiate(cfg.model, _convert_="all")
     data = build_data(cfg, taxonomy, model)
     evaluator = ZeroShot(
         evaluation_prompts(cfg, taxonomy, model),
@@ -150,7 +150,7 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextMode
             f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own, "
             "or train again with overwrite=true"
         )
-    model: ImageTextModel = instantiate(cfg.model, weights=None)
+    model: ImageTextModel = instantiate(cfg.model, weights=None, _convert_="all")
     load_weights(model, path)
     return model
 

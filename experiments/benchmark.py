@@ -1,4 +1,4 @@
-"""Time the parts of the data pipeline side by side, on one core; ratios outlive the machine, milliseconds don't."""
+"""Time the parts of the pipeline side by side, on one core; ratios outlive the machine, milliseconds don't."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
@@ -18,6 +19,8 @@ from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import tokenize
 from anatomy_clip.data.dataset import Prompts
 from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.training.optim import adamw
+from anatomy_clip.types import Batch
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STORED, SIZE = 128, 96  # sides in the store and at the model, pixels
@@ -27,17 +30,19 @@ RECORD = SliceRecord(
     "benchmark", "train", "p", "s", "s", 0, Modality.MR, Protocol.T2, Orientation.CORONAL,
     structures={"liver": 9e3, "kidney_left": 2e3, "small_bowel": 4e3, "lung_lower_lobe_left": 5e3, "heart": 4e3},
 )  # fmt: skip
+ORGANS = TAXONOMY.organs_of(RECORD.structures, RECORD.orientation)
+STATIONS = TAXONOMY.stations_of(RECORD.structures, RECORD.orientation)
 
 
-def milliseconds(call: Callable[[int], object]) -> float:
+def milliseconds(call: Callable[[int], object], repeats: int = REPEATS) -> float:
     """Time a call: the median over rounds of the mean over repeats, ms; the argument counts the calls."""
     call(0)
     rounds = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        for n in range(REPEATS):
+        for n in range(repeats):
             call(n)
-        rounds.append((time.perf_counter() - start) / REPEATS * 1e3)
+        rounds.append((time.perf_counter() - start) / repeats * 1e3)
     return float(np.median(rounds))
 
 
@@ -57,7 +62,7 @@ def caption_calls() -> dict[str, Callable[[int], object]]:
     """One call for each caption sampler, and for tokenising a new and a known caption."""
 
     def call(prompts: Prompts) -> Callable[[int], object]:
-        return lambda n: prompts(RECORD, TAXONOMY, sample_rng(0, 0, n))
+        return lambda n: prompts(RECORD, ORGANS, STATIONS, sample_rng(0, 0, n))
 
     names = ("organs", "organs_stations", "augmented")
     calls = {f"prompts={n}": call(instantiate(compose(overrides=[f"+prompts={n}"]).prompts)) for n in names}
@@ -68,17 +73,57 @@ def caption_calls() -> dict[str, Callable[[int], object]]:
     return calls
 
 
+def step_calls() -> dict[str, Callable[[int], object]]:
+    """One training step of the tiny model, text run to the longest caption or over the whole context."""
+    torch.set_num_threads(1)
+    model = instantiate(compose(overrides=["+model=tiny"]).model)
+    objective = instantiate(compose(overrides=["+objective=clip"]).objective, model=model)
+    optimizer = adamw([model, objective], lr=1e-4, weight_decay=0.1)
+    words = [f"An image of {o.value} MR T2 scan consisting of {name} organs" for o in Orientation for name in ORGANS]
+    images = torch.randint(0, 256, (len(words), 1, SIZE, SIZE), dtype=torch.uint8)
+    labels = torch.zeros(len(words), 1)
+
+    def call(trim: bool) -> Callable[[int], object]:
+        batch = Batch(images, tokenize(words, trim=trim), labels, labels, labels, labels)
+
+        def step(n: int) -> None:
+            optimizer.zero_grad()
+            objective(model, batch).loss.backward()
+            optimizer.step()
+
+        return step
+
+    return {"whole context of 77 tokens": call(False), "to the longest caption": call(True)}
+
+
+def phantom_call() -> Callable[[int], object]:
+    """One patient of the phantom source: drawn, scanned and labelled."""
+    source = instantiate(compose("prepare", overrides=["source=phantom"]).source)
+    patients = source.volumes("train")
+    return lambda n: sum(1 for _ in source.slices("train", patients[n % len(patients)]))
+
+
+def table(title: str, times: dict[str, float]) -> None:
+    """Print milliseconds, and each as a multiple of the first."""
+    base = next(iter(times.values()))
+    print(f"\n{title}\n{'part':28s} {'ms':>9s} {'ratio':>7s}")
+    for name, value in times.items():
+        print(f"{name:28s} {value:9.3f} {value / base:7.2f}")
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     cv2.setNumThreads(0)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        calls = image_calls() | caption_calls()
-    calls["labels of a record"] = lambda n: TAXONOMY.organs_of(RECORD.structures, RECORD.orientation)
-    times = {name: milliseconds(call) for name, call in calls.items()}
-    base = times["augment=none"]
-    print(f"one slice, {STORED} to {SIZE} px, one core\n{'part':24s} {'ms':>8s} {'x resize':>9s}")
-    for name, value in times.items():
-        print(f"{name:24s} {value:8.3f} {value / base:9.2f}")
+        images, captions, steps, phantom = image_calls(), caption_calls(), step_calls(), phantom_call()
+    title = f"one slice, {STORED} to {SIZE} px, one core"
+    table(title, {name: milliseconds(call) for name, call in (images | captions).items()})
+    table("one training step, tiny model, one core", {n: milliseconds(c, repeats=5) for n, c in steps.items()})
+    start, slices, patients = time.process_time(), 0, 6
+    for n in range(patients):
+        slices += int(str(phantom(n)))
+    rate = slices / (time.process_time() - start)
+    print(f"\nphantom source: {rate:.0f} slices per second of one core at {STORED} px ({patients} patients)")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ python experiments/prepare.py source=phantom
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.utils import instantiate
@@ -46,7 +47,8 @@ def main(cfg: DictConfig) -> None:
 
 def prepare(cfg: DictConfig, source: Source, split: str) -> None:
     """Make the store of one split, unless it is up to date."""
-    from anatomy_clip.data.prepare import digest, prepare_split, up_to_date
+    from anatomy_clip import __version__
+    from anatomy_clip.data.prepare import digest, up_to_date
 
     store = Path(cfg.paths.data) / source.name / split
     settings = {
@@ -54,14 +56,25 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
         "display": OmegaConf.to_container(cfg.display, resolve=True),
         "side": cfg.side,
         "split": split,
+        "version": __version__,
     }
+    sheet = store.with_name(f"{store.name}.png")
     if up_to_date(store, digest(settings)) and not cfg.overwrite:
         print(f"{store}: up to date")
-        return
-    if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
-        fetch()
+    else:
+        _write(cfg, source, split, store, settings)
+        sheet.unlink(missing_ok=True)
+    if cfg.contact_sheet and not sheet.exists():
+        _contact_sheet(cfg, store, sheet)
+
+
+def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: Mapping[str, Any]) -> None:
     from tqdm import tqdm
 
+    from anatomy_clip.data.prepare import prepare_split
+
+    if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
+        fetch()
     volumes = source.volumes(split)
     with tqdm(total=len(volumes), desc=str(store), unit="volume", mininterval=1) as bar:
 
@@ -80,22 +93,19 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
             progress=progress,
         )
     print(f"{store}: {report.slices} slices of {report.volumes} volumes, {len(report.quarantine)} set aside")
-    if cfg.contact_sheet:
-        _contact_sheet(cfg, store)
 
 
 def _render(display: Display, side: int, image: Slice) -> Grey:
     return display.square(image, side)
 
 
-def _contact_sheet(cfg: DictConfig, store: Path) -> None:
+def _contact_sheet(cfg: DictConfig, store: Path, sheet: Path) -> None:
     from anatomy_clip.data.store import SliceStore
     from anatomy_clip.report.contact_sheet import contact_sheet
 
     opened = SliceStore.open(store)
-    path = store.with_name(f"{store.name}.png")
-    contact_sheet(opened.images, opened.manifest, instantiate(cfg.taxonomy), path)
-    print(f"{path}: contact sheet")
+    contact_sheet(opened.images, opened.manifest, instantiate(cfg.taxonomy), sheet)
+    print(f"{sheet}: contact sheet")
 
 
 if __name__ == "__main__":

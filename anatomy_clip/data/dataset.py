@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from anatomy_clip.data.rng import sample_rng
 from anatomy_clip.data.warp import Image
 
 Labels = npt.NDArray[np.bool_]
-Prompts = Callable[[SliceRecord, Taxonomy, np.random.Generator], str]
+Prompts = Callable[[SliceRecord, Sequence[str], Sequence[str], np.random.Generator], str]
 
 
 class Sample(NamedTuple):
@@ -75,7 +76,7 @@ class SliceDataset(Dataset[Sample]):
         images: (N, S, S) uint8 by row.
         records: the N records, in the same order.
         taxonomy: makes organs and stations of each record's structures.
-        prompts: makes a caption of (record, taxonomy, generator); None gives empty captions.
+        prompts: makes a caption of (record, organs, stations, generator); None gives empty captions.
         augment: draws the image; with everything off it only resizes.
         seed: seed of the run.
         name: what messages call this data set.
@@ -124,7 +125,11 @@ class SliceDataset(Dataset[Sample]):
         rng = sample_rng(self.seed, epoch, index)
         # One generator drives image and words, in this order.
         image = self.augment(np.asarray(self.images[row]), rng)
-        caption = self.prompts(record, self.taxonomy, rng) if self.prompts is not None else ""
+        caption = ""
+        if self.prompts is not None:
+            organs = list(compress(self.taxonomy.organs, self.organs[row]))
+            stations = list(compress(self.taxonomy.stations, self.stations[row]))
+            caption = self.prompts(record, organs, stations, rng)
         modality = self._modality[record.modality]
         return Sample(image, caption, self.organs[row], self.stations[row], modality, row)
 

@@ -17,8 +17,10 @@ from anatomy_clip.prompts.templates import SLOTS, Wording, check_wording, fill_f
 class Prompts(Protocol):
     """Whatever makes the caption of a training slice."""
 
-    def __call__(self, record: SliceRecord, taxonomy: Taxonomy, rng: np.random.Generator) -> str:
-        """Caption one slice; every draw comes from `rng`."""
+    def __call__(
+        self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
+    ) -> str:
+        """Caption one slice that shows these organs and stations; every draw comes from `rng`."""
         ...
 
     def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
@@ -76,16 +78,10 @@ class PromptSampler:
         if self.entities and sorted(slot for e in self.entities for slot in slots_of(e)) != sorted(SLOTS):
             raise ValueError(f"entities {list(self.entities)}: write one phrase for each of {', '.join(SLOTS)}")
 
-    def __call__(self, record: SliceRecord, taxonomy: Taxonomy, rng: np.random.Generator) -> str:
-        """Caption one slice; every draw comes from `rng`."""
-        organs: Sequence[str] = taxonomy.organs_of(record.structures, record.orientation)
-        stations = taxonomy.stations_of(record.structures, record.orientation)
-        return self.caption(record, organs, stations, rng)
-
-    def caption(
+    def __call__(
         self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
     ) -> str:
-        """Caption one slice whose organs and stations are already known; every draw comes from `rng`."""
+        """Caption one slice that shows these organs and stations; every draw comes from `rng`."""
         if organs and stations:
             draw = rng.random()
             if draw < self.missing_station:
@@ -131,7 +127,9 @@ class PromptSampler:
 class OwnCaption:
     """The caption that the source gave, unchanged (ROCO, figure-like pairs)."""
 
-    def __call__(self, record: SliceRecord, taxonomy: Taxonomy, rng: np.random.Generator) -> str:
+    def __call__(
+        self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
+    ) -> str:
         """The record's own caption.
 
         Raises:

@@ -66,7 +66,7 @@ def test_variants_of_a_row_share_labels_but_not_draws():
 def test_one_generator_draws_the_image_first_and_then_the_words():
     augment = ImageAugment(24, rotation={"p": 1, "degrees": [-20, 20]})
 
-    def prompts(record, taxonomy, rng):
+    def prompts(record, organs, stations, rng):
         return str(rng.random())
 
     dataset = make_dataset(augment=augment, prompts=prompts, seed=7)

@@ -47,7 +47,9 @@ def sampler(name, **changes):
 
 
 def caption(prompts, record, seed=0):
-    return prompts(record, BODY, np.random.default_rng(seed))
+    organs = BODY.organs_of(record.structures, record.orientation)
+    stations = BODY.stations_of(record.structures, record.orientation)
+    return prompts(record, organs, stations, np.random.default_rng(seed))
 
 
 def many(prompts, record, n=2000):
@@ -154,7 +156,7 @@ def test_no_caption_is_cut_by_the_tokenizer():
         texts = prompts.longest_captions(BODY)
         whole = replace(ABDOMEN, modality=Modality.MR, protocol=Protocol.FLAIR, orientation=Orientation.SAGITTAL)
         rng = np.random.default_rng(0)
-        drawn = [prompts.caption(whole, BODY.organs, BODY.stations, rng) for _ in range(200)]
+        drawn = [prompts(whole, BODY.organs, BODY.stations, rng) for _ in range(200)]
         longest = max(len(tokenizer.encode(text)) + 2 for text in texts)  # start and end of text
         assert max(len(tokenizer.encode(text)) + 2 for text in drawn) <= longest
         length = max(length, longest)

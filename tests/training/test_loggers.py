@@ -1,0 +1,24 @@
+import os
+import socket
+
+import pytest
+
+from anatomy_clip.training.loggers import wandb_logger
+
+pytest.importorskip("wandb")
+
+
+def test_offline_run_needs_no_account_and_tells_nothing_of_the_machine(tmp_path, monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = wandb_logger(tmp_path, suite="table3", name="pmc_m", seed=1, project="anatomy_clip", mode="offline")
+    logger.log_metrics({"train/loss": 1.25}, step=50)
+    assert logger.experiment.id == "table3-pmc_m-1"
+    logger.experiment.finish()
+    (record,) = tmp_path.rglob("run-*.wandb")
+    content = record.read_bytes()
+    assert b"train/loss" in content
+    assert b"table3" in content
+    for private in (socket.gethostname(), os.getcwd(), os.path.expanduser("~") + "/"):
+        assert private.encode() not in content, private
