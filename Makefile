@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PY := $(BIN)/python
-RUN := $(PY) experiments/run.py paths.outputs=$(OUTPUTS) paths.data=$(DATA)
+RUN := $(PY) experiments/run.py
+PATHS := paths.outputs=$(OUTPUTS) paths.data=$(DATA)
 PREPARE := $(PY) experiments/prepare.py paths.data=$(DATA)
 
 export NO_ALBUMENTATIONS_UPDATE := 1
@@ -43,12 +44,12 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
 
 reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print Table III
-	$(RUN) experiment=table3/stand_in
-	$(RUN) --multirun sweep=table3 seed=$(SEEDS)
-	$(PY) experiments/report.py suite=table3 paths.outputs=$(OUTPUTS)
+	$(RUN) experiment=table3/stand_in $(PATHS)
+	$(RUN) --multirun sweep=table3 seed=$(SEEDS) $(PATHS)
+	$(PY) experiments/report.py suite=table3 $(PATHS)
 
 report: $(STAMP) ## Rebuild a suite's tables and figures from its predictions (SUITE=table3)
-	$(PY) experiments/report.py suite=$(SUITE) paths.outputs=$(OUTPUTS)
+	$(PY) experiments/report.py suite=$(SUITE) $(PATHS)
 
 benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark.py

@@ -23,6 +23,9 @@ def wandb_logger(save_dir: str | Path, *, suite: str, name: str, seed: int, proj
     # Console, host, hardware, program path and git all carry names and paths of the machine.
     settings = wandb.Settings(
         console="off",
+        host="hidden",  # goes into the run's record even where the machine's information is off
+        username="hidden",
+        email="hidden",
         x_disable_meta=True,
         x_disable_machine_info=True,
         x_disable_stats=True,

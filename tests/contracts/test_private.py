@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRIVATE = re.compile(r"/(home|Users|work|root)/[a-z]|https?://[^\s)\"']*(pypi|simple/)", flags=re.I)
+PRIVATE = re.compile(r"/(home|Users|work|root)/(?!someone)[a-z]|https?://[^\s)\"']*(pypi|simple/)", flags=re.I)
 
 
 def test_no_path_of_a_machine_and_no_index_address():
