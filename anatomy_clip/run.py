@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
-import os
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+
+from anatomy_clip.runs import claim, run_folder, stage_inputs, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,12 +26,6 @@ if TYPE_CHECKING:
 
 ALLOWED_TARGETS = ("anatomy_clip.", "lightning.")  # packages that a config may build objects from
 PACKAGES = ("anatomy_clip", "torch", "lightning", "open_clip_torch", "albumentations")
-_NOT_TRAINING = ("eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
-
-
-def run_folder(cfg: DictConfig) -> Path:
-    """The folder of a run: `<outputs>/<suite>/<name>/seed_<n>`."""
-    return Path(cfg.paths.outputs, cfg.suite, cfg.name, f"seed_{cfg.seed}")
 
 
 def run(cfg: DictConfig) -> None:
@@ -43,7 +39,8 @@ def run(cfg: DictConfig) -> None:
     folder = run_folder(cfg)
     if cfg.overwrite and folder.exists():
         shutil.rmtree(folder)
-    done = _read_done(folder)
+    journal = folder / "stages.json"
+    done: dict[str, str] = json.loads(journal.read_text()) if journal.exists() else {}
     for name in cfg.stages:
         if name not in STAGES:
             raise ValueError(f"stages: {name!r} is unknown{nearest(name, STAGES)}; known are {', '.join(STAGES)}")
@@ -51,10 +48,10 @@ def run(cfg: DictConfig) -> None:
         if done.get(name) == inputs:
             print(f"{folder}: {name} is done")
             continue
-        _claim(cfg, folder)
+        claim(cfg, folder)
         STAGES[name](cfg, folder)
         done[name] = inputs
-        _write_atomically(folder / "stages.json", json.dumps(done, indent=1))
+        write_atomically(journal, json.dumps(done, indent=1))
 
 
 def fit(cfg: DictConfig, folder: Path) -> None:
@@ -64,23 +61,24 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO, last_checkpoint
     from anatomy_clip.training.pretrain import PretrainModule
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device lists say nothing here
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
-    taxonomy = instantiate(cfg.taxonomy)
-    model = instantiate(cfg.model, _convert_="all")
+    taxonomy = build(cfg.taxonomy)
+    model = build(cfg.model, _convert_="all")
     data = build_data(cfg, taxonomy, model)
     module = PretrainModule(
         model,
-        instantiate(cfg.objective, model=model),
-        **instantiate(cfg.optim),
+        build(cfg.objective, model=model),
+        **build(cfg.optim),
         prompts=evaluation_prompts(cfg, taxonomy, model),
         labels=label_names(taxonomy),
         validation_sets=list(cfg.data.validation),
         recipe=recipe(cfg, taxonomy),
     )
-    trainer = instantiate(
+    trainer = build(
         cfg.trainer,
         default_root_dir=str(folder),
-        logger=instantiate(cfg.logger)(save_dir=str(folder)),
+        logger=build(cfg.logger)(save_dir=str(folder)),
         callbacks=[last_checkpoint(folder), *_progress_bar(cfg)],
         plugins=[AtomicCheckpointIO()],
     )
@@ -101,8 +99,8 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
 
     if getattr(rank_zero_only, "rank", 0) != 0:
         return
-    taxonomy = instantiate(cfg.taxonomy)
-    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else instantiate(cfg.model, _convert_="all")
+    taxonomy = build(cfg.taxonomy)
+    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else build(cfg.model, _convert_="all")
     data = build_data(cfg, taxonomy, model)
     evaluator = ZeroShot(
         evaluation_prompts(cfg, taxonomy, model),
@@ -125,7 +123,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         "versions": versions(),
         "notes": [f"test set {name} was absent" for name in data.absent_tests()],
     }
-    _write_atomically(folder / "results.json", json.dumps(results, indent=1))
+    write_atomically(folder / "results.json", json.dumps(results, indent=1))
     for score in scores:
         print(
             f"  {score.cell:32s} {100 * score.value:5.1f} %  [{100 * score.lo:.1f}, {100 * score.hi:.1f}]  n={score.n}"
@@ -133,6 +131,20 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
 
 
 STAGES: dict[str, Callable[[DictConfig, Path], None]] = {"fit": fit, "evaluate": evaluate}
+
+
+def build(node: Any, **kwargs: Any) -> Any:
+    """Build the object that a config node describes.
+
+    Raises:
+        ValueError: what its constructor said of the values, without Hydra's wrapping.
+    """
+    try:
+        return instantiate(node, **kwargs)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise
 
 
 def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextModel:
@@ -150,19 +162,19 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextMode
             f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own, "
             "or train again with overwrite=true"
         )
-    model: ImageTextModel = instantiate(cfg.model, weights=None, _convert_="all")
+    model: ImageTextModel = build(cfg.model, weights=None, _convert_="all")
     load_weights(model, path)
     return model
 
 
 def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> SliceDataModule:
     """Join stores, prompts and image augmentation at the model's image size and context length."""
-    data: SliceDataModule = instantiate(
+    data: SliceDataModule = build(
         cfg.data,
         seed=cfg.seed,
         taxonomy=taxonomy,
-        prompts=instantiate(cfg.prompts),
-        augment=instantiate(cfg.augment, size=model.image_size),
+        prompts=build(cfg.prompts),
+        augment=build(cfg.augment, size=model.image_size),
         context_length=model.context_length,
         _convert_="all",
     )
@@ -173,7 +185,7 @@ def evaluation_prompts(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextMode
     """Tokenise the evaluation prompts: label kind -> (K, T, L)."""
     from anatomy_clip.data.collate import tokenize
 
-    prompts = instantiate(cfg.eval.prompts)
+    prompts = build(cfg.eval.prompts)
     texts = {"organ": prompts.organ_prompts(taxonomy), "station": prompts.station_prompts(taxonomy)}
     tokens = {}
     for kind, classes in texts.items():
@@ -198,28 +210,6 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in PACKAGES}
 
 
-def stage_inputs(cfg: DictConfig, stage: str) -> str:
-    """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
-    config = training_config(cfg)
-    weights = cfg.model.get("weights")
-    parts: dict[str, Any] = {"config": config, "weights": _file_digest(weights) if weights else None}
-    stores = [*cfg.data.train, *cfg.data.validation.values()]
-    if stage == "evaluate":
-        stores += cfg.data.test.values()
-        parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
-        parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
-    parts["stores"] = [_file_digest(Path(store) / "store.json") for store in stores]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def training_config(cfg: DictConfig) -> dict[str, Any]:
-    """The part of the config that decides what a training ends in."""
-    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    kept = {key: value for key, value in config.items() if key not in _NOT_TRAINING}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("test", "optional", "workers")}
-    return kept
-
-
 def check_targets(node: Any, where: str = "") -> None:
     """Refuse a config that would build an object from a package not meant for it.
 
@@ -241,52 +231,6 @@ def nearest(name: str, known: Any) -> str:
     """A hint at the nearest known name, or nothing."""
     match = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" (did you mean '{match[0]}'?)" if match else ""
-
-
-def _claim(cfg: DictConfig, folder: Path) -> None:
-    """Write the run's config into its folder, or refuse a folder that another config made."""
-    path = folder / "config.yaml"
-    if path.exists():
-        before = training_config(OmegaConf.load(path))  # type: ignore[arg-type]
-        now = training_config(cfg)
-        changed = sorted(_differences(before, now))
-        if changed:
-            raise ValueError(
-                f"{folder}: was made with another config ({', '.join(changed[:8])} differ); "
-                "add overwrite=true to throw it away, or choose another suite, name or seed"
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    for orphan in folder.glob(".*.partial"):
-        orphan.unlink()
-    _write_atomically(path, OmegaConf.to_yaml(cfg, resolve=False))
-
-
-def _differences(a: Any, b: Any, where: str = "") -> list[str]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        keys = sorted({*a, *b})
-        return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{where}.{key}".lstrip("."))]
-    return [] if a == b else [where]
-
-
-def _read_done(folder: Path) -> dict[str, str]:
-    path = folder / "stages.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _file_digest(path: str | Path) -> str | None:
-    if not Path(path).is_file():
-        return None
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _device(cfg: DictConfig) -> str:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from overrides import check_overrides
@@ -29,12 +28,12 @@ NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes 
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="prepare")
 def main(cfg: DictConfig) -> None:
     """Prepare every split of the source."""
-    from anatomy_clip.run import check_targets
+    from anatomy_clip.run import build, check_targets
     from anatomy_clip.sources.download import Unreachable
 
     try:
         check_targets(OmegaConf.to_container(cfg, resolve=False))
-        source = instantiate(cfg.source)
+        source = build(cfg.source)
         for split in source.splits():
             prepare(cfg, source, split)
     except Unreachable as error:
@@ -72,6 +71,7 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
     from tqdm import tqdm
 
     from anatomy_clip.data.prepare import prepare_split
+    from anatomy_clip.run import build
 
     if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
         fetch()
@@ -86,7 +86,7 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
             partial(source.slices, split),
             volumes,
             store,
-            partial(_render, instantiate(cfg.display), cfg.side),
+            partial(_render, build(cfg.display), cfg.side),
             settings=settings,
             workers=cfg.workers,
             max_bad_share=cfg.max_bad_share,
@@ -102,9 +102,10 @@ def _render(display: Display, side: int, image: Slice) -> Grey:
 def _contact_sheet(cfg: DictConfig, store: Path, sheet: Path) -> None:
     from anatomy_clip.data.store import SliceStore
     from anatomy_clip.report.contact_sheet import contact_sheet
+    from anatomy_clip.run import build
 
     opened = SliceStore.open(store)
-    contact_sheet(opened.images, opened.manifest, instantiate(cfg.taxonomy), sheet)
+    contact_sheet(opened.images, opened.manifest, build(cfg.taxonomy), sheet)
     print(f"{sheet}: contact sheet")
 
 

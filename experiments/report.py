@@ -43,11 +43,12 @@ def report(cfg: DictConfig) -> None:
     """
     from rich.console import Console
 
+    from anatomy_clip import run
     from anatomy_clip.report.render import main_markdown, to_rich
     from anatomy_clip.report.results import read_suite
     from anatomy_clip.report.table3 import build
 
-    layout = hydra.utils.instantiate(cfg.table, _convert_="all")
+    layout = run.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
     paper = _read_paper(ROOT / cfg.paper)
     table = build(

@@ -103,11 +103,15 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
+        trainer = self.trainer
         sampler = EpochSampler(
             len(self._train.records),
             self.seed,
             batch_size=self.batch_size,
             images_per_image=self.augment.images_per_image,
+            # Asked when the first batch is drawn: what Lightning tells `set_epoch` counts one too many after a run has
+            # gone on from a checkpoint that was written at the end of an epoch.
+            current_epoch=(lambda: trainer.current_epoch) if trainer is not None else None,
             **self._rank(),
         )
         return self._loader(self._train, sampler, persistent=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         images_per_image: variants of each slice in an epoch.
         rank: this process's rank.
         world_size: number of ranks.
+        current_epoch: says the epoch when an iteration starts; None = the one told by `set_epoch`.
 
     Raises:
         ValueError: an epoch holds less than one batch, or the rank does not exist.
@@ -53,6 +54,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         images_per_image: int = 1,
         rank: int = 0,
         world_size: int = 1,
+        current_epoch: Callable[[], int] | None = None,
     ) -> None:
         _check_rank(rank, world_size)
         total = rows * images_per_image
@@ -67,6 +69,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self.current_epoch = current_epoch
         self._used = total - total % (batch_size * world_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -77,10 +80,11 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self._used // self.world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = epoch_order(self.rows, self.images_per_image, self.seed, self.epoch)
+        epoch = self.epoch if self.current_epoch is None else self.current_epoch()
+        order = epoch_order(self.rows, self.images_per_image, self.seed, epoch)
         # Strided, not in blocks: so a global batch is the same set on any number of ranks.
         for index in order[: self._used][self.rank :: self.world_size].tolist():
-            yield index, self.epoch
+            yield index, epoch
 
 
 class OrderedSampler(Sampler[tuple[int, int]]):

@@ -38,7 +38,7 @@ class ResNetTower(nn.Module):
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
-        # convolutions over channels-last tensors are a third quicker on CPU, and on GPU with mixed precision
+        # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
         self.visual = visual.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Tensor) -> Features:

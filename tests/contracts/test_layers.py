@@ -12,7 +12,7 @@ PACKAGE = ROOT / "anatomy_clip"
 STOREYS = [
     {"cli"},
     {"run", "report", "describe"},
-    {"evaluation"},
+    {"evaluation", "runs"},
     {"training"},
     {"objectives", "data", "sources"},
     {"models", "prompts", "imaging"},

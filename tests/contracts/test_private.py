@@ -9,9 +9,9 @@ PRIVATE = re.compile(r"/(home|Users|work|root)/(?!someone)[a-z]|https?://[^\s)\"
 
 
 def test_no_path_of_a_machine_and_no_index_address():
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     own = Path(__file__).name
-    for name in filter(None, listed):
+    for name in done.stdout.splitlines():
         path = ROOT / name
         if path.suffix in (".png", ".parquet") or path.name == own or not path.is_file():
             continue

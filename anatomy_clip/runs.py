@@ -1,0 +1,86 @@
+"""A run's folder: where it is, what made it, and what its finished stages depended on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+_NOT_TRAINING = ("eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """The folder of a run: `<outputs>/<suite>/<name>/seed_<n>`."""
+    return Path(cfg.paths.outputs, cfg.suite, cfg.name, f"seed_{cfg.seed}")
+
+
+def stage_inputs(cfg: DictConfig, stage: str) -> str:
+    """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
+    config = training_config(cfg)
+    weights = cfg.model.get("weights")
+    parts: dict[str, Any] = {"config": config, "weights": _file_digest(weights) if weights else None}
+    stores = [*cfg.data.train, *cfg.data.validation.values()]
+    if stage == "evaluate":
+        stores += cfg.data.test.values()
+        parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
+        parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
+    parts["stores"] = [_file_digest(Path(store) / "store.json") for store in stores]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def training_config(cfg: DictConfig) -> dict[str, Any]:
+    """The part of the config that decides what a training ends in."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    kept = {key: value for key, value in config.items() if key not in _NOT_TRAINING}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("test", "optional", "workers")}
+    return kept
+
+
+def claim(cfg: DictConfig, folder: Path) -> None:
+    """Write the run's config into its folder, or refuse a folder that another config made.
+
+    Raises:
+        ValueError: names the folder and the keys that differ.
+    """
+    path = folder / "config.yaml"
+    if path.exists():
+        before = training_config(OmegaConf.load(path))  # type: ignore[arg-type]
+        now = training_config(cfg)
+        changed = sorted(_differences(before, now))
+        if changed:
+            raise ValueError(
+                f"{folder}: was made with another config ({', '.join(changed[:8])} differ); "
+                "add overwrite=true to throw it away, or choose another suite, name or seed"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    for orphan in folder.glob(".*.partial"):
+        orphan.unlink()
+    write_atomically(path, OmegaConf.to_yaml(cfg, resolve=False))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text so that the path holds the old one or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _differences(a: Any, b: Any, where: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted({*a, *b})
+        return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{where}.{key}".lstrip("."))]
+    return [] if a == b else [where]
+
+
+def _file_digest(path: str | Path) -> str | None:
+    if not Path(path).is_file():
+        return None
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
