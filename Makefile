@@ -37,7 +37,7 @@ lint: $(STAMP) ## ruff (check and format) and strict mypy
 	$(BIN)/mypy
 
 test: lint ## Lint, then every test
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (test data only)
 	$(PREPARE) source=phantom

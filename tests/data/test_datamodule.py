@@ -172,7 +172,7 @@ def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_exactly(stores, tmp_
 def test_ranks_share_the_batches(stores):
     def rows(rank, world, size):
         data = make(batch_size=size)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=0)
         data.setup("fit")
         return [batch.rows.tolist() for batch in data.train_dataloader()]
 

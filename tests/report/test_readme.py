@@ -54,5 +54,6 @@ def test_readme_shows_the_numbers_of_the_recorded_csv():
         shown[name] = [text.split("**")[1] for text in line.split(" | ")[1:5]]
     with (RECORDED / "table3.csv").open() as file:
         for row in csv.DictReader(file):
-            assert shown[row["row"]].pop(0) == f"{float(row['value']):.1f}", row
+            # each is rounded from the same number, the table to one place, the CSV to two
+            assert abs(float(shown[row["row"]].pop(0)) - float(row["value"])) < 0.056, row
     assert not any(shown.values())
