@@ -23,7 +23,7 @@ from anatomy_clip.training.optim import adamw
 from anatomy_clip.types import Batch
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-STORED, SIZE = 128, 96  # sides in the store and at the model, pixels
+STORED, SIZE = 128, 64  # sides in the store and at the model, pixels
 REPEATS, ROUNDS = 200, 5
 TAXONOMY = Taxonomy.load("whole_body")
 RECORD = SliceRecord(
@@ -76,7 +76,7 @@ def caption_calls() -> dict[str, Callable[[int], object]]:
 def step_calls() -> dict[str, Callable[[int], object]]:
     """One training step of the tiny model, text run to the longest caption or over the whole context."""
     torch.set_num_threads(1)
-    model = instantiate(compose(overrides=["+model=tiny"]).model)
+    model = instantiate(compose(overrides=["+model=tiny"]).model, _convert_="all")
     objective = instantiate(compose(overrides=["+objective=clip"]).objective, model=model)
     optimizer = adamw([model, objective], lr=1e-4, weight_decay=0.1)
     words = [f"An image of {o.value} MR T2 scan consisting of {name} organs" for o in Orientation for name in ORGANS]
