@@ -109,7 +109,8 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         device=_device(cfg),
     )
     data.setup("test")
-    for name in data.absent_tests():
+    absent = data.absent_tests()
+    for name in absent:
         print(f"{folder}: test set {name} isn't there and is left out")
     predictions = evaluator.predict(model, data.test_sets())
     predictions.write(folder / "predictions.parquet")
@@ -121,7 +122,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         "labels": {f"{kind}s": list(names) for kind, names in label_names(taxonomy).items()},
         "scores": [vars(score) for score in scores],
         "versions": versions(),
-        "notes": [f"test set {name} was absent" for name in data.absent_tests()],
+        "notes": [f"test set {name} was absent" for name in absent],
     }
     write_atomically(folder / "results.json", json.dumps(results, indent=1))
     for score in scores:

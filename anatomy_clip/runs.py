@@ -10,6 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from anatomy_clip.data.store import file_digest
+
 _NOT_TRAINING = ("eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
 
 
@@ -22,13 +24,13 @@ def stage_inputs(cfg: DictConfig, stage: str) -> str:
     """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
     config = training_config(cfg)
     weights = cfg.model.get("weights")
-    parts: dict[str, Any] = {"config": config, "weights": _file_digest(weights) if weights else None}
+    parts: dict[str, Any] = {"config": config, "weights": _digest_if_there(weights) if weights else None}
     stores = [*cfg.data.train, *cfg.data.validation.values()]
     if stage == "evaluate":
         stores += cfg.data.test.values()
         parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
         parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
-    parts["stores"] = [_file_digest(Path(store) / "store.json") for store in stores]
+    parts["stores"] = [_digest_if_there(Path(store) / "store.json") for store in stores]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -79,8 +81,5 @@ def _differences(a: Any, b: Any, where: str = "") -> list[str]:
     return [] if a == b else [where]
 
 
-def _file_digest(path: str | Path) -> str | None:
-    if not Path(path).is_file():
-        return None
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest_if_there(path: str | Path) -> str | None:
+    return file_digest(Path(path)) if Path(path).is_file() else None
