@@ -33,8 +33,8 @@ class VisionTower(nn.Module):
         return Features(pooled, normalize(pooled @ self.projection, dim=-1), tokens)
 
 
-class ResNetTower(nn.Module):
-    """A CLIP ResNet; its attention pool projects as it pools, so `pooled` is the embedding before normalisation."""
+class ConvolutionTower(nn.Module):
+    """A CLIP ResNet or a timm network; it projects as it pools, so `pooled` is the embedding before normalisation."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ def from_config(
         ValueError: the weights are missing or don't fit.
     """
     clip = CLIP(embed_dim, dict(vision), dict(text), quick_gelu=quick_gelu)
-    tower = VisionTower if isinstance(clip.visual, VisionTransformer) else ResNetTower
+    tower = VisionTower if isinstance(clip.visual, VisionTransformer) else ConvolutionTower
     model = ImageTextModel(
         tower(clip.visual),
         TextTower(clip),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
@@ -41,7 +41,7 @@ class CLIP(nn.Module):
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Compute the weighted sum of both directions over the batch of all ranks."""
         image = gather_with_grad(model.encode_image(batch.images).embedding)
-        text = gather_with_grad(model.encode_text(batch.tokens).embedding)
+        text = gather_with_grad(encode_distinct(model, batch.tokens))
         scale = self.logit_scale.exp()
         image_term, text_term = image_text_contrastive(image, text, scale)
         terms = {"image_to_text": image_term, "text_to_image": text_term, "logit_scale": scale}
@@ -52,3 +52,19 @@ class CLIP(nn.Module):
     def after_step(self, model: ImageTextModel) -> None:
         """Clamp the temperature."""
         self.logit_scale.clamp_(0.0, math.log(self.max_logit_scale))
+
+
+def encode_distinct(model: ImageTextModel, tokens: Tensor) -> Tensor:
+    """Embed texts, each distinct one once: template captions repeat within a batch, and gradients add up all the same.
+
+    Args:
+        model: the model.
+        tokens: (B, L) int64.
+
+    Returns:
+        (B, D) unit norm.
+    """
+    distinct: Tensor
+    row: Tensor
+    distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (B,)
+    return model.encode_text(distinct).embedding[row]

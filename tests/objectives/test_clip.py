@@ -75,6 +75,7 @@ def test_objective_equals_open_clip_loss_and_clamps_its_temperature():
 
 
 def _rank(rank, folder):
+    torch.set_num_threads(1)  # a forked process has lost the threads that its parent's pool counts on
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     model = Stub()
     objective = CLIP(model)

@@ -52,8 +52,8 @@ class Cohort:
     """
 
     patients: int
-    series_per_patient: int = 5
-    slices_per_series: int = 8
+    series_per_patient: int = 20
+    slices_per_series: int = 2
     habitus: tuple[float, float] = (0.0, 1.0)
     fov_scale: float = 1.0
     square_share: float = 0.6
