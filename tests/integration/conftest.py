@@ -14,7 +14,7 @@ def data(tmp_path_factory):
     """A data folder with all phantom cohorts, 64 px, a few slices a patient."""
     folder = tmp_path_factory.mktemp("data")
     patients = [f"source.cohorts.{name}.patients={n}" for name, n in SMALL.items()]
-    short = [f"+source.cohorts.{name}.slices_per_series=3" for name in SMALL]
+    short = [f"+source.cohorts.{name}.series_per_patient=8" for name in SMALL]
     cfg = compose_config(
         "prepare", f"paths.data={folder}", "side=64", "workers=2", "source.pixels=64", "contact_sheet=false",
         *patients, *short,

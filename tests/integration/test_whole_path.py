@@ -14,7 +14,7 @@ from anatomy_clip.run import run
 from anatomy_clip.runs import run_folder
 
 TINY = [
-    "model.vision={image_size:32,layers:[1,1,1,1],width:8,head_width:32}",
+    "model.vision.image_size=32",
     "model.text={context_length:77,vocab_size:49408,width:32,heads:1,layers:1}",
     "model.embed_dim=16",
     "trainer.max_steps=8",
