@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 SEEDS ?= 0
 SUITE ?= table3
 OUTPUTS ?= outputs
+FUZZ_FILES ?= 20000
+# A folder of real CT and MR files with a labels.csv, for one more test set; nothing where there is none.
+REAL_DATA ?= $(wildcard ../shared/realdata)
 DATA ?= data
 
 VENV := .venv
@@ -17,7 +20,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test data reproduce-table3 report benchmark clean
+.PHONY: help setup lint test fuzz data reproduce-table3 report benchmark clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -39,9 +42,13 @@ lint: $(STAMP) ## ruff (check and format) and strict mypy
 test: lint ## Lint, then every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
+fuzz: $(STAMP) ## Damage FUZZ_FILES (20000) DICOM and NIfTI files and read them all
+	OMP_NUM_THREADS=1 FUZZ_FILES=$(FUZZ_FILES) $(BIN)/pytest tests/fuzz -s
+
 data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (test data only)
 	$(PREPARE) source=phantom
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
+	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
 
 reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print Table III
 	$(RUN) experiment=table3/stand_in $(PATHS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ def main(cfg: DictConfig) -> None:
 def prepare(cfg: DictConfig, source: Source, split: str) -> None:
     """Make the store of one split, unless it is up to date."""
     from anatomy_clip import __version__
+    from anatomy_clip.anatomy.records import MANIFEST_VERSION
     from anatomy_clip.data.prepare import digest, up_to_date
+    from anatomy_clip.run import build
 
     store = Path(cfg.paths.data) / source.name / split
     settings = {
@@ -56,7 +59,13 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
         "side": cfg.side,
         "split": split,
         "version": __version__,
+        "manifest": MANIFEST_VERSION,
     }
+    if selection := build(cfg.selection):  # one that takes all leaves the digest of older stores as it was
+        settings["selection"] = asdict(selection)
+    if fingerprint := getattr(source, "fingerprint", None):  # what it reads beside its settings, such as labels
+        settings["fingerprint"] = dict(fingerprint())
+        settings["source"].pop("salt", None)  # a secret; the fingerprint tells one from another
     sheet = store.with_name(f"{store.name}.png")
     if up_to_date(store, digest(settings)) and not cfg.overwrite:
         print(f"{store}: up to date")
@@ -90,9 +99,13 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
             settings=settings,
             workers=cfg.workers,
             max_bad_share=cfg.max_bad_share,
+            limits=build(cfg.limits),
+            selection=build(cfg.selection),
             progress=progress,
         )
-    print(f"{store}: {report.slices} slices of {report.volumes} volumes, {len(report.quarantine)} set aside")
+    bad = len(report.quarantine)
+    where = f" (see {store}_quarantine.csv)" if bad else ""
+    print(f"{store}: {report.slices} slices of {report.volumes} volumes, {bad} set aside{where}")
 
 
 def _render(display: Display, side: int, image: Slice) -> Grey:

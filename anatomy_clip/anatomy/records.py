@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2  # 2: organs and stations that the source states
 _SHOWN = 5  # ids named in one error message
 
 
@@ -36,6 +37,8 @@ class SliceRecord:
         thickness_mm: slice thickness, mm.
         licence: SPDX id or name of the licence.
         caption: the source's own caption; empty where captions are made by templates.
+        organs: organs that the source states (by eye, by level); None: the taxonomy derives them from structures.
+        stations: stations that the source states; None: derived as well.
     """
 
     source: str
@@ -52,6 +55,20 @@ class SliceRecord:
     thickness_mm: float = 1.0
     licence: str = ""
     caption: str = ""
+    organs: tuple[str, ...] | None = None
+    stations: tuple[str, ...] | None = None
+
+    def organs_in(self, taxonomy: Taxonomy) -> tuple[str, ...]:
+        """The slice's organs: stated, or else derived from its structures."""
+        if self.organs is not None:
+            return self.organs
+        return tuple(taxonomy.organs_of(self.structures, self.orientation))
+
+    def stations_in(self, taxonomy: Taxonomy) -> tuple[str, ...]:
+        """The slice's stations: stated, or else derived from its structures."""
+        if self.stations is not None:
+            return self.stations
+        return tuple(taxonomy.stations_of(self.structures, self.orientation))
 
 
 class Manifest(Sequence[SliceRecord]):
@@ -190,4 +207,5 @@ def _from_row(row: dict[str, Any], where: str) -> SliceRecord:
         raise ValueError(f"{where}: structures is no JSON object of areas in mm2") from None
     if any(not np.isfinite(v) or v < 0 for v in structures.values()):
         raise ValueError(f"{where}: structures holds a negative or non-finite area")
-    return SliceRecord(**row | {"structures": structures, "spacing_mm": tuple(row["spacing_mm"])})
+    said = {name: None if row[name] is None else tuple(row[name]) for name in ("organs", "stations")}
+    return SliceRecord(**row | said | {"structures": structures, "spacing_mm": tuple(row["spacing_mm"])})

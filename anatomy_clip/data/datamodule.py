@@ -17,6 +17,7 @@ from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import CONTEXT_LENGTH, Collate, tokenize, tokenizer
 from anatomy_clip.data.dataset import SliceDataset, StackedImages
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
+from anatomy_clip.data.shares import source_weights
 from anatomy_clip.data.store import SliceStore
 from anatomy_clip.prompts.sampler import Prompts
 from anatomy_clip.types import Batch
@@ -51,6 +52,7 @@ class SliceDataModule(lightning.LightningDataModule):
         prompts: makes training captions; validation and test batches have empty ones.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
+        shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class SliceDataModule(lightning.LightningDataModule):
         optional: Sequence[str] = (),
         seed: int = 0,
         context_length: int = CONTEXT_LENGTH,
+        shares: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.train_paths = [Path(path) for path in train]
@@ -80,6 +83,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.context_length = context_length
+        self.shares = dict(shares) if shares else None
         self._open = cache(SliceStore.open)
 
     def absent_tests(self) -> list[str]:
@@ -112,6 +116,7 @@ class SliceDataModule(lightning.LightningDataModule):
             # Asked when the first batch is drawn: what Lightning tells `set_epoch` counts one too many after a run has
             # gone on from a checkpoint that was written at the end of an epoch.
             current_epoch=(lambda: trainer.current_epoch) if trainer is not None else None,
+            weights=source_weights(self._train.records, self.shares) if self.shares else None,
             **self._rank(),
         )
         return self._loader(self._train, sampler, persistent=True)

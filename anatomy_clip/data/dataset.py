@@ -143,6 +143,6 @@ def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> tuple[
     organs = np.zeros((len(records), len(taxonomy.organs)), dtype=bool)
     stations = np.zeros((len(records), len(taxonomy.stations)), dtype=bool)
     for row, record in enumerate(records):
-        organs[row] = taxonomy.organ_vector(taxonomy.organs_of(record.structures, record.orientation))
-        stations[row] = taxonomy.station_vector(taxonomy.stations_of(record.structures, record.orientation))
+        organs[row] = taxonomy.organ_vector(record.organs_in(taxonomy))
+        stations[row] = taxonomy.station_vector(record.stations_in(taxonomy))
     return organs, stations

@@ -6,20 +6,23 @@ import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.data.guard import guarded
+from anatomy_clip.data.limits import Failure, Limits
+from anatomy_clip.data.selection import Selection
 from anatomy_clip.data.store import read_meta, write_store
+from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.slices import Slice
 
-Read = Callable[[str], Iterator[tuple[Slice, SliceRecord]]]
+Read = Callable[[str], Iterator[tuple[Slice, SliceRecord]] | Iterator[tuple[Slice, SliceRecord] | Rejected]]
 Render = Callable[[Slice], "np.ndarray[Any, np.dtype[np.uint8]]"]
 _SHOWN = 3
 
@@ -31,12 +34,12 @@ class Report:
     Attributes:
         slices: slices in the store.
         volumes: volumes that gave them.
-        quarantine: (volume, reason) of the volumes that were set aside.
+        quarantine: (volume, reason, remedy) of the volumes that were set aside, and of single files out of others.
     """
 
     slices: int
     volumes: int
-    quarantine: tuple[tuple[str, str], ...]
+    quarantine: tuple[tuple[str, str, str], ...]
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -70,22 +73,26 @@ def prepare_split(
     settings: Mapping[str, Any],
     workers: int,
     max_bad_share: float,
+    limits: Limits | None = None,
+    selection: Selection | None = None,
     progress: Callable[[int, int, int], None] = lambda volumes, slices, bad: None,
 ) -> Report:
     """Write the slices of all volumes into one store.
 
     Volumes that are done are kept in `.<store>.parts`, so that a run that was stopped goes on. The store's order
-    is that of `volumes`, whatever the number of workers. Volumes that can't be read stand in
-    `<store>_quarantine.csv`.
+    is that of `volumes`, whatever the number of workers. Volumes that can't be read, crash their worker or use more
+    than their limits stand in `<store>_quarantine.csv`.
 
     Args:
-        read: yields the slices and records of a volume; picklable.
+        read: yields the slices and records of a volume, and files of it that it had to set aside.
         volumes: keys of the volumes.
         store: folder of the store.
-        render: makes a (S, S) uint8 image of a slice; picklable.
+        render: makes a (S, S) uint8 image of a slice.
         settings: what decides the content; kept in the store with its digest.
-        workers: worker processes; 0 = this process.
-        max_bad_share: share of the volumes that may be set aside.
+        workers: worker processes; 0 = this process, where no limit holds.
+        max_bad_share: share of the volumes that may be set aside; work stops as soon as there are more.
+        limits: time and memory for one volume.
+        selection: which slices are taken.
         progress: told after each volume how many volumes, slices and bad volumes there are.
 
     Raises:
@@ -97,74 +104,96 @@ def prepare_split(
         shutil.rmtree(parts, ignore_errors=True)
         parts.mkdir(parents=True)
         (parts / expected).touch()
-    todo = [n for n in range(len(volumes)) if not (parts / f"{n}.parquet").exists()]
-    quarantine: dict[int, str] = {}
-    done, slices = len(volumes) - len(todo), 0
-    for n, count, reason in _work(read, render, volumes, parts, todo, workers):
-        done, slices = done + 1, slices + count
-        if reason:
-            quarantine[n] = reason
-        progress(done, slices, len(quarantine))
-    rows = tuple((volumes[n], quarantine[n]) for n in sorted(quarantine))
-    _check_share(rows, len(volumes), max_bad_share, store)
-    good = [n for n in range(len(volumes)) if n not in quarantine]
-    images = [np.load(parts / f"{n}.npy") for n in good]
+    one = partial(_one, read, render, selection or Selection(), volumes, parts)
+    bad = _work(one, volumes, parts, workers, limits, partial(_check_share, volumes, max_bad_share, store), progress)
+    good = [n for n in range(len(volumes)) if n not in bad]
     records = [record for n in good for record in Manifest.read(parts / f"{n}.parquet")]
     if not records:
         raise ValueError(f"{store}: not one slice came out of {len(volumes)} volume(s)")
+    rows = tuple(row for n in range(len(volumes)) for row in _rows(volumes[n], bad.get(n), parts / f"{n}.aside"))
     _write_quarantine(store.with_name(f"{store.name}_quarantine.csv"), rows)
     kept = {"settings": without_paths(settings), "digest": expected}
-    write_store(store, np.concatenate(images), records, kept)
+    write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept)
     shutil.rmtree(parts)
     return Report(len(records), len(good), rows)
 
 
 def _work(
-    read: Read, render: Render, volumes: Sequence[str], parts: Path, todo: Sequence[int], workers: int
-) -> Iterator[tuple[int, int, str]]:
-    """Yield (volume number, slices, reason for quarantine or nothing) as the volumes get done."""
-    if not workers:
-        yield from (_one(read, render, volumes[n], parts / str(n), n) for n in todo)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        jobs: list[Future[tuple[int, int, str]]] = [
-            pool.submit(_one, read, render, volumes[n], parts / str(n), n) for n in todo
-        ]
-        try:
-            yield from (job.result() for job in as_completed(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _one(read: Read, render: Render, volume: str, part: Path, n: int) -> tuple[int, int, str]:
+    one: Callable[[int], int],
+    volumes: Sequence[str],
+    parts: Path,
+    workers: int,
+    limits: Limits | None,
+    check: Callable[[Mapping[int, Failure]], None],
+    progress: Callable[[int, int, int], None],
+) -> dict[int, Failure]:
+    """Do what isn't done yet, and say which volumes (by number) were set aside."""
+    todo = [n for n in range(len(volumes)) if not (parts / f"{n}.parquet").exists()]
+    bad: dict[int, Failure] = {}
+    done, slices = len(volumes) - len(todo), 0
+    outcomes = guarded(one, todo, workers, limits)
     try:
-        pairs = [(render(image), record) for image, record in read(volume)]
-    except Exception as error:  # whatever a reader stumbles over, it costs one volume and is reported
-        return n, 0, f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)
+        for n, outcome in outcomes:
+            if isinstance(outcome, Failure):
+                bad[n] = outcome
+                check(bad)
+            done, slices = done + 1, slices + (0 if isinstance(outcome, Failure) else outcome)
+            progress(done, slices, len(bad))
+    finally:
+        outcomes.close()  # ends its workers now, not when it is collected
+    return bad
+
+
+def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str], parts: Path, n: int) -> int:
+    """Write the part of one volume; returns its number of slices."""
+    aside: list[tuple[str, str, str]] = []
+    rendered = ((render(image), record) for image, record in selection.candidates(_whole(read(volumes[n]), aside)))
+    pairs = selection.spread([pair for pair in rendered if selection.keeps(pair[0])])
     if not pairs:
-        return n, 0, "no slice was taken from it"
-    np.save(part.with_suffix(".npy"), np.stack([image for image, _ in pairs]))
-    partial = part.with_suffix(".partial")
-    Manifest(record for _, record in pairs).write(partial)
-    partial.rename(part.with_suffix(".parquet"))  # last: its presence says that the volume is done
-    return n, len(pairs), ""
+        files = "".join(f", and {path} {reason}" for path, reason, _ in aside[:_SHOWN])
+        raise ValueError(f"no slice was taken from it{files}; check its labels and the selection, or leave it out")
+    if aside:
+        (parts / f"{n}.aside").write_text(json.dumps(aside))
+    np.save(parts / f"{n}.npy", np.stack([image for image, _ in pairs]))
+    partial_file = parts / f"{n}.partial"
+    Manifest(record for _, record in pairs).write(partial_file)
+    partial_file.rename(parts / f"{n}.parquet")  # last: its presence says that the volume is done
+    return len(pairs)
 
 
-def _check_share(rows: Sequence[tuple[str, str]], volumes: int, allowed: float, store: Path) -> None:
-    if volumes and len(rows) / volumes > allowed:
-        first = "; ".join(f"{volume}: {reason}" for volume, reason in rows[:_SHOWN])
+def _whole(
+    items: Iterable[tuple[Slice, SliceRecord] | Rejected], aside: list[tuple[str, str, str]]
+) -> Iterator[tuple[Slice, SliceRecord]]:
+    """Note what was set aside; pass on the rest."""
+    for item in items:
+        if isinstance(item, Rejected):
+            aside.append((str(item.path), item.reason, item.remedy))
+        else:
+            yield item
+
+
+def _rows(volume: str, failure: Failure | None, aside: Path) -> Iterator[tuple[str, str, str]]:
+    if failure:
+        yield volume, failure.reason, failure.remedy
+    elif aside.exists():
+        yield from (tuple(row) for row in json.loads(aside.read_text()))
+
+
+def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mapping[int, Failure]) -> None:
+    if len(bad) / len(volumes) > allowed:
+        first = "; ".join(f"{volumes[n]}: {bad[n].reason}" for n in sorted(bad)[:_SHOWN])
         raise ValueError(
-            f"{store}: {len(rows)} of {volumes} volume(s) could not be read, more than max_bad_share={allowed}: {first}"
+            f"{store}: {len(bad)} of {len(volumes)} volume(s) could not be read, more than "
+            f"max_bad_share={allowed}: {first}"
         )
 
 
-def _write_quarantine(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+def _write_quarantine(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     # Beside the store, not in it: reasons name files, and a store is passed on.
     if not rows:
         path.unlink(missing_ok=True)
         return
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["volume", "reason"])
+        writer.writerow(["volume", "reason", "remedy"])
         writer.writerows(rows)

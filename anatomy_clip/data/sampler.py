@@ -9,6 +9,7 @@ import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.data.shares import weighted_order
 
 
 def epoch_order(rows: int, images_per_image: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -40,6 +41,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         rank: this process's rank.
         world_size: number of ranks.
         current_epoch: says the epoch when an iteration starts; None = the one told by `set_epoch`.
+        weights: (rows,) probability that a draw is this row; None = each row equally often.
 
     Raises:
         ValueError: an epoch holds less than one batch, or the rank does not exist.
@@ -55,6 +57,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         rank: int = 0,
         world_size: int = 1,
         current_epoch: Callable[[], int] | None = None,
+        weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
         _check_rank(rank, world_size)
         total = rows * images_per_image
@@ -70,6 +73,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.world_size = world_size
         self.epoch = 0
         self.current_epoch = current_epoch
+        self.weights = weights
         self._used = total - total % (batch_size * world_size)
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,7 +85,10 @@ class EpochSampler(Sampler[tuple[int, int]]):
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         epoch = self.epoch if self.current_epoch is None else self.current_epoch()
-        order = epoch_order(self.rows, self.images_per_image, self.seed, epoch)
+        if self.weights is None:
+            order = epoch_order(self.rows, self.images_per_image, self.seed, epoch)
+        else:
+            order = weighted_order(self.weights, self.images_per_image, self.seed, epoch)
         # Strided, not in blocks: so a global batch is the same set on any number of ranks.
         for index in order[: self._used][self.rank :: self.world_size].tolist():
             yield index, epoch

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,34 +83,59 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def write_store(
-    path: Path, images: NDArray[np.uint8], records: Sequence[SliceRecord], settings: Mapping[str, Any]
+    path: Path,
+    images: NDArray[np.uint8] | Iterable[NDArray[np.uint8]],
+    records: Sequence[SliceRecord],
+    settings: Mapping[str, Any],
 ) -> None:
     """Write a store beside its place, flush it to disk, and rename it; an older one is replaced.
 
     Args:
         path: the store's folder.
-        images: (N, S, S) uint8.
+        images: (N, S, S) uint8, or parts (n, S, S) of it, of which one is in memory at a time.
         records: the N records.
         settings: plain values to keep in `store.json`.
 
     Raises:
-        ValueError: numbers of images and records differ, or there is none.
+        ValueError: numbers of images and records differ, or there is none, or parts differ in side.
     """
-    if len(images) != len(records) or not len(images):
-        raise ValueError(f"{path}: {len(images)} image(s) and {len(records)} record(s) make no store")
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # the orphan of a run that was killed here
     partial.mkdir(parents=True)
-    np.save(partial / IMAGES, images, allow_pickle=False)
-    Manifest(records).write(partial / MANIFEST)
-    checksums = {name: file_digest(partial / name) for name in (IMAGES, MANIFEST)}
-    meta = {"version": STORE_VERSION, "count": len(images), "side": images.shape[1], "sha256": checksums}
-    (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))
-    for name in (IMAGES, MANIFEST, META):
-        _flush(partial / name)
+    try:
+        side = _write_images(partial / IMAGES, images, len(records), path)
+        Manifest(records).write(partial / MANIFEST)
+        checksums = {name: file_digest(partial / name) for name in (IMAGES, MANIFEST)}
+        meta = {"version": STORE_VERSION, "count": len(records), "side": side, "sha256": checksums}
+        (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))
+        for name in (IMAGES, MANIFEST, META):
+            _flush(partial / name)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
     _flush(path.parent)
+
+
+def _write_images(
+    file: Path, images: NDArray[np.uint8] | Iterable[NDArray[np.uint8]], expected: int, store: Path
+) -> int:
+    """Write the bytes that `np.save` would write, part by part; returns the side."""
+    count = side = 0
+    with file.open("wb") as out:
+        for part in [images] if isinstance(images, np.ndarray) else images:
+            if not count:
+                side = part.shape[-1]
+                header = {"descr": "|u1", "fortran_order": False, "shape": (expected, side, side)}
+                np.lib.format.write_array_header_1_0(out, header)
+            if part.dtype != np.uint8 or part.shape[1:] != (side, side):
+                raise ValueError(f"{store}: a part holds {part.dtype} {part.shape}, not (n, {side}, {side}) uint8")
+            out.write(np.ascontiguousarray(part).data)
+            count += len(part)
+    if count != expected or not count:
+        raise ValueError(f"{store}: {count} image(s) and {expected} record(s) make no store")
+    return side
 
 
 def file_digest(path: Path) -> str:

@@ -90,12 +90,13 @@ def _raw(extension: Any) -> bytes:
 def _load(path: Path) -> Any:
     import nibabel  # takes half a second: only where a file is read
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
 
     if not path.is_file():
         raise ValueError(f"{path}: file is missing")
     try:
         image: Any = nibabel.load(path)
-    except (ImageFileError, *_DAMAGED) as error:
+    except (ImageFileError, HeaderDataError, *_DAMAGED) as error:
         raise ValueError(f"{path}: can't be read as NIfTI ({error}); fetch the file again") from error
     if not hasattr(image.header, "extensions"):
         raise ValueError(f"{path}: is no NIfTI file")
@@ -119,14 +120,21 @@ def _open(path: Path) -> Any:
             f"{path}: lies {tilt:.0f} degrees off the patient's axes (at most {MAX_TILT_DEGREES:.0f}); "
             "resample it first"
         )
-    return nibabel.as_closest_canonical(image)
+    try:
+        return nibabel.as_closest_canonical(image)  # reads the voxels where axes have to be turned
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: its voxels can't be read ({error}); fetch the file again")
 
 
 def _data(image: Any, path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.asanyarray(image.dataobj)
     except _DAMAGED as error:
-        raise ValueError(f"{path}: its voxels can't be read ({error}); fetch the file again") from error
+        raise _unreadable(path, error) from error
     if array.dtype.kind not in "iuf":
         raise ValueError(f"{path}: holds {array.dtype} values, expected plain numbers")
     return array

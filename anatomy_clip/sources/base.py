@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.slices import Slice
 
 
@@ -26,8 +27,8 @@ class Source(Protocol):
         """Keys of the volumes (or patients) of a split, in a fixed order; a key means nothing but to its source."""
         ...
 
-    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord]]:
-        """Stream the slices of one volume with their records.
+    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Rejected]:
+        """Stream the slices of one volume with their records, and the files of it that were set aside.
 
         Raises:
             ValueError: the volume can't be read; the message names file, reason and remedy. `prepare` sets it aside.

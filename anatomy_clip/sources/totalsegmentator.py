@@ -16,6 +16,7 @@ from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import label_names, read_labels, read_volume
 from anatomy_clip.imaging.slices import Slice
+from anatomy_clip.sources.cards import cards
 from anatomy_clip.sources.slicing import LabelledVolume, Labels, Sampling, cut_slices, orientations
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}  # word in meta.csv -> our name of the split
@@ -32,6 +33,7 @@ class TotalSegmentator:
         step_mm: plane -> distance between slices, mm.
         min_body_share: share of a slice's pixels that must show body.
         licence: licence of the data set.
+        known_bad: take subjects too whose labels somebody showed to be wrong (`cards.yaml` lists them).
 
     Raises:
         ValueError: an unknown modality or plane.
@@ -44,6 +46,7 @@ class TotalSegmentator:
         step_mm: Mapping[str, float],
         min_body_share: float = 0.1,
         licence: str = "CC-BY-4.0",
+        known_bad: bool = False,
     ) -> None:
         if modality not in tuple(Modality):
             raise ValueError(f"source.modality={modality!r}: give one of {', '.join(Modality)}")
@@ -52,6 +55,7 @@ class TotalSegmentator:
         self.name = f"totalsegmentator_{self.modality.lower()}"
         self.sampling = Sampling(orientations(step_mm), min_body_share)
         self.licence = licence
+        self.left_out = frozenset() if known_bad else frozenset(cards()[self.name].bad_subjects())
 
     def splits(self) -> Sequence[str]:
         """The splits that meta.csv names, in the order train, validation, test."""
@@ -59,8 +63,8 @@ class TotalSegmentator:
         return [name for name in SPLITS.values() if name in used]
 
     def volumes(self, split: str) -> Sequence[str]:
-        """Ids of the subjects of a split, in the order of meta.csv."""
-        return [subject for subject, name in self._subjects() if name == split]
+        """Ids of the subjects of a split, in the order of meta.csv, without known bad ones."""
+        return [subject for subject, name in self._subjects() if name == split and subject not in self.left_out]
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord]]:
         """Stream the slices of one subject.

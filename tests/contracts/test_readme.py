@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from overrides import find_problem
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PRIMARY = {"run.py": "config", "prepare.py": "prepare", "report.py": "report"}
+PRIMARY = {"run.py": "config", "prepare.py": "prepare", "report.py": "report", "check.py": "check"}
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, flags=re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted({line for line in LINES if line and not line.startswith(("git ", "cd "))})
@@ -33,6 +34,9 @@ def test_command_exists(command):
         assert set(words[1:]) <= make_targets()
         return
     assert words[0].endswith("python"), f"{command}: neither make nor python"
+    if words[1] == "-m":
+        assert find_spec(words[2])
+        return
     script = ROOT / words[1]
     assert script.is_file()
     overrides = [w for w in words[2:] if not w.startswith("-")]

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -80,3 +81,26 @@ def test_another_version_is_refused(tmp_path):
 def test_counts_must_agree_when_writing(tmp_path):
     with pytest.raises(ValueError, match=r"2 image\(s\) and 3 record\(s\) make no store"):
         write_store(tmp_path / "train", images(2), records(3), {})
+
+
+def test_parts_are_written_one_by_one(tmp_path):
+    side, each, parts = 256, 16, 24
+    whole = np.random.default_rng(0).integers(0, 256, (1, each, side, side), np.uint8)
+    tracemalloc.start()
+    write_store(tmp_path / "train", (whole[0] + np.uint8(n) for n in range(parts)), records(each * parts), {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    store = SliceStore.open(tmp_path / "train", verify=True)
+    assert store.images.shape == (each * parts, side, side) and peak < store.images.nbytes / 4
+    np.testing.assert_array_equal(store.images[-each:], whole[0] + np.uint8(parts - 1))
+
+
+def test_parts_must_fit_each_other_and_a_failure_leaves_nothing(tmp_path):
+    for parts, match in (
+        ([np.zeros((1, 8, 8), np.uint8), np.zeros((1, 9, 9), np.uint8)], r"a part holds uint8 \(1, 9, 9\)"),
+        ([np.zeros((2, 8, 8), np.float32)], r"a part holds float32"),
+        ([], r"0 image\(s\) and 2 record\(s\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            write_store(tmp_path / "train", iter(parts), records(2), {})
+    assert not list(tmp_path.iterdir())

@@ -53,7 +53,7 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     results = json.loads((folder / "results.json").read_text())
     cells = {score["cell"] for score in results["scores"]}
     assert {"test/organ/set1_mr", "test/organ/set1_ct", "test/station/set1_mr_ct", "test/organ/shifted_ct"} <= cells
-    assert results["notes"] == ["test set samples_ct was absent", "test set samples_mr was absent"]
+    assert results["notes"] == [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
     table = pd.read_parquet(folder / "predictions.parquet")
     assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted"))
     before = (folder / "last.ckpt").stat().st_mtime_ns

@@ -1,0 +1,113 @@
+"""What one task may use, and what becomes of one that fails; the limits are set on the process that does it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+SUSPECT = "the file is damaged or hostile: fetch it again, or leave it out"
+GIB = 2**30
+_BACKSTOP = 10.0  # seconds past its limit after which a process ends itself, should its parent be gone
+_LONGEST = 1000  # characters of a reason
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one task may use; None = as much as it likes.
+
+    Attributes:
+        seconds: wall-clock time.
+        memory_gb: memory on top of what its worker holds when the task begins, GiB; Linux only.
+
+    Raises:
+        ValueError: a limit isn't above 0.
+    """
+
+    seconds: float | None = None
+    memory_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "memory_gb"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}={value}: give a limit above 0, or null for none")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a task gave no result.
+
+    Attributes:
+        reason: what happened, in one line.
+        remedy: what to do about it.
+    """
+
+    reason: str
+    remedy: str
+
+
+def failure(error: BaseException, limits: Limits | None = None) -> Failure:
+    """Word an exception: the remedy is what follows the last `;` of a ValueError's message."""
+    try:
+        text = " ".join(str(error).split())[:_LONGEST]
+    except BaseException:  # an exception may be broken too
+        text = ""
+    kind = type(error).__name__
+    if isinstance(error, MemoryError):
+        allowed = f"more than memory_gb={limits.memory_gb:g}" if limits and limits.memory_gb else "more than there is"
+        return Failure(f"needs too much memory, {allowed}", "raise memory_gb, or leave it out")
+    if isinstance(error, RecursionError):
+        return Failure(f"{kind}: nested too deeply", SUSPECT)
+    if not isinstance(error, ValueError):
+        return Failure(f"{kind}: {text}".rstrip(": "), SUSPECT)
+    reason, _, remedy = text.rpartition(";")
+    return Failure(reason.strip(), remedy.strip()) if reason else Failure(text or kind, SUSPECT)
+
+
+def attempt(call: Callable[[Task], Result], task: Task, limits: Limits) -> Result | Failure:
+    """Call a function within limits; whatever it raises becomes a `Failure`, but for Ctrl-C."""
+    try:
+        with _limited(limits):
+            return call(task)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, and Rust's PanicException, are no Exceptions
+        return failure(error, limits)
+
+
+@contextlib.contextmanager
+def _limited(limits: Limits) -> Iterator[None]:
+    """Hold this process to the limits; the parent does so too for time, as it can where this one hangs."""
+    import resource
+
+    # Not RLIMIT_AS: it counts what is only reserved, such as a thread's arena of 64 MB, many times over.
+    kind, bound = resource.RLIMIT_DATA, resource.getrlimit(resource.RLIMIT_DATA)
+    if limits.memory_gb is not None and (held := held_memory()):
+        wanted = held + int(limits.memory_gb * GIB)
+        hard = bound[1]
+        resource.setrlimit(kind, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    if limits.seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds + _BACKSTOP)
+    try:
+        yield
+    finally:
+        if limits.memory_gb is not None:
+            resource.setrlimit(kind, bound)
+        if limits.seconds is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def held_memory() -> int:
+    """Writable private memory of this process, bytes, as RLIMIT_DATA counts it; 0 where the system doesn't say."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

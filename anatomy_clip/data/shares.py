@@ -1,0 +1,69 @@
+"""Weights of slices by their source, so that a small collection isn't drowned by a large one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+
+from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.data.rng import sample_rng
+
+_DRAW = 1 << 62  # index of the generator that draws an epoch's rows; no sample's, and not that of `epoch_order`
+
+
+def source_weights(records: Sequence[SliceRecord], shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Weigh slices so that each source gets its share of the draws; slices of one source are equally likely.
+
+    Args:
+        records: N slices.
+        shares: source -> share, of any sum.
+
+    Returns:
+        (N,) that sum to 1.
+
+    Raises:
+        ValueError: a source has no share, or a share names no source or isn't above 0.
+    """
+    counts = Counter(record.source for record in records)
+    for source, share in shares.items():
+        if source not in counts:
+            near = get_close_matches(source, counts, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the stores hold {', '.join(sorted(counts))}"
+            raise ValueError(f"data.shares.{source}: no slice is of this source; {hint}")
+        if not share > 0:
+            raise ValueError(f"data.shares.{source}={share}: give a share above 0, or leave its stores out")
+    missing = sorted(set(counts) - set(shares))
+    if missing:
+        raise ValueError(f"data.shares: give a share for {', '.join(missing)} too, or leave their stores out")
+    weights = np.array([shares[record.source] / counts[record.source] for record in records], dtype=np.float64)
+    weights /= weights.sum()
+    return weights
+
+
+def weighted_order(
+    weights: npt.NDArray[np.float64], images_per_image: int, seed: int, epoch: int
+) -> npt.NDArray[np.int64]:
+    """Draw the samples of one epoch by weight, in random order.
+
+    Systematic sampling (Madow 1949): of D draws a row of weight w gets floor(w * D) or ceil(w * D), and the rows of
+    a source together get their share to within one draw. A function of (seed, epoch).
+
+    Args:
+        weights: (N,) that sum to 1.
+        images_per_image: draws, in multiples of N.
+        seed: seed of the run.
+        epoch: number of the epoch.
+
+    Returns:
+        (N * images_per_image,) samples, none twice; sample `n` shows row `n % N`, variant `n // N`.
+    """
+    rng = sample_rng(seed, epoch, _DRAW)
+    draws = len(weights) * images_per_image
+    points = (np.arange(draws) + rng.random()) / draws
+    rows = np.searchsorted(np.cumsum(weights), points, side="right").clip(max=len(weights) - 1)  # ascending
+    variant = np.arange(draws) - np.searchsorted(rows, rows)  # how often the row has come up before
+    return rng.permutation(rows + variant * len(weights)).astype(np.int64)

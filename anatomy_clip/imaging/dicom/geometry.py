@@ -1,0 +1,125 @@
+"""Where the slices of a stack lie, and how a stored slice is turned for display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import acos, degrees
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.anatomy.terms import Orientation
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Vector = tuple[float, float, float]
+
+GAP = 1.5  # a step that is this many times the usual one leaves slices out
+SAME_POSITION_MM = 0.01
+# DICOM's axes run to the patient's left, posterior and head (LPS). What lies to the right of a displayed image and
+# what lies down, as (axis, sign): left and posterior; left and feet; posterior and feet.
+_DISPLAY = {
+    Orientation.AXIAL: ((0, 1), (1, 1)),
+    Orientation.CORONAL: ((0, 1), (2, -1)),
+    Orientation.SAGITTAL: ((1, 1), (2, -1)),
+}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A place where slices are missing.
+
+    Attributes:
+        after: index of the slice before the gap.
+        mm: distance to the next slice along the normal.
+    """
+
+    after: int
+    mm: float
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a stored slice becomes a displayed one: transpose first, then flip.
+
+    Attributes:
+        transpose: rows become columns.
+        down: reverse the order of rows.
+        across: reverse the order of columns.
+    """
+
+    transpose: bool
+    down: bool
+    across: bool
+
+    def pixels(self, stored: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Turn (rows, columns) for display; contiguous."""
+        image = stored.T if self.transpose else stored
+        return np.ascontiguousarray(image[:: -1 if self.down else 1, :: -1 if self.across else 1])
+
+    def spacing(self, stored_mm: tuple[float, float]) -> tuple[float, float]:
+        """Distance between rows and between columns as displayed, mm."""
+        return (stored_mm[1], stored_mm[0]) if self.transpose else stored_mm
+
+
+def turn(row: Vector, column: Vector, plane: Orientation) -> Turn:
+    """Find how a slice is turned to the display convention of `Slice`.
+
+    Args:
+        row: unit direction along a row (of growing column index), LPS.
+        column: unit direction down a column, LPS.
+        plane: the slice's nearest plane.
+    """
+    (across, across_sign), (down, down_sign) = _DISPLAY[plane]
+    transpose = abs(row[down]) + abs(column[across]) > abs(row[across]) + abs(column[down])
+    along_row, along_column = (column, row) if transpose else (row, column)
+    return Turn(transpose, along_column[down] * down_sign < 0, along_row[across] * across_sign < 0)
+
+
+def normal(row: Vector, column: Vector) -> NDArray[np.float64]:
+    """The unit normal, row x column: (3,) LPS."""
+    vector = np.cross(row, column)
+    unit: NDArray[np.float64] = vector / np.linalg.norm(vector)
+    return unit
+
+
+def positions(origins: Sequence[Vector], along: NDArray[np.float64]) -> tuple[float, ...]:
+    """Distances of slices along a direction, mm."""
+    return tuple(float(np.dot(origin, along)) for origin in origins)
+
+
+def tilt(origins: Sequence[Vector], along: NDArray[np.float64]) -> float:
+    """Angle between the slices' normal and the direction in which they follow each other.
+
+    Args:
+        origins: first pixel of each slice in order, mm.
+        along: (3,) unit normal.
+
+    Returns:
+        Degrees, 0 to 90; 0 for a single slice.
+    """
+    travel = np.subtract(origins[-1], origins[0])
+    length = float(np.linalg.norm(travel))
+    return degrees(acos(min(1.0, abs(float(travel @ along)) / length))) if length > SAME_POSITION_MM else 0.0
+
+
+def spacing_and_gaps(ordered: Sequence[float]) -> tuple[float | None, tuple[Gap, ...]]:
+    """The usual distance between neighbours, and where it is exceeded.
+
+    Args:
+        ordered: positions along the normal, ascending, mm.
+
+    Returns:
+        Median step (None for a single slice), and the steps over 1.5 times as long.
+    """
+    steps = np.diff(ordered)
+    if not len(steps):
+        return None, ()
+    usual = float(np.median(steps))
+    return usual, tuple(Gap(i, float(mm)) for i, mm in enumerate(steps) if mm > GAP * usual)
+
+
+def turning(a: Sequence[float], b: Sequence[float]) -> float:
+    """Largest difference between two lists of numbers."""
+    return max(abs(x - y) for x, y in zip(a, b, strict=True))

@@ -1,0 +1,150 @@
+"""Frames to stacks that can be shown one slice after the other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+
+from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
+from anatomy_clip.imaging.dicom.geometry import SAME_POSITION_MM, normal, positions, turning
+from anatomy_clip.imaging.dicom.headers import FrameHeader
+from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
+
+SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
+_SAME_SPACING = 0.01  # pixel spacings too, as a share
+
+Stack = list[FrameHeader]
+_REMOVE = "remove the copy if it was not meant"
+
+
+def without_copies(frames: Iterable[FrameHeader]) -> tuple[Stack, list[Rejected]]:
+    """Set aside files that hold an instance again."""
+    first: dict[Hashable, FrameHeader] = {}
+    kept, again = [], {}
+    for frame in frames:
+        key = (frame.uids[3], frame.number) if frame.uids[3] else (frame.path, frame.number)
+        known = first.setdefault(key, frame)
+        if known is frame:
+            kept.append(frame)
+        else:
+            reason = f"has the SOP Instance UID (0008,0018) of {known.path.name}, which was read before"
+            again[frame.path] = Rejected(frame.path, reason, _REMOVE)
+    return kept, list(again.values())
+
+
+def alike(frames: Iterable[FrameHeader]) -> list[Stack]:
+    """Part frames by study, series, modality, frame size, b-value, orientation and pixel spacing."""
+    stacks = _parted(frames, lambda f: (f.uids[1], f.uids[2] or f.path.parent, f.modality, f.shape, f.facts.b_value))
+    return [part for stack in stacks for part in _by_geometry(stack)]
+
+
+def apart(stack: Stack, reader: FrameReader, name: str = "") -> tuple[list[tuple[str, Stack]], list[Rejected]]:
+    """Part a stack in which frames share a position, and set aside those that share their pixels too.
+
+    Args:
+        stack: frames of one orientation.
+        reader: reads the pixels of frames at one position.
+        name: what tells this stack from its siblings.
+
+    Returns:
+        (name, frames in order) of each part, and what was set aside.
+    """
+    stack, rejected = _without_twins(_in_order(stack), reader)
+    return _parted_by_phase(stack, name), rejected
+
+
+def _parted_by_phase(stack: Stack, name: str) -> list[tuple[str, Stack]]:
+    crowd = max(map(len, _places(stack)))
+    if crowd == 1:
+        return [(name, stack)]
+    for index, (field, _) in enumerate(stack[0].phases):
+        parts = _parted(stack, _phase(index))
+        if len(parts) > 1 and max(len(place) for part in parts for place in _places(part)) < crowd:
+            names = [f"{name}, {field} {_value(part[0].phases[index][1])}".lstrip(", ") for part in parts]
+            return [both for part, said in zip(parts, names, strict=True) for both in _parted_by_phase(part, said)]
+    # Nothing in the header tells them apart: the first frame at each position, then the second, and so on.
+    repeats: dict[int, Stack] = defaultdict(list)
+    for place in _places(stack):
+        for turn, frame in enumerate(sorted(place, key=lambda f: (f.instance, str(f.path), f.number))):
+            repeats[turn].append(frame)
+    return [(f"{name}, repeat {turn + 1}".lstrip(", "), part) for turn, part in repeats.items()]
+
+
+def _phase(index: int) -> Callable[[FrameHeader], Hashable]:
+    return lambda frame: frame.phases[index]
+
+
+def _without_twins(stack: Stack, reader: FrameReader) -> tuple[Stack, list[Rejected]]:
+    kept, rejected = [], []
+    for place in _places(stack):
+        seen: dict[str, FrameHeader] = {}
+        for frame in place:
+            if len(place) > 1:
+                known = seen.setdefault(_digest(frame, reader), frame)
+                if known is not frame:
+                    reason = (
+                        f"frame {frame.number} has the position and pixels of {known.path.name}, frame {known.number}"
+                    )
+                    rejected.append(Rejected(frame.path, reason, _REMOVE))
+                    continue
+            kept.append(frame)
+    return kept, rejected
+
+
+def _digest(frame: FrameHeader, reader: FrameReader) -> str:
+    try:
+        pixels = stored_frame(reader.dataset(frame.path), frame.number)
+    except Refused:  # it is like no other; who reads its pixels will hear why it can't be read
+        return f"{frame.path} {frame.number}"
+    return sha256(pixels.astype("<i8").tobytes()).hexdigest()
+
+
+def _in_order(stack: Stack) -> Stack:
+    along = normal(stack[0].row, stack[0].column)
+    heights = positions([frame.origin_mm for frame in stack], along)
+    order = sorted(range(len(stack)), key=lambda i: (heights[i], str(stack[i].path), stack[i].number))
+    return [stack[i] for i in order]
+
+
+def _places(ordered: Stack) -> list[Stack]:
+    """Frames at the same position, position by position."""
+    heights = positions([frame.origin_mm for frame in ordered], normal(ordered[0].row, ordered[0].column))
+    places = [[ordered[0]]]
+    for (before, here), frame in zip(pairwise(heights), ordered[1:], strict=True):
+        if here - before < SAME_POSITION_MM:
+            places[-1].append(frame)
+        else:
+            places.append([frame])
+    return places
+
+
+def _by_geometry(stack: Stack) -> list[Stack]:
+    parts: list[Stack] = []
+    for frame in stack:
+        home = next((part for part in parts if _same_geometry(part[0], frame)), None)
+        if home is None:
+            parts.append([frame])
+        else:
+            home.append(frame)
+    return parts
+
+
+def _same_geometry(a: FrameHeader, b: FrameHeader) -> bool:
+    directions = turning((*a.row, *a.column), (*b.row, *b.column)) < SAME_DIRECTION
+    return directions and turning(a.spacing_mm, b.spacing_mm) < _SAME_SPACING * min(a.spacing_mm)
+
+
+def _parted(frames: Iterable[FrameHeader], key: Callable[[FrameHeader], Any]) -> list[Stack]:
+    parts: dict[Any, Stack] = defaultdict(list)
+    for frame in frames:
+        parts[key(frame)].append(frame)
+    return list(parts.values())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "/".join(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,64 @@
+"""What keeps a folder of patients' files to itself: ids that name nobody, and paths that stay inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+
+
+class Pseudonyms:
+    """Ids made by a keyed hash (BLAKE2b): the same for the same salt, and without it not to be traced back.
+
+    Args:
+        salt: the key. Whoever knows it can tell whether a guessed id is among the data.
+    """
+
+    def __init__(self, salt: str) -> None:
+        self._key = blake2b(salt.encode(), digest_size=32).digest()
+
+    def __call__(self, kind: str, *parts: str) -> str:
+        """Hash an id of a kind (patient, study, series): 16 hex digits."""
+        return blake2b("\0".join(parts).encode(), digest_size=8, key=self._key, person=kind.encode()).hexdigest()
+
+
+def inside(root: Path, name: str, where: str = "") -> Path:
+    """Join a path from a table or a tree to its root.
+
+    Args:
+        root: the folder that must not be left.
+        name: relative path, with `/`.
+        where: what named the path, for the message.
+
+    Raises:
+        ValueError: the path is absolute, holds `..` or a backslash, or leaves the root by a symbolic link.
+    """
+    begin = f"{where}: " if where else ""
+    plain = PurePosixPath(name)
+    if not name or "\0" in name or "\\" in name or plain.is_absolute() or ".." in plain.parts:
+        raise ValueError(f"{begin}path {name!r} is not below the source's root; give a relative path without '..'")
+    path = root / plain
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise ValueError(
+            f"{begin}path {name!r} leaves the source's root by a symbolic link; put a copy in its place, or take it out"
+        )
+    return path
+
+
+def tree(root: Path) -> Iterator[str]:
+    """Walk the files of a tree in a fixed order, as relative paths with `/`.
+
+    Hidden files and folders are left out. A link to a folder counts as a file, so that what reads it meets `inside`.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise ValueError(f"{root}: folder is missing; set source.root")
+    for folder, below, names in os.walk(root):
+        linked = [name for name in below if os.path.islink(os.path.join(folder, name))]
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in linked)
+        for name in sorted([*names, *linked]):
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()

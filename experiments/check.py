@@ -1,0 +1,74 @@
+"""Check stores: checksums, labels, what they hold, and whether they share patients or slices.
+
+python experiments/check.py
+python experiments/check.py '+stores.real=data/real/real'
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from overrides import check_overrides
+
+CONFIG = Path(__file__).resolve().parent.parent / "conf"
+_SHOWN = 20  # leaks printed
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="check")
+def main(cfg: DictConfig) -> None:
+    """Check the stores; end with status 1 where they share something, with 2 where one is broken."""
+    try:
+        shared = check(cfg)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    if shared:
+        raise SystemExit(1)
+
+
+def check(cfg: DictConfig) -> int:
+    """Print what the stores hold and draw it.
+
+    Returns:
+        How many leaks there are.
+
+    Raises:
+        ValueError: a store is missing or broken, or states a label that the taxonomy lacks.
+    """
+    from rich.console import Console
+
+    from anatomy_clip import run
+    from anatomy_clip.data.leaks import leaks
+    from anatomy_clip.data.store import SliceStore
+    from anatomy_clip.report import coverage
+
+    console = Console()
+    taxonomy = run.build(cfg.taxonomy)
+    stores = {name: SliceStore.open(folder, verify=True) for name, folder in cfg.stores.items()}
+    for store in stores.values():
+        for n, record in enumerate(store.manifest):
+            try:
+                taxonomy.organ_vector(record.organs_in(taxonomy))
+                taxonomy.station_vector(record.stations_in(taxonomy))
+            except ValueError as error:
+                raise ValueError(f"{store.path}, row {n}: {error}") from error
+    records = {name: store.manifest for name, store in stores.items()}
+    console.print(coverage.summary(records))
+    for name in records:
+        for kind in ("station", "organ"):
+            console.print(coverage.matrix(name, records[name], taxonomy, kind))
+    coverage.draw(records, taxonomy, Path(cfg.figure))
+    found = leaks(stores, cfg.across_sources)
+    for leak in found[:_SHOWN]:
+        print(f"leak: {leak}")
+    print(f"{len(stores)} store(s) whole, {len(found)} leak(s); drawn in {cfg.figure}")
+    return len(found)
+
+
+if __name__ == "__main__":
+    check_overrides(sys.argv[1:], CONFIG, "check")
+    main()

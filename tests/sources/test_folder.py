@@ -1,0 +1,300 @@
+"""Folders of NIfTI and DICOM files: label tables, ids, and paths that must stay inside."""
+
+import os
+import pickle
+from itertools import pairwise
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.imaging.dicom.refusal import Rejected
+from anatomy_clip.sources.folder import DicomFolder, Folder, NiftiFolder
+from anatomy_clip.sources.label_table import COLUMNS, LabelRow, stated
+
+REAL = Path(os.environ.get("REAL_DATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
+AXIAL = np.diag([-2.0, -2.0, 4.0, 1.0])  # LPS
+FLIPPED = np.array([[-2, 0, 0, 9], [0, 2, 0, 9], [0, 0, -4, 99], [0, 0, 0, 1.0]])  # LAI: the third axis runs down
+CORONAL = np.array([[-2, 0, 0, 0], [0, 0, -4, 0], [0, -2, 0, 0], [0, 0, 0, 1.0]])  # LIP, as the real wrist
+
+
+def save_nifti(path, affine=AXIAL, slices=6):
+    """Slice k along the stored third axis holds the value 10 k in its body."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    voxels = np.full((8, 7, slices), -100, np.int16)
+    voxels[2:5, 2:5] = 10 * np.arange(slices)
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+
+
+def save_dicom(folder, slices=5, patient="DOE^JOHN", series=None, orientation=(1, 0, 0, 0, 1, 0), **header):
+    """Slice k lies at k x 3 mm along the normal and holds 10 k; file names run against that order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    series, study = series or generate_uid(), generate_uid()
+    normal = np.cross(orientation[:3], orientation[3:])
+    for k in range(slices):
+        pixels = np.full((6, 8), -100, np.int16)
+        pixels[2:4, 2:4] = 10 * k
+        dataset = Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
+        dataset.Modality, dataset.PatientID, dataset.StudyDate = "CT", patient, "20200131"
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study, series
+        dataset.ImageOrientationPatient = list(orientation)
+        dataset.ImagePositionPatient = [float(v) for v in 3 * k * normal]
+        dataset.PixelSpacing, dataset.SliceThickness = [0.5, 1.0], 3
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+        dataset.PixelRepresentation, dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, 1, "MONOCHROME2"
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+        dataset.PixelData = pixels.tobytes()
+        for name, value in header.items():
+            setattr(dataset, name, value)
+        dataset.save_as(folder / f"{9 - k}.dcm", enforce_file_format=True)
+
+
+def table(root, *rows):
+    cells = [",".join(COLUMNS)] + [",".join(str(c) for c in row) for row in rows]
+    (root / "labels.csv").write_text("\n".join(cells) + "\n")
+
+
+def row(
+    path, first, last, *, patient="p1", modality="CT", protocol="", plane="axial", stations="chest", organs="lungs"
+):
+    return path, patient, modality, protocol, plane, first, last, stations, organs
+
+
+def taken(source):
+    pairs = [item for volume in source.volumes("all") for item in source.slices("all", volume)]
+    return [(record, int(image.pixels.max())) for image, record in pairs]
+
+
+@pytest.mark.parametrize(
+    ("affine", "plane"), [(AXIAL, "axial"), (FLIPPED, "axial"), (CORONAL, "coronal")], ids=["LPS", "LAI", "LIP"]
+)
+def test_nifti_slices_count_along_the_third_axis_as_stored(tmp_path, affine, plane):
+    save_nifti(tmp_path / "a" / "ct.nii.gz", affine)
+    table(tmp_path, row("a/ct.nii.gz", 3, 4, plane=plane), row("a/ct.nii.gz", 0, 1, plane=plane))
+    found = taken(Folder(tmp_path, "labels.csv"))
+    assert [(record.index, value) for record, value in found] == [(0, 0), (1, 10), (3, 30), (4, 40)]
+    assert {record.orientation for record, _ in found} == {Orientation(plane)}
+
+
+def test_dicom_slices_count_along_the_normal(tmp_path):
+    save_dicom(tmp_path / "series")
+    table(tmp_path, row("series", 1, 3))
+    found = taken(Folder(tmp_path, "labels.csv"))
+    assert [(record.index, value) for record, value in found] == [(1, 10), (2, 20), (3, 30)]
+    assert found[0][0].spacing_mm == (0.5, 1.0) and found[0][0].thickness_mm == 3
+
+
+def test_one_series_in_three_planes_is_counted_plane_by_plane(tmp_path):
+    uid = generate_uid()
+    for name, direction in {"a": (1, 0, 0, 0, 1, 0), "c": (1, 0, 0, 0, 0, -1)}.items():
+        save_dicom(tmp_path / name, 3, series=uid, orientation=direction)
+        for file in (tmp_path / name).iterdir():
+            (tmp_path / "all").mkdir(exist_ok=True)
+            file.rename(tmp_path / "all" / f"{name}{file.name}")
+    table(tmp_path, row("all", 0, 2), row("all", 1, 1, plane="coronal"))
+    # One study each: the frames are of one series all the same to the table.
+    for file in (tmp_path / "all").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.StudyInstanceUID = "1.2.3"
+        dataset.save_as(file)
+    found = taken(Folder(tmp_path, "labels.csv"))
+    assert [(str(r.orientation), r.index) for r, _ in found] == [
+        ("axial", 0), ("axial", 1), ("axial", 2), ("coronal", 1),
+    ]  # fmt: skip
+
+
+def test_each_class_takes_its_own_rows(tmp_path):
+    save_nifti(tmp_path / "a.nii")
+    save_dicom(tmp_path / "b")
+    table(tmp_path, row("a.nii", 0, 0), row("b", 0, 0, patient="p2"))
+    assert NiftiFolder(tmp_path, "labels.csv").volumes("all") == ["a.nii"]
+    assert DicomFolder(tmp_path, "labels.csv").volumes("all") == ["b"]
+    assert Folder(tmp_path, "labels.csv").volumes("all") == ["a.nii", "b"]
+
+
+def test_without_a_table_everything_is_taken_in_a_fixed_order(tmp_path):
+    save_nifti(tmp_path / "s2" / "x.nii.gz", slices=2)
+    save_dicom(tmp_path / "s1" / "deep", 2)
+    (tmp_path / ".hidden").write_text("")
+    source = Folder(tmp_path, modality="CT")
+    assert source.volumes("all") == ["s1/deep", "s2/x.nii.gz"]
+    assert [(r.index, v) for r, v in taken(source)] == [(0, 0), (1, 10), (0, 0), (1, 10)]
+    assert NiftiFolder(tmp_path).volumes("all") == ["s2/x.nii.gz"]
+    with pytest.raises(ValueError, match=r"doesn't say whether it is CT or MR; set source\.modality"):
+        list(NiftiFolder(tmp_path).slices("all", "s2/x.nii.gz"))
+
+
+def test_no_record_tells_a_name_a_date_or_a_path(tmp_path):
+    save_dicom(tmp_path / "john_doe")
+    save_nifti(tmp_path / "doe" / "john.nii.gz")
+    for source in (Folder(tmp_path, modality="CT"), Folder(tmp_path, modality="CT", salt="another")):
+        text = repr([record for record, _ in taken(source)]).lower()
+        assert not any(word in text for word in ("doe", "john", "20200131", "1.2.826", str(tmp_path).lower()))
+        assert source.fingerprint()["salt"] != "another"
+    one, other = (Folder(tmp_path, modality="CT", salt=salt) for salt in ("a", "b"))
+    assert one.fingerprint() != other.fingerprint()
+    assert taken(one)[0][0].patient != taken(other)[0][0].patient
+    assert taken(one)[0][0].patient == taken(pickle.loads(pickle.dumps(one)))[0][0].patient
+
+
+def test_another_table_file_or_salt_gives_another_fingerprint(tmp_path):
+    save_nifti(tmp_path / "a.nii")
+    prints = [Folder(tmp_path).fingerprint(), Folder(tmp_path, salt="b").fingerprint()]
+    save_nifti(tmp_path / "b.nii")
+    prints.append(Folder(tmp_path).fingerprint())
+    for last in (1, 2):
+        table(tmp_path, row("a.nii", 0, last))
+        prints.append(Folder(tmp_path, "labels.csv").fingerprint())
+    assert all(a != b for i, a in enumerate(prints) for b in prints[i + 1 :])
+    assert prints[-1] == Folder(tmp_path, "labels.csv").fingerprint()
+
+
+def test_a_patient_is_one_whatever_the_format(tmp_path):
+    save_nifti(tmp_path / "a.nii")
+    save_dicom(tmp_path / "b")
+    table(tmp_path, row("a.nii", 0, 0), row("b", 0, 0))
+    assert len({record.patient for record, _ in taken(Folder(tmp_path, "labels.csv"))}) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ([row("gone.nii", 0, 1)], r"line 2: path 'gone.nii' is missing below .*; mend the row"),
+        ([row("a.nii", 0, 6)], r"line 2: last_slice=6, but a.nii has 6 axial slice\(s\), counted from 0"),
+        ([row("a.nii", 0, 1, plane="coronal")], r"line 2: orientation is coronal, but a.nii holds axial slices"),
+        ([row("a.nii", 3, 1)], r"line 2: last_slice=1 lies before first_slice=3"),
+        ([row("a.nii", -1, 1)], r"line 2: first_slice='-1' is no whole number"),
+        ([row("a.nii", 0, 1, organs="lung")], r"line 2: organ 'lung' .* did you mean 'lungs'"),
+        ([row("a.nii", 0, 1, stations="torso")], r"line 2: station 'torso'"),
+        ([row("a.nii", 0, 1, modality="PT")], r"line 2: modality 'PT' is unknown; known are 'CT', 'MR'"),
+        ([row("a.nii", 0, 1, protocol="T1")], r"line 2: protocol is T1, but CT has none"),
+        ([row("a.nii", 0, 1, patient="")], r"line 2: patient is empty"),
+        ([row("a.nii", 0, 2), row("a.nii", 2, 3)], r"line 3: slices 2 to 3 overlap those of .*line 2"),
+        ([row("a.nii", 0, 2), row("a.nii", 3, 3, patient="p2")], r"line 3: patient differs from that of .*line 2"),
+        ([row("../a.nii", 0, 1)], r"line 2: path '../a.nii' is not below the source's root"),
+        ([row("/etc/a.nii", 0, 1)], r"line 2: path '/etc/a.nii' is not below"),
+        ([row("b/../../a.nii", 0, 1)], r"is not below the source's root"),
+        ([row("out/a.nii", 0, 1)], r"line 2: path 'out/a.nii' leaves the source's root by a symbolic link"),
+        ([row("dcm", 0, 9)], r"line 2: last_slice=9, but dcm has 5 axial slice\(s\)"),
+        ([row("dcm", 0, 1, modality="MR")], r"line 2: modality is MR, but dcm holds CT"),
+        ([row("mixed", 0, 1)], r"holds several axial series, so a label row's slices can't be counted"),
+        ([row("damaged", 0, 1)], r"no DICOM file.*so slices of 'damaged' can't be counted"),
+        ([row("burned", 0, 1)], r"Burned In Annotation \(0028,0301\) is YES"),
+    ],
+)
+def test_a_row_that_fits_nothing_is_named(tmp_path, rows, match):
+    root = tmp_path / "root"
+    save_nifti(root / "a.nii")
+    save_nifti(tmp_path / "elsewhere" / "a.nii")
+    (root / "out").symlink_to(tmp_path / "elsewhere")
+    save_dicom(root / "dcm")
+    save_dicom(root / "mixed")
+    save_dicom(root / "other", 3)
+    for file in (root / "other").iterdir():
+        file.rename(root / "mixed" / f"other{file.name}")
+    save_dicom(root / "damaged")
+    (root / "damaged" / "5.dcm").write_bytes(b"no DICOM")
+    save_dicom(root / "burned", BurnedInAnnotation="YES")
+    table(root, *rows)
+    with pytest.raises(ValueError, match=match):
+        taken(Folder(root, "labels.csv"))
+
+
+def test_a_table_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match=r"label table is missing; .* source\.labels"):
+        Folder(tmp_path, "labels.csv")
+    (tmp_path / "labels.csv").write_text("path,patient\na,b\n")
+    with pytest.raises(ValueError, match="has no column modality, protocol"):
+        Folder(tmp_path, "labels.csv")
+    (tmp_path / "labels.csv").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ValueError, match="can't be read as a table"):
+        Folder(tmp_path, "labels.csv")
+
+
+def test_links_out_of_a_tree_and_what_is_no_file_are_set_aside(tmp_path):
+    root = tmp_path / "root"
+    save_dicom(root / "series", 3)
+    save_nifti(tmp_path / "elsewhere" / "a.nii.gz")
+    save_dicom(tmp_path / "elsewhere" / "dicom")
+    (root / "linked").symlink_to(tmp_path / "elsewhere" / "dicom")
+    (root / "linked.nii.gz").symlink_to(tmp_path / "elsewhere" / "a.nii.gz")
+    (root / "series" / "out.dcm").symlink_to(tmp_path / "elsewhere" / "dicom" / "5.dcm")
+    os.mkfifo(root / "series" / "pipe.dcm")
+    source = Folder(root, modality="CT")
+    assert source.volumes("all") == [".", "linked.nii.gz", "series"]
+    items = [item for volume in (".", "series") for item in source.slices("all", volume)]
+    assert sum(not isinstance(item, Rejected) for item in items) == 3
+    reasons = {item.path.name: item.reason for item in items if isinstance(item, Rejected)}
+    assert set(reasons) == {"linked", "out.dcm", "pipe.dcm"}
+    assert reasons["pipe.dcm"] == "is no regular file" and "symbolic link" in reasons["linked"]
+    with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root by a symbolic link"):
+        list(source.slices("all", "linked.nii.gz"))
+
+
+def test_a_damaged_file_of_an_unlabelled_folder_is_set_aside_alone(tmp_path):
+    save_dicom(tmp_path / "s")
+    (tmp_path / "s" / "5.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"x" * 50)
+    items = list(DicomFolder(tmp_path).slices("all", "s"))
+    assert [item.path.name for item in items if isinstance(item, Rejected)] == ["5.dcm"]
+    assert [item[1].index for item in items if not isinstance(item, Rejected)] == [0, 1, 2, 3]
+
+
+def test_burned_in_text_is_refused_file_by_file_or_kept(tmp_path):
+    save_dicom(tmp_path / "s", 2, BurnedInAnnotation="YES")
+    refused = list(DicomFolder(tmp_path).slices("all", "s"))
+    assert len(refused) == 2 and all(isinstance(item, Rejected) for item in refused)
+    assert len(taken(DicomFolder(tmp_path, burned_in="keep"))) == 2
+    with pytest.raises(ValueError, match=r"source\.burned_in='ask': give refuse or keep"):
+        DicomFolder(tmp_path, burned_in="ask")
+
+
+def test_a_row_says_nothing_by_an_empty_cell():
+    said = LabelRow("line 2", "a", "p", Modality.CT, Protocol.NONE, Orientation.AXIAL, 0, 1, ("chest",), None)
+    record = SliceRecord("s", "all", "p", "s", "s", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL)
+    record = stated(record, said)
+    assert record.stations == ("chest",) and record.organs is None
+
+
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real data aren't here")
+
+
+@needs_real
+def test_every_row_of_the_real_table_gives_its_slices():
+    source = Folder(REAL, "labels.csv", name="real")
+    counts = {}
+    for volume in source.volumes("all"):
+        for item in source.slices("all", volume):
+            assert not isinstance(item, Rejected), item
+            counts[volume] = counts.get(volume, 0) + 1
+    expected = {path: sum(r.last - r.first + 1 for r in rows) for path, rows in source._table.items()}
+    assert counts == expected
+
+
+@needs_real
+def test_one_scan_in_two_formats_gives_the_same_slices():
+    """The wrist: stored coronally as NIfTI (LIP) and as DICOM."""
+    source = Folder(REAL, "labels.csv")
+    by_format = [
+        {record.index: (image, record) for image, record in source.slices("all", volume)}
+        for volume in ("nifti/dcm4che/left_wrist_mr.nii.gz", "dicom/dcm4che/left_wrist_mr")
+    ]
+    assert by_format[0].keys() == by_format[1].keys()
+    for index, (image, record) in by_format[0].items():
+        twin, its = by_format[1][index]
+        assert (record.patient, record.orientation, record.spacing_mm) == (
+            its.patient, its.orientation, pytest.approx(its.spacing_mm, abs=1e-3),
+        )  # fmt: skip
+        assert np.corrcoef(image.pixels.ravel(), twin.pixels.ravel())[0, 1] > 0.999
+    images = [image.pixels.ravel() for image, _ in by_format[0].values()]
+    assert all(np.corrcoef(a, b)[0, 1] < 0.999 for a, b in pairwise(images))
