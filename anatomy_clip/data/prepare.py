@@ -22,7 +22,7 @@ from anatomy_clip.data.store import read_meta, write_store
 from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.slices import Slice
 
-Read = Callable[[str], Iterator[tuple[Slice, SliceRecord]] | Iterator[tuple[Slice, SliceRecord] | Rejected]]
+Read = Callable[[str], Iterator[tuple[Slice, SliceRecord] | Rejected]]
 Render = Callable[[Slice], "np.ndarray[Any, np.dtype[np.uint8]]"]
 _SHOWN = 3
 
