@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import read_labels, read_volume
+from anatomy_clip.imaging.nifti import read_header, read_labels, read_volume
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.imaging.volume import Volume
 from anatomy_clip.sources.download import Package, fetch
@@ -134,11 +134,12 @@ def lung_mask(volume: Volume) -> NDArray[np.bool_]:
 def _read_labels(volume: Volume, folder: Path, entry: Mapping[str, Any]) -> tuple[Labels, dict[int, str]]:
     """Join the masks of one entry of `samples.yaml`; a later mask wins where two overlap."""
     image = folder / entry["image"]
+    grid = read_header(image)
     labels = np.zeros(volume.array.shape, np.uint8)
     names: dict[int, str] = {}
     for mask in entry["masks"]:
         if "lungs" in mask or "name" in mask:
-            one = lung_mask(volume) if "lungs" in mask else read_labels(folder / mask["file"], like=image) > 0
+            one = lung_mask(volume) if "lungs" in mask else read_labels(folder / mask["file"], like=grid) > 0
             value = max(names, default=0) + 1
             labels[one], names[value] = value, mask.get("name", "lung")
         else:

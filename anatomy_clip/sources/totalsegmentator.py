@@ -14,7 +14,7 @@ import numpy as np
 
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import label_names, read_labels, read_volume
+from anatomy_clip.imaging.nifti import join_masks, label_names, read_header, read_labels, read_volume
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.cards import cards
 from anatomy_clip.sources.slicing import LabelledVolume, Labels, Sampling, cut_slices, orientations
@@ -129,10 +129,7 @@ def read_masks(folder: Path, image: Path) -> tuple[Labels, dict[int, str]]:
         raise ValueError(f"{folder}: holds no masks (*.nii.gz); unpack the volume again")
     if len(files) > _MAX_CLASSES:
         raise ValueError(f"{folder}: holds {len(files)} masks, one label volume takes {_MAX_CLASSES}")
-    labels = (read_labels(files[0], like=image) > 0).astype(np.uint8, order="K")
-    for value, path in enumerate(files[1:], start=2):
-        # Not by a boolean index: it walks arrays in Fortran order, as NIfTI stores them, many times slower.
-        np.copyto(labels, np.uint8(value), where=read_labels(path, like=image) > 0)
+    labels = join_masks(files, like=read_header(image))
     return labels, {value: path.name.removesuffix(".nii.gz") for value, path in enumerate(files, start=1)}
 
 
@@ -147,7 +144,7 @@ def read_multilabel(path: Path, image: Path, names: Mapping[int, str] | None = N
     Raises:
         ValueError: the file is damaged or on another grid, or holds a value that has no name.
     """
-    labels = read_labels(path, like=image)
+    labels = read_labels(path, like=read_header(image))
     table = dict(names) if names is not None else label_names(path)
     nameless = sorted(set(np.unique(labels).tolist()) - {0} - set(table))
     if nameless:

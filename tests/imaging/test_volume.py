@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import label_names, read_labels, read_volume
+from anatomy_clip.imaging.nifti import label_names, read_header, read_labels, read_volume
 from anatomy_clip.imaging.volume import display_plane, normal_axis
 
 RIGHT, ANTERIOR, SUPERIOR = 100, 20, 3  # what a step towards each side adds to a voxel
@@ -107,7 +107,7 @@ def test_labels_must_fit(tmp_path, value):
 
 
 def test_masks_must_lie_on_the_images_grid(tmp_path):
-    image = save(tmp_path / "v.nii")
+    image = read_header(save(tmp_path / "v.nii"))
     mask = np.ones(SHAPE, np.uint8)
     assert read_labels(save(tmp_path / "m.nii", mask, code="LPS"), like=image).all()  # same grid, other order
     shifted = np.diag([*SPACING, 1.0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import read_labels
+from anatomy_clip.imaging.nifti import read_header, read_labels
 from anatomy_clip.sources.slicing import Sampling
 from anatomy_clip.sources.totalsegmentator import TotalSegmentator, read_masks, read_multilabel
 
@@ -139,9 +139,9 @@ def test_real_volume_is_the_right_way_round():
     root = REAL / "totalsegmentator_ct"
     pairs = list(TotalSegmentator(root, "CT", {"axial": 30}).slices("train", "s9001"))
     assert any("liver" in record.structures for _, record in pairs)
-    liver = read_labels(root / "s9001/segmentations/liver.nii.gz", like=root / "s9001/ct.nii.gz")
-    spleen = read_labels(root / "s9001/segmentations/spleen.nii.gz", like=root / "s9001/ct.nii.gz")
-    hip = read_labels(root / "s9001/segmentations/hip_left.nii.gz", like=root / "s9001/ct.nii.gz")
+    liver = read_labels(root / "s9001/segmentations/liver.nii.gz", like=read_header(root / "s9001/ct.nii.gz"))
+    spleen = read_labels(root / "s9001/segmentations/spleen.nii.gz", like=read_header(root / "s9001/ct.nii.gz"))
+    hip = read_labels(root / "s9001/segmentations/hip_left.nii.gz", like=read_header(root / "s9001/ct.nii.gz"))
     x, _, z = np.argwhere(liver).mean(axis=0)
     assert x > np.argwhere(spleen).mean(axis=0)[0]
     assert z > np.argwhere(hip).mean(axis=0)[2]
