@@ -11,12 +11,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Remote:
-    """One file: its address, its path below the collection's folder, its size and its hash ("md5:..."), if known."""
+    """One file of a collection.
+
+    Attributes:
+        url: its address.
+        name: its path below the collection's folder.
+        bytes: its size, if known.
+        hash: "md5:..." or the like, if published.
+        unpack: folder below the collection's that the archive is unpacked to; empty for what is no archive.
+    """
 
     url: str
     name: str
     bytes: int | None = None
     hash: str | None = None
+    unpack: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The public collections, downloaded: resumed where they stopped, and checked. `archives` unpacks them.
+"""The public collections, downloaded: resumed where they stopped, checked, and unpacked.
 
 python -m anatomy_clip.sources.collections totalsegmentator_ct_small data/raw --dry-run
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from anatomy_clip.sources.archives import unpack_zip
 from anatomy_clip.sources.collection_list import Collection, Listing, Remote, collections, size
 from anatomy_clip.sources.download import Unreachable, sha256_of
 from anatomy_clip.sources.resume import TIMEOUT_S, TRIES, Resuming
@@ -31,7 +32,7 @@ def fetch_collection(
     tries: int = TRIES,
     tell: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Download what isn't there yet, and check what is.
+    """Download what isn't there yet, check what is, and unpack archives that aren't unpacked yet.
 
     A file without a published hash gets its SHA-256 noted in `checksums.json` on its first download, and is checked
     against it from then on.
@@ -48,7 +49,7 @@ def fetch_collection(
 
     Raises:
         Unreachable: a file can't be had; what there is of it stays, and the next call goes on from there.
-        ValueError: a file has another hash than it should, or the disk is too small.
+        ValueError: a file has another hash than it should, an archive is bad, or the disk is too small.
     """
     for line in collection.describe():
         tell(line)
@@ -58,7 +59,14 @@ def fetch_collection(
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [*collection.files, *(remote for listing in collection.listings for remote in _listed(listing))]
     _check_disk(wanted, folder)
-    return [_fetch(remote, folder, tries) for remote in wanted]
+    paths = []
+    for remote in wanted:
+        paths.append(_fetch(remote, folder, tries))
+        unpacked = folder / remote.unpack
+        if remote.unpack and not (unpacked.is_dir() and any(unpacked.iterdir())):
+            unpack_zip(paths[-1], unpacked)
+            tell(f"  {remote.name}: unpacked to {unpacked}")
+    return paths
 
 
 def fetch_idc(collection: Collection, root: Path, dry_run: bool = False) -> Path:
@@ -153,10 +161,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("collection", choices=collections())
     parser.add_argument("root", type=Path)
-    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be fetched")
+    parser.add_argument("--dicom", action="store_true", help="as DICOM, from Imaging Data Commons (visible_human)")
     given = parser.parse_args(arguments)
+    collection = collections()[given.collection]
     try:
-        fetch_collection(collections()[given.collection], given.root, dry_run=given.dry_run)
+        if given.dicom:
+            fetch_idc(collection, given.root, dry_run=given.dry_run)
+        else:
+            fetch_collection(collection, given.root, dry_run=given.dry_run)
     except (Unreachable, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, Unreachable) else 2

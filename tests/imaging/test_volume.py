@@ -1,5 +1,6 @@
 """A marked phantom in every axis order: display must not depend on how the file stores it."""
 
+import gzip
 import itertools
 
 import nibabel as nib
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import label_names, read_header, read_labels, read_volume
+from anatomy_clip.imaging.nifti import join_masks, label_names, read_header, read_labels, read_volume
 from anatomy_clip.imaging.volume import display_plane, normal_axis
 
 RIGHT, ANTERIOR, SUPERIOR = 100, 20, 3  # what a step towards each side adds to a voxel
@@ -126,3 +127,61 @@ def test_label_table_in_the_header(tmp_path):
     assert label_names(tmp_path / "m.nii.gz") == {1: "spleen", 20: "colon"}
     with pytest.raises(ValueError, match="no label table"):
         label_names(save(tmp_path / "plain.nii"))
+
+
+def test_masks_are_joined_whatever_their_axis_order_and_the_later_one_wins(tmp_path):
+    rng = np.random.default_rng(0)
+    image = read_header(save(tmp_path / "v.nii.gz", code="LAS"))
+    masks = [(rng.random(SHAPE) < share).astype(np.uint8) for share in (0.5, 0.3, 0.0, 0.4)]
+    masks[1][:, :, [0, 1, 5]] = 0  # a mask that fills part of the height
+    codes = ("RAS", "LAS", "SPL", "LPI")
+    paths = [save(tmp_path / f"{n}.nii.gz", m, c) for n, (m, c) in enumerate(zip(masks, codes, strict=True))]
+    expected = np.zeros(SHAPE, np.uint8)
+    for value, mask in enumerate(masks, start=1):
+        expected[mask > 0] = value
+    np.testing.assert_array_equal(join_masks(paths, image), expected)
+    with pytest.raises(ValueError, match=r"c\.nii\.gz: has shape"):
+        join_masks([*paths, save(tmp_path / "c.nii.gz", masks[0][1:])], image)
+
+
+def test_scaled_and_compressed_voxels_are_those_that_nibabel_reads(tmp_path):
+    values = np.linspace(-1000, 2000, ramp().size).reshape(SHAPE)
+    image = nib.Nifti1Image(values, np.diag([-1.0, 2.0, 3.0, 1.0]))
+    image.set_data_dtype(np.int16)  # saved with a slope and an intercept
+    nib.save(image, tmp_path / "v.nii.gz")
+    nib.save(image, tmp_path / "v.nii")
+    packed = (tmp_path / "v.nii").read_bytes()
+    (tmp_path / "members.nii.gz").write_bytes(gzip.compress(packed[:500]) + gzip.compress(packed[500:]))
+    expected = nib.as_closest_canonical(nib.load(tmp_path / "v.nii")).get_fdata(dtype=np.float32)
+    assert nib.load(tmp_path / "v.nii").dataobj.slope != 1
+    for name in ("v.nii", "v.nii.gz", "members.nii.gz"):
+        np.testing.assert_array_equal(read_volume(tmp_path / name, Modality.CT).array, expected)
+
+
+def claims_more(path):
+    image = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    header = bytearray(image.to_bytes())
+    header[42:48] = np.array([30_000, 30_000, 30_000], "<i2").tobytes()  # dim[1:4]
+    path.write_bytes(gzip.compress(bytes(header)) if path.name.endswith(".gz") else bytes(header))
+
+
+def changed_checksum(path):
+    nib.save(nib.Nifti1Image(np.random.default_rng(0).integers(0, 255, (20, 20, 20), np.uint8), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("v.nii", claims_more, "claims .* more than a file of its size can hold; fetch"),
+        ("v.nii.gz", claims_more, "claims .* more than a file of its size can hold; fetch"),
+        ("v.nii.gz", changed_checksum, "can't be read as NIfTI .*checksum.*; fetch"),
+    ],
+)
+def test_a_file_that_is_not_what_it_claims_is_refused(tmp_path, name, damage, message):
+    damage(tmp_path / name)
+    for read in (lambda path: read_volume(path, Modality.CT), read_labels):
+        with pytest.raises(ValueError, match=message):
+            read(tmp_path / name)

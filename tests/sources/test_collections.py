@@ -7,9 +7,11 @@ import threading
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from anatomy_clip.sources import collections as module
 from anatomy_clip.sources.archives import unpack_zip
@@ -17,6 +19,8 @@ from anatomy_clip.sources.collection_list import Collection, Listing, Remote, co
 from anatomy_clip.sources.collections import fetch_collection, fetch_idc, main
 from anatomy_clip.sources.download import Unreachable
 
+CONF = Path(__file__).resolve().parents[2] / "conf"
+SOURCES = {"totalsegmentator": "totalsegmentator_ct", "rocov2": "rocov2"}  # config -> collection
 BODY = bytes(range(256)) * 4000  # 1 MB
 
 
@@ -230,6 +234,37 @@ def test_an_archive_is_unpacked_without_its_wrapper(tmp_path, wrapper):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "out"]
     with pytest.raises(ValueError, match="holds something already"):
         unpack_zip(archive, tmp_path / "out")
+
+
+def test_a_downloaded_archive_is_unpacked_once(server, tmp_path):
+    body = zipped(tmp_path / "served.zip", {"wrapper/meta.csv": "x"}).read_bytes()
+    collection = one(server, body=body)
+    collection = replace(collection, files=(replace(collection.files[0], unpack="dataset"),))
+    quiet(collection, tmp_path)
+    assert left(tmp_path / "toy") == ["checksums.json", "data.zip", "meta.csv"]
+    (tmp_path / "toy/dataset/meta.csv").write_text("changed by the user")
+    quiet(collection, tmp_path)
+    assert (tmp_path / "toy/dataset/meta.csv").read_text() == "changed by the user"
+
+
+def test_the_command_fetches_dicom_when_asked(tmp_path, monkeypatch, capsys):
+    asked = {}
+    client = SimpleNamespace(download_from_selection=lambda **kwargs: asked.update(kwargs))
+    monkeypatch.setitem(sys.modules, "idc_index", SimpleNamespace(IDCClient=lambda: client))
+    assert main(["visible_human", str(tmp_path), "--dicom", "--dry-run"]) == 0
+    assert asked["dry_run"] is True
+    assert main(["rocov2", str(tmp_path), "--dicom"]) == 2
+    assert "not at Imaging Data Commons" in capsys.readouterr().err
+
+
+def test_archives_are_unpacked_where_the_sources_look(tmp_path):
+    roots = {name: yaml.safe_load((CONF / "source" / f"{name}.yaml").read_text())["root"] for name in SOURCES}
+    for name, root in roots.items():
+        below = root.split("/raw/")[1]
+        for remote in collections()[SOURCES[name]].files:
+            if remote.unpack:  # ROCOv2's reader looks for train/, valid/ and test/ below its root
+                place = f"{SOURCES[name]}/{remote.unpack}"
+                assert place == below or place.rsplit("/", 1)[0] == below
 
 
 @pytest.mark.parametrize(
