@@ -2,6 +2,7 @@
 
 python experiments/check.py
 python experiments/check.py '+stores.real=data/real/real'
+python experiments/check.py 'stores={ct: data/totalsegmentator_ct/test}' levels=3
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def check(cfg: DictConfig) -> int:
     from anatomy_clip import run
     from anatomy_clip.data.leaks import leaks
     from anatomy_clip.data.store import SliceStore
-    from anatomy_clip.report import coverage
+    from anatomy_clip.report import coverage, levels
 
     console = Console()
     taxonomy = run.build(cfg.taxonomy)
@@ -61,6 +62,8 @@ def check(cfg: DictConfig) -> int:
     for name in records:
         for kind in ("station", "organ"):
             console.print(coverage.matrix(name, records[name], taxonomy, kind))
+        for series, rows in list(levels.axial_series(records[name]).items())[: cfg.levels]:
+            console.print(levels.table(f"{name}, {series}", rows, taxonomy))
     coverage.draw(records, taxonomy, Path(cfg.figure))
     found = leaks(stores, cfg.across_sources)
     for leak in found[:_SHOWN]:
