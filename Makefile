@@ -60,6 +60,7 @@ report: $(STAMP) ## Rebuild a suite's tables and figures from its predictions (S
 
 benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark.py
+	REAL_DATA="$(REAL_DATA)" $(PY) experiments/benchmark_data.py
 
 clean: ## Remove stores and runs (not .venv)
 	rm -rf data outputs
