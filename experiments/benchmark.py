@@ -30,8 +30,8 @@ RECORD = SliceRecord(
     "benchmark", "train", "p", "s", "s", 0, Modality.MR, Protocol.T2, Orientation.CORONAL,
     structures={"liver": 9e3, "kidney_left": 2e3, "small_bowel": 4e3, "lung_lower_lobe_left": 5e3, "heart": 4e3},
 )  # fmt: skip
-ORGANS = TAXONOMY.organs_of(RECORD.structures, RECORD.orientation)
-STATIONS = TAXONOMY.stations_of(RECORD.structures, RECORD.orientation)
+ORGANS = RECORD.organs_in(TAXONOMY)
+STATIONS = RECORD.stations_in(TAXONOMY)
 
 
 def milliseconds(call: Callable[[int], object], repeats: int = REPEATS) -> float:

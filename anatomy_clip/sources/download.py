@@ -108,11 +108,8 @@ def unpack(archive: Path, package: Package, folder: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Checksum of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as source:
-        while chunk := source.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _has(path: Path, sha256: str) -> bool:

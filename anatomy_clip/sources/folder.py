@@ -14,7 +14,7 @@ from anatomy_clip.anatomy.terms import Modality, Protocol
 from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.dicom_stacks import dicom_stacks
-from anatomy_clip.sources.label_table import LabelRow, check_rows, read_table, stated
+from anatomy_clip.sources.label_table import LabelRow, check_rows, read_table
 from anatomy_clip.sources.private import Pseudonyms, inside, tree
 from anatomy_clip.sources.stacks import Stack, is_nifti, nifti_stack
 
@@ -149,7 +149,9 @@ class Folder:
             if rows and index not in row_at:
                 continue
             one = replace(record, index=index, spacing_mm=image.spacing_mm, thickness_mm=image.thickness_mm)
-            yield replace(image, protocol=protocol), stated(one, row_at[index]) if rows else one
+            if rows:
+                one = replace(one, organs=row_at[index].organs, stations=row_at[index].stations)
+            yield replace(image, protocol=protocol), one
 
     def _takes(self, path: str) -> bool:
         return self.nifti if is_nifti(path) else self.dicom

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,11 +92,6 @@ def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], moda
                 f"{row.where}: last_slice={row.last}, but {row.path} has {counts[row.orientation]} {row.orientation} "
                 "slice(s), counted from 0; mend the row"
             )
-
-
-def stated(record: SliceRecord, row: LabelRow) -> SliceRecord:
-    """Add to a record what a row states: stations and organs."""
-    return replace(record, organs=row.organs, stations=row.stations)
 
 
 def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:

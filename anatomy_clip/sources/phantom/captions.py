@@ -126,7 +126,7 @@ def _modality(record: SliceRecord, rng: np.random.Generator) -> str:
 def _organ(record: SliceRecord, rng: np.random.Generator) -> str:
     """One organ that the picture shows (often the largest), seldom a wrong one, in the words of papers."""
     taxonomy = _taxonomy()
-    organs = taxonomy.organs_of(record.structures, record.orientation)
+    organs = record.organs_in(taxonomy)
     if rng.uniform() < 0.04:
         organs = taxonomy.organs
     if not organs:
