@@ -12,11 +12,10 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.anatomy.terms import Orientation
 from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.sources.folder import DicomFolder, Folder, NiftiFolder
-from anatomy_clip.sources.label_table import COLUMNS, LabelRow, stated
+from anatomy_clip.sources.label_table import COLUMNS
 
 REAL = Path(os.environ.get("REAL_DATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
 AXIAL = np.diag([-2.0, -2.0, 4.0, 1.0])  # LPS
@@ -259,10 +258,10 @@ def test_burned_in_text_is_refused_file_by_file_or_kept(tmp_path):
         DicomFolder(tmp_path, burned_in="ask")
 
 
-def test_a_row_says_nothing_by_an_empty_cell():
-    said = LabelRow("line 2", "a", "p", Modality.CT, Protocol.NONE, Orientation.AXIAL, 0, 1, ("chest",), None)
-    record = SliceRecord("s", "all", "p", "s", "s", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL)
-    record = stated(record, said)
+def test_a_row_says_nothing_by_an_empty_cell(tmp_path):
+    save_nifti(tmp_path / "ct.nii.gz")
+    table(tmp_path, row("ct.nii.gz", 0, 1, organs=""))
+    (record, _), _ = taken(Folder(tmp_path, "labels.csv"))
     assert record.stations == ("chest",) and record.organs is None
 
 
