@@ -61,6 +61,7 @@ def report(cfg: DictConfig) -> None:
     )
     folder = Path(cfg.paths.outputs) / cfg.suite
     written = _write_table(table, folder) + _write_gallery(cfg.gallery, layout.columns, runs, folder)
+    shown = _write_page(cfg, table, runs, folder)
     console = Console()
     console.print(to_rich(table))
     for note in table.notes:
@@ -68,6 +69,7 @@ def report(cfg: DictConfig) -> None:
     if cfg.readme:
         _record(table, written, ROOT / cfg.recorded, main_markdown(table))
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
+    console.print(f"open {shown} in a browser: intervals, every organ, errors and slices", markup=False)
 
 
 def _read_paper(path: Path) -> dict[str, Any]:
@@ -109,6 +111,26 @@ def _write_gallery(
     title = f"Real slices that training never saw, named by {columns.get(run.name, run.name)} (seed {run.seed})"
     gallery(run, images, path, columns=gallery_cfg.columns, rows=gallery_cfg.rows, title=title)
     return [path]
+
+
+def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], folder: Path) -> Path:
+    """Write the report that a browser opens from disk."""
+    from anatomy_clip.report.page import page
+    from anatomy_clip.runs import write_atomically
+    from anatomy_clip.sources.cards import cards
+
+    path = folder / "report.html"
+    text = page(
+        table,
+        runs,
+        _images(cfg.page.stores),
+        suite=cfg.suite,
+        data_cards=cards(),
+        slices_a_set=cfg.page.slices_a_set,
+        commands=[f"make reproduce-table3  # or, from the predictions alone: make report SUITE={cfg.suite}"],
+    )
+    write_atomically(path, text)
+    return path
 
 
 def _images(stores: Mapping[str, str]) -> dict[str, Any]:

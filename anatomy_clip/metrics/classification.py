@@ -1,4 +1,4 @@
-"""Hit@1 against a set of right answers, its baselines, and one-vs-rest AUROC."""
+"""Hit@1 against a set of right answers, its baselines, and one-vs-rest AUROC and average precision."""
 
 from __future__ import annotations
 
@@ -191,6 +191,32 @@ def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
         rank_sum = _average_ranks(s[:, k])[t[:, k]].sum()
         value[k] = (rank_sum - positives[k] * (positives[k] + 1) / 2) / (positives[k] * negatives[k])
     return AUROC(value, positives, negatives)
+
+
+def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
+    """One-vs-rest average precision of every label: the sum over thresholds of precision times the gain in recall.
+
+    Slices of equal score share one threshold. Every slice counts, as in `auroc`.
+
+    Args:
+        scores: (N, K) float.
+        targets: (N, K) bool.
+
+    Returns:
+        (K,) 0 to 1; NaN for a label that no slice shows.
+
+    Raises:
+        ValueError: as `hits`.
+    """
+    s, t = _checked(scores, targets)
+    value = np.full(t.shape[1], np.nan)
+    for k in np.flatnonzero(t.any(axis=0)):
+        order = np.argsort(-s[:, k], kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(s[order, k])), len(t) - 1)  # last slice of each threshold
+        found = np.cumsum(t[order, k])[ends]
+        gained = np.diff(found, prepend=0)
+        value[k] = (found / (ends + 1) * gained).sum() / found[-1]
+    return value
 
 
 def _average_ranks(values: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,8 @@ class Run:
         predictions: one row a slice, ordered by test set and row; columns as `predictions.parquet`.
         scores: cell -> the value (0 to 1) that the evaluation itself wrote.
         notes: remarks that the evaluation left.
+        versions: package -> version that it was evaluated with.
+        config: what the run was made with; empty where the folder holds no config.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Run:
     predictions: pd.DataFrame
     scores: Mapping[str, float]
     notes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def read_run(folder: Path) -> Run:
         predictions=frame.sort_values(["set", "row"], kind="stable", ignore_index=True),
         scores={str(s["cell"]): float(s["value"]) for s in results["scores"] if s["value"] is not None},
         notes=tuple(str(note) for note in results.get("notes", ())),
+        versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
+        config=_read_config(folder / "config.yaml"),
     )
 
 
@@ -177,6 +183,16 @@ def _read_results(path: Path) -> dict[str, Any]:
             f"{path.name} is damaged ({type(error).__name__}: {error}); delete it and evaluate again"
         ) from error
     return dict(results)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        config = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path.name} is damaged ({error}); run it again with overwrite=true") from error
+    return dict(config) if isinstance(config, dict) else {}
 
 
 def _name_and_seed(folder: Path) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""Hit@1, its baselines and AUROC against hand cases and scikit-learn."""
+"""Hit@1, its baselines, AUROC and average precision against hand cases and scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anatomy_clip.metrics.classification import (
     auroc,
+    average_precision,
     chance_baseline,
     hit_at_1,
     hit_by_target_size,
@@ -117,3 +118,16 @@ def test_auroc_of_one_class_is_nan_with_its_support():
     ours = auroc([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]], [[0, 1, 1], [0, 1, 0]])
     assert np.isnan(ours.value[:2]).all() and ours.value[2] == 0.0
     assert ours.positives.tolist() == [0, 2, 1] and ours.negatives.tolist() == [2, 0, 1]
+
+
+def test_average_precision_matches_scikit_learn_with_ties():
+    rng = np.random.default_rng(5)
+    targets = rng.random((300, 6)) < 0.25
+    scores = np.round(rng.normal(size=(300, 6)) + targets, 1)
+    theirs = [average_precision_score(targets[:, k], scores[:, k]) for k in range(6)]
+    np.testing.assert_allclose(average_precision(scores, targets), theirs, rtol=1e-12)
+
+
+def test_average_precision_of_an_absent_label_is_nan_and_of_a_constant_score_the_share():
+    value = average_precision([[0.1, 0.5], [0.2, 0.5], [0.3, 0.5], [0.4, 0.5]], [[0, 1], [0, 0], [0, 0], [0, 0]])
+    assert np.isnan(value[0]) and value[1] == 0.25
