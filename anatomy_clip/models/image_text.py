@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from anatomy_clip.types import Features
+
+if TYPE_CHECKING:
+    from anatomy_clip.models.report import LoadReport
 
 # Published channel means and standard deviations, RGB in [0, 1].
 NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -26,7 +30,11 @@ class ImageTextModel(nn.Module):
         context_length: most tokens that a text may have.
         embedding_width: D, width of the shared space.
         initial_logit_scale: log of the inverse temperature that the weights were trained with.
+        architecture: open_clip's configuration keys that build the towers, plain values.
         normalisation: a key of `NORMALISATIONS`.
+
+    Attributes:
+        report: what the weights were loaded from; None while they are random.
 
     Raises:
         ValueError: the normalisation is unknown.
@@ -34,6 +42,7 @@ class ImageTextModel(nn.Module):
 
     mean: Tensor
     std: Tensor
+    report: LoadReport | None = None
 
     def __init__(
         self,
@@ -44,7 +53,8 @@ class ImageTextModel(nn.Module):
         context_length: int,
         embedding_width: int,
         initial_logit_scale: float,
-        normalisation: str = "clip",
+        architecture: Mapping[str, Any],
+        normalisation: str,
     ) -> None:
         super().__init__()
         if normalisation not in NORMALISATIONS:
@@ -55,10 +65,15 @@ class ImageTextModel(nn.Module):
         self.context_length = context_length
         self.embedding_width = embedding_width
         self.initial_logit_scale = initial_logit_scale
+        self.architecture = dict(architecture)
         self.normalisation = normalisation
         mean, std = NORMALISATIONS[normalisation]
         self.register_buffer("mean", _per_channel(mean), persistent=False)
         self.register_buffer("std", _per_channel(std), persistent=False)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that say what the network is, for a checkpoint to carry."""
+        return {"architecture": self.architecture, "normalisation": self.normalisation}
 
     def encode_image(self, images: Tensor) -> Features:
         """Embed images.

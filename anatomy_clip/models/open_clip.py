@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
 from open_clip.model import CLIP
+from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import VisionTransformer, text_global_pool
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.models.weights import load_weights
+from anatomy_clip.models.weights import load_weights, read_weights, settings, settle
 from anatomy_clip.types import Features
+
+# What `TextTower` computes; open_clip has more kinds of text towers.
+_TEXT_TOWER = {
+    "text.hf_model_name": None, "text.pool_type": "argmax", "text.no_causal_mask": False, "text.embed_cls": False,
+    "text.proj_type": "linear", "text.proj_bias": False,
+}  # fmt: skip
 
 
 class VisionTower(nn.Module):
@@ -86,24 +95,35 @@ def from_config(
     vision: Mapping[str, Any],
     text: Mapping[str, Any],
     *,
-    quick_gelu: bool = False,
-    normalisation: str = "clip",
+    quick_gelu: bool | None = None,
+    normalisation: str | None = None,
     weights: str | None = None,
 ) -> ImageTextModel:
     """Build a CLIP model from open_clip's configuration keys.
+
+    What is left open is taken from the weights; what is stated must agree with them.
 
     Args:
         embed_dim: D, width of the shared space.
         vision: keys of open_clip's `CLIPVisionCfg`.
         text: keys of open_clip's `CLIPTextCfg`.
-        quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does.
-        normalisation: a key of `NORMALISATIONS`.
-        weights: checkpoint to start from; None for random weights.
+        quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
+        normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
+        weights: file, folder or hub reference to start from (see `weight_files.locate`); None for random weights.
 
     Raises:
-        ValueError: the weights are missing or don't fit.
+        ValueError: a key isn't open_clip's, the text tower isn't of CLIP's kind, or the weights are missing, can't
+            tell what is left open, or don't fit.
     """
-    clip = CLIP(embed_dim, dict(vision), dict(text), quick_gelu=quick_gelu)
+    found = None if weights is None else read_weights(weights)
+    architecture = {
+        "embed_dim": embed_dim,
+        "quick_gelu": settle("quick_gelu", quick_gelu, found, False),
+        "vision_cfg": dict(vision),
+        "text_cfg": dict(text),
+    }
+    _check_text_tower(architecture)
+    clip = CLIP(embed_dim, dict(vision), dict(text), quick_gelu=architecture["quick_gelu"])
     tower = VisionTower if isinstance(clip.visual, VisionTransformer) else ConvolutionTower
     model = ImageTextModel(
         tower(clip.visual),
@@ -112,32 +132,66 @@ def from_config(
         context_length=clip.context_length,
         embedding_width=embed_dim,
         initial_logit_scale=float(clip.logit_scale.detach()),
-        normalisation=normalisation,
-    )
-    if weights is not None:
-        load_weights(model, weights)
-    return model.to(torch.float32)
+        architecture=architecture,
+        normalisation=settle("normalisation", normalisation, found, "clip"),
+    ).to(torch.float32)
+    if found is not None:
+        load_weights(model, found)
+    return model
 
 
-def from_name(architecture: str, *, normalisation: str = "clip", weights: str | None = None) -> ImageTextModel:
+def _check_text_tower(architecture: Mapping[str, Any]) -> None:
+    flat = settings(architecture)
+    other = [f"{key}={flat[key]}" for key, value in _TEXT_TOWER.items() if flat[key] != value]
+    if other:
+        raise ValueError(f"only CLIP's causal text transformer can be built, not one with {', '.join(other)}")
+
+
+def from_name(
+    architecture: str,
+    *,
+    quick_gelu: bool | None = None,
+    normalisation: str | None = None,
+    weights: str | None = None,
+) -> ImageTextModel:
     """Build a CLIP model by the name of an open_clip architecture, such as `ViT-B-32-quickgelu`.
 
     Args:
         architecture: one of `open_clip.list_models()`.
-        normalisation: a key of `NORMALISATIONS`.
-        weights: checkpoint to start from; None for random weights.
+        quick_gelu: see `from_config`; a name with the ending -quickgelu states it already.
+        normalisation: see `from_config`.
+        weights: see `from_config`.
 
     Raises:
-        ValueError: the architecture is unknown, or the weights are missing or don't fit.
+        ValueError: the architecture is unknown, or the weights are missing, can't tell what is left open, or don't fit.
     """
     config = open_clip.get_model_config(architecture)
     if config is None:
         raise ValueError(f"architecture {architecture!r} is unknown to open_clip {open_clip.__version__}")
+    named = config.get("quick_gelu", quick_gelu)
+    if quick_gelu is not None and quick_gelu != named:
+        raise ValueError(f"architecture {architecture!r} has quick_gelu {named}, but quick_gelu={quick_gelu} is set")
     return from_config(
         config["embed_dim"],
         config["vision_cfg"],
         config["text_cfg"],
-        quick_gelu=config.get("quick_gelu", False),
+        quick_gelu=named,
         normalisation=normalisation,
         weights=weights,
     )
+
+
+def write_tokenizer(folder: Path, context_length: int) -> None:
+    """Write CLIP's tokenizer, which open_clip carries, as the files that `transformers.CLIPTokenizer` reads."""
+    clip = SimpleTokenizer()
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    renamed = {clip.sot_token_id: start, clip.eot_token_id: end}
+    vocabulary = {renamed.get(number, token): number for token, number in clip.encoder.items()}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    merges = "\n".join(" ".join(pair) for pair in clip.bpe_ranks)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    config = {
+        "tokenizer_class": "CLIPTokenizer", "model_max_length": context_length, "do_lower_case": True,
+        "bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end,
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
