@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
+from anatomy_clip.objectives.encoding import CaptionCache, in_chunks, is_frozen, refuse_batch_statistics
 from anatomy_clip.objectives.losses import image_text_contrastive
 from anatomy_clip.types import Batch, Losses
 
@@ -21,6 +22,11 @@ class CLIP(nn.Module):
         image_weight: weight of the image-to-text term; the paper has 0.5.
         text_weight: weight of the text-to-image term; the paper has 0.5.
         max_logit_scale: the inverse temperature is kept in [1, max_logit_scale]; open_clip has 100.
+        chunk_size: rows whose activations are held at once, see `encoding.in_chunks`; None: the whole batch.
+        cached_captions: captions whose embeddings are kept where the whole text tower is frozen; 0 keeps none.
+
+    Raises:
+        ValueError: `chunk_size` is less than 1, or, with the first batch, the model doesn't allow chunks.
     """
 
     views = 1
@@ -31,40 +37,44 @@ class CLIP(nn.Module):
         image_weight: float = 0.5,
         text_weight: float = 0.5,
         max_logit_scale: float = 100.0,
+        chunk_size: int | None = None,
+        cached_captions: int = 0,
     ) -> None:
         super().__init__()
+        if chunk_size is not None and chunk_size < 1:
+            raise ValueError(f"objective.chunk_size={chunk_size} must be 1 or more, or null for no chunks")
         self.image_weight = image_weight
         self.text_weight = text_weight
         self.max_logit_scale = max_logit_scale
+        self.chunk_size = chunk_size
+        self.captions = CaptionCache(cached_captions)
         self.logit_scale = nn.Parameter(torch.tensor(model.initial_logit_scale))
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Compute the weighted sum of both directions over the batch of all ranks."""
-        image = gather_with_grad(model.encode_image(batch.images).embedding)
-        text = gather_with_grad(encode_distinct(model, batch.tokens))
+        if self.chunk_size is not None:
+            refuse_batch_statistics(model)
+        image = gather_with_grad(in_chunks(lambda x: model.encode_image(x).embedding, batch.images, self.chunk_size))
+        text = gather_with_grad(self._encode_texts(model, batch.tokens))
         scale = self.logit_scale.exp()
         image_term, text_term = image_text_contrastive(image, text, scale)
         terms = {"image_to_text": image_term, "text_to_image": text_term, "logit_scale": scale}
         loss = self.image_weight * image_term + self.text_weight * text_term
         return Losses(loss, {name: value.detach() for name, value in terms.items()})
 
+    def _encode_texts(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
+        """Embed (B, L) tokens as (B, D): each distinct caption once, since template captions repeat within a batch.
+
+        The gradients of its copies add up all the same.
+        """
+        distinct: Tensor
+        row: Tensor
+        distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (B,)
+        if self.captions.limit and is_frozen(model.text):
+            return self.captions(model, distinct)[row]
+        return in_chunks(lambda x: model.encode_text(x).embedding, distinct, self.chunk_size)[row]
+
     @torch.no_grad()
     def after_step(self, model: ImageTextModel) -> None:
         """Clamp the temperature."""
         self.logit_scale.clamp_(0.0, math.log(self.max_logit_scale))
-
-
-def encode_distinct(model: ImageTextModel, tokens: Tensor) -> Tensor:
-    """Embed texts, each distinct one once: template captions repeat within a batch, and gradients add up all the same.
-
-    Args:
-        model: the model.
-        tokens: (B, L) int64.
-
-    Returns:
-        (B, D) unit norm.
-    """
-    distinct: Tensor
-    row: Tensor
-    distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (B,)
-    return model.encode_text(distinct).embedding[row]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import lightning
 import torch
@@ -15,6 +15,7 @@ from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.metrics.streaming import ZeroShotMetric
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
+from anatomy_clip.training.towers import still_frozen
 from anatomy_clip.types import Batch, Losses
 
 
@@ -30,6 +31,7 @@ class PretrainModule(lightning.LightningModule):
         labels: label kind -> the K names.
         validation_sets: names of the validation loaders, in their order.
         recipe: plain values that let the checkpoint be read without its config.
+        prepare: freezes layers of the model and chooses how its towers run, see `towers.prepare_towers`.
         log_every: steps over which the logged loss terms are averaged.
     """
 
@@ -44,9 +46,12 @@ class PretrainModule(lightning.LightningModule):
         labels: Mapping[str, Sequence[str]],
         validation_sets: Sequence[str],
         recipe: Mapping[str, Any],
+        prepare: Callable[[ImageTextModel], None] | None = None,
         log_every: int = 50,
     ) -> None:
         super().__init__()
+        if prepare is not None:
+            prepare(model)
         self.model = model
         self.objective = objective
         self.make_optimizer = optimizer
@@ -60,6 +65,7 @@ class PretrainModule(lightning.LightningModule):
         self._classes: dict[str, Tensor] = {}
         # One metric a table cell; a station cell joins the modalities, as the paper's rows do.
         self.metrics = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
+        self.train()
 
     def _metric(self, kind: str, name: str, modality: str) -> ZeroShotMetric:
         return cast(ZeroShotMetric, self.metrics[_key(kind, name, modality)])
@@ -68,6 +74,12 @@ class PretrainModule(lightning.LightningModule):
         """(kind, set, modality) of every validation cell."""
         per_set = [("organ", Modality.MR.lower()), ("organ", Modality.CT.lower()), ("station", "mr_ct")]
         return [(kind, name, modality) for name in self.validation_sets for kind, modality in per_set]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation mode; frozen layers stay in evaluation mode."""
+        super().train(mode)
+        still_frozen(self.model)
+        return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch; its terms are kept and logged every `log_every` steps."""

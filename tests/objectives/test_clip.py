@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from open_clip import ClipLoss
+from ranks import on_two_ranks, share
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -74,31 +74,25 @@ def test_objective_equals_open_clip_loss_and_clamps_its_temperature():
     assert objective.logit_scale.exp().item() == pytest.approx(100.0)
 
 
-def _rank(rank, folder):
-    torch.set_num_threads(1)  # a forked process has lost the threads that its parent's pool counts on
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+def mean_gradients(rank):
+    """What DDP makes of this rank's half of the batch: the mean over ranks."""
     model = Stub()
     objective = CLIP(model)
-    whole = batch()
-    rows = slice(4 * rank, 4 * rank + 4)
-    mine = Batch(*(getattr(whole, f)[rows] for f in ("images", "tokens", "organs", "stations", "modalities", "rows")))
-    objective(model, mine).loss.backward()
-    mean = []
-    for gradient in gradients(model, objective):
-        torch.distributed.all_reduce(gradient)  # what DDP does: the mean over ranks
-        mean.append(gradient / 2)
-    if rank == 0:
-        torch.save(mean, f"{folder}/gradients.pt")
-    torch.distributed.destroy_process_group()
+    objective(model, share(batch(), rank)).loss.backward()
+    found = gradients(model, objective)
+    for gradient in found:
+        torch.distributed.all_reduce(gradient)
+        gradient /= 2
+    return found
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path):
-    mp.start_processes(_rank, args=(str(tmp_path),), nprocs=2, start_method="fork")
     model = Stub()
     objective = CLIP(model)
     objective(model, batch()).loss.backward()
-    for ours, expected in zip(torch.load(tmp_path / "gradients.pt"), gradients(model, objective), strict=True):
-        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+    for ranks in on_two_ranks(mean_gradients, tmp_path):
+        for ours, expected in zip(ranks, gradients(model, objective), strict=True):
+            torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_gather_is_the_identity_in_one_process():

@@ -8,9 +8,10 @@ from sklearn.metrics import roc_auc_score
 
 from anatomy_clip.models.open_clip import from_config
 from anatomy_clip.objectives.image_text import CLIP
-from anatomy_clip.training.checkpoints import AtomicCheckpointIO, last_checkpoint
+from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.pretrain import PretrainModule
+from anatomy_clip.training.restarts import LastCheckpoint
 from anatomy_clip.types import Batch
 
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 32}
@@ -72,7 +73,7 @@ def fit(folder, epochs, ckpt=None, total=4):
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
-        callbacks=[last_checkpoint(folder)],
+        callbacks=[LastCheckpoint(folder)],
         plugins=[AtomicCheckpointIO()],
         logger=lightning.pytorch.loggers.CSVLogger(folder, name="", version=""),
         enable_progress_bar=False,

@@ -1,0 +1,43 @@
+"""Twenty steps of training beside open_clip's own trainer: the same losses."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from anatomy_clip.types import Batch
+
+benchmark = pytest.importorskip("benchmark_training")
+
+MODEL = OmegaConf.create({
+    "_target_": "anatomy_clip.models.open_clip.from_config", "embed_dim": 32, "quick_gelu": True,
+    "normalisation": "clip", "weights": None,
+    "vision": {"image_size": 32, "patch_size": 8, "width": 64, "layers": 2, "head_width": 32},
+    "text": {"context_length": 77, "vocab_size": 512, "width": 32, "heads": 2, "layers": 2},
+})  # fmt: skip
+
+
+def batches(count, n=12):
+    generator = torch.Generator().manual_seed(0)
+    empty = torch.zeros(n, 1, dtype=torch.bool)
+    for length in range(6, 6 + count):
+        images = torch.randint(0, 256, (n, 1, 32, 32), generator=generator, dtype=torch.uint8)
+        tokens = torch.randint(1, 511, (n, length), generator=generator)
+        tokens[:, -1] = 511  # end of text
+        tokens[: n // 2] = tokens[n // 2 :]  # captions repeat
+        yield Batch(images, tokens, empty, empty, torch.zeros(n), torch.arange(n))
+
+
+def test_losses_of_20_steps_are_those_of_open_clips_trainer(tmp_path):
+    data = list(batches(20))
+    model = benchmark.our_model(MODEL)
+    theirs = [benchmark.their_batch(batch, model, 77) for batch in data]
+    watches = [
+        benchmark.train_open_clip(MODEL, benchmark.in_memory(theirs), 20, 12),
+        benchmark.train_bare(MODEL, benchmark.in_memory(data), 20),
+        benchmark.train_ours(MODEL, benchmark.in_memory(data), 20, tmp_path),
+    ]
+    expected, *ours = (torch.stack(watch.losses) for watch in watches)
+    assert len(expected) == 20
+    assert expected.std() > 0.01
+    for losses in ours:
+        torch.testing.assert_close(losses, expected, rtol=1e-4, atol=0)

@@ -1,0 +1,66 @@
+import os
+import threading
+
+import pytest
+from hydra import compose, initialize_config_dir
+from support import CONF
+
+from anatomy_clip.training import devices
+
+
+@pytest.fixture(autouse=True)
+def node(monkeypatch, tmp_path):
+    """A node with GPUs 3 and 5, no run on it; `devices._held` is the state of one process."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    held = []
+    monkeypatch.setattr(devices, "_held", held)
+    yield
+    for lock in held:
+        lock.close()
+
+
+def another_process(monkeypatch):
+    held = []
+    monkeypatch.setattr(devices, "_held", held)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    return held
+
+
+def test_runs_take_different_gpus_and_one_keeps_its_own(monkeypatch):
+    assert devices.free_gpu() == 1
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    assert devices.free_gpu() == 1
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    second = another_process(monkeypatch)
+    devices.free_gpu()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+    second[0].close()
+
+
+def test_a_run_waits_until_a_gpu_is_free(monkeypatch):
+    locks = [devices._lock(gpu) for gpu in ("3", "5")]
+    timer = threading.Timer(0.2, locks[1].close)
+    timer.start()
+    devices.free_gpu(poll_seconds=0.02)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "5"
+    timer.join()
+    locks[0].close()
+
+
+def test_no_gpus_named_says_what_to_do(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with pytest.raises(ValueError, match=r"trainer=one_gpu: CUDA_VISIBLE_DEVICES must name the GPUs"):
+        devices.free_gpu()
+
+
+@pytest.mark.parametrize(("trainer", "nodes", "tasks"), [("ddp", 2, 8), ("gpu", 1, 1)])
+def test_a_slurm_job_has_one_task_a_gpu_on_every_node(trainer, nodes, tasks):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    more = [f"trainer.num_nodes={nodes}"] if nodes > 1 else []
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", ["cluster=slurm", f"trainer={trainer}", *more], return_hydra_config=True)
+        launcher = cfg.hydra.launcher
+        assert launcher._target_.endswith("SlurmLauncher")
+        assert (launcher.nodes, launcher.tasks_per_node, launcher.gpus_per_node) == (nodes, tasks, tasks)
+        assert launcher.max_num_timeout > 0
