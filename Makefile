@@ -3,6 +3,13 @@ PYTHON ?= python3.11
 SEEDS ?= 0
 SUITE ?= table3
 OUTPUTS ?= outputs
+# SCALE=paper wants DATA (stores) and WEIGHTS (folder of PubMedCLIP's files); SUITE=table3_rn50 takes the second backbone.
+# PLAN=1 only prints the plan, PRICE= is what a GPU hour costs.
+SCALE ?= laptop
+WEIGHTS ?= weights
+PRICE ?= null
+COLUMNS := pmc pmc_m pmc_ms pmc_msa
+COMMA := ,
 FUZZ_FILES ?= 20000
 # A folder of real CT and MR files with a labels.csv, for one more test set; nothing where there is none.
 REAL_DATA ?= $(wildcard ../shared/realdata)
@@ -20,7 +27,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz data reproduce-table3 report benchmark clean
+.PHONY: help setup lint test fuzz soak parity data reproduce-table3 report benchmark clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -45,21 +52,46 @@ test: lint ## Lint, then every test
 fuzz: $(STAMP) ## Damage FUZZ_FILES (20000) DICOM and NIfTI files and read them all
 	OMP_NUM_THREADS=1 FUZZ_FILES=$(FUZZ_FILES) $(BIN)/pytest tests/fuzz -s
 
+soak: $(STAMP) ## Kill 40 runs and 100 checkpoint writes at random moments, and run a sweep of 4 x 3
+	OMP_NUM_THREADS=1 SOAK_KILLS=20 SOAK_WRITES=100 CLUSTER_TESTS=1 $(BIN)/pytest -rP \
+		tests/integration/test_restarts.py tests/integration/test_multirun.py tests/training/test_checkpoints.py \
+		tests/integration/test_cluster.py
+
+parity: $(STAMP) ## Models of the paper's true shape against transformers and open_clip, import and export
+	OMP_NUM_THREADS=2 FULL_SIZE=1 $(BIN)/pytest tests/models/test_full_size.py
+
 data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (test data only)
 	$(PREPARE) source=phantom
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
 	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
 
+ifeq ($(SCALE),laptop)
+ifdef PLAN
+$(error PLAN=1 goes with SCALE=paper: the laptop's runs need no plan)
+endif
 reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print Table III
 	$(RUN) experiment=table3/stand_in $(PATHS)
 	$(RUN) --multirun sweep=table3 seed=$(SEEDS) $(PATHS)
 	$(PY) experiments/report.py suite=table3 $(PATHS)
+else
+# Run by run: a multirun's processes for further GPUs would each start the whole sweep.
+reproduce-table3: $(STAMP)
+	@$(PY) experiments/plan.py suite=$(SUITE) at_scale=$(SCALE) 'seeds=[$(SEEDS)]' price_per_gpu_hour=$(PRICE) \
+		$(PATHS) paths.weights=$(WEIGHTS) plan_only=$(if $(PLAN),true,false)
+ifndef PLAN
+	@set -e; for seed in $(subst $(COMMA), ,$(SEEDS)); do for column in $(COLUMNS); do \
+		$(RUN) sweep=$(SUITE) scale=$(SCALE) experiment=table3/$$column seed=$$seed $(PATHS) paths.weights=$(WEIGHTS); \
+	done; done
+	$(PY) experiments/report.py suite=$(SUITE) table=$(SCALE) $(PATHS)
+endif
+endif
 
 report: $(STAMP) ## Rebuild a suite's tables and figures from its predictions (SUITE=table3)
 	$(PY) experiments/report.py suite=$(SUITE) $(PATHS)
 
 benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark.py
+	$(PY) experiments/benchmark_training.py
 	REAL_DATA="$(REAL_DATA)" $(PY) experiments/benchmark_data.py
 
 clean: ## Remove stores and runs (not .venv)

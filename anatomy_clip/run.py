@@ -6,6 +6,7 @@ import difflib
 import json
 import logging
 import shutil
+import signal
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from anatomy_clip.runs import claim, run_folder, stage_inputs, write_atomically
+from anatomy_clip.runs import STAGES_FILE, claim, finished_stages, run_folder, stage_inputs, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,11 +37,12 @@ def run(cfg: DictConfig) -> None:
             anything wrong with data or weights; the message says what to do.
     """
     check_targets(OmegaConf.to_container(cfg, resolve=False))
-    folder = run_folder(cfg)
-    if cfg.overwrite and folder.exists():
+    if OmegaConf.is_dict(cfg.trainer.devices):
+        build(cfg.trainer.devices)  # takes this run's GPU before anything looks for one
+    folder, first = run_folder(cfg), _is_first_rank()
+    if cfg.overwrite and first and folder.exists():
         shutil.rmtree(folder)
-    journal = folder / "stages.json"
-    done: dict[str, str] = json.loads(journal.read_text()) if journal.exists() else {}
+    done = finished_stages(folder) if first or not cfg.overwrite else {}
     for name in cfg.stages:
         if name not in STAGES:
             raise ValueError(f"stages: {name!r} is unknown{nearest(name, STAGES)}; known are {', '.join(STAGES)}")
@@ -48,23 +50,27 @@ def run(cfg: DictConfig) -> None:
         if done.get(name) == inputs:
             print(f"{folder}: {name} is done")
             continue
-        claim(cfg, folder)
+        if first:  # the folder is the first rank's to write
+            claim(cfg, folder)
         STAGES[name](cfg, folder)
         done[name] = inputs
-        write_atomically(journal, json.dumps(done, indent=1))
+        if first:
+            write_atomically(folder / STAGES_FILE, json.dumps(done, indent=1))
 
 
 def fit(cfg: DictConfig, folder: Path) -> None:
     """Train into `folder/last.ckpt`; go on from it where it is there already."""
     import lightning
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-    from anatomy_clip.training.checkpoints import AtomicCheckpointIO, last_checkpoint
+    from anatomy_clip.training.checkpoints import AtomicCheckpointIO
     from anatomy_clip.training.pretrain import PretrainModule
+    from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device lists say nothing here
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     taxonomy = build(cfg.taxonomy)
-    model = build(cfg.model, _convert_="all")
+    model = build_model(cfg)
     data = build_data(cfg, taxonomy, model)
     module = PretrainModule(
         model,
@@ -73,42 +79,39 @@ def fit(cfg: DictConfig, folder: Path) -> None:
         prompts=evaluation_prompts(cfg, taxonomy, model),
         labels=label_names(taxonomy),
         validation_sets=list(cfg.data.validation),
-        recipe=recipe(cfg, taxonomy),
+        recipe=recipe(cfg, taxonomy, model),
     )
+    restarts = [StepSeeds(cfg.seed), LastCheckpoint(folder, every_n_steps=cfg.checkpoint_every)]
     trainer = build(
         cfg.trainer,
         default_root_dir=str(folder),
         logger=build(cfg.logger)(save_dir=str(folder)),
-        callbacks=[last_checkpoint(folder), *_progress_bar(cfg)],
+        callbacks=[*restarts, *_progress_bar(cfg)],
         plugins=[AtomicCheckpointIO()],
     )
     last = folder / "last.ckpt"
     print(f"{folder}: training{' goes on' if last.exists() else ''} on {cfg.trainer.accelerator}", flush=True)
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    except SIGTERMException as stopped:
+        raise SystemExit(128 + signal.SIGTERM) from stopped  # by itself it would end the program as if all were well
     module.recipe["finished"] = True
     trainer.save_checkpoint(last)
 
 
 def evaluate(cfg: DictConfig, folder: Path) -> None:
     """Score every test set into `folder/predictions.parquet` and `folder/results.json`."""
-    from lightning.fabric.utilities.rank_zero import rank_zero_only
-
     from anatomy_clip.evaluation.zero_shot import ZeroShot
 
-    if getattr(rank_zero_only, "rank", 0) != 0:
+    if not _is_first_rank():
         return
-    taxonomy = build(cfg.taxonomy)
-    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else build(cfg.model, _convert_="all")
-    data = build_data(cfg, taxonomy, model)
+    taxonomy, model, data = _tested(cfg, folder)
     evaluator = ZeroShot(
         evaluation_prompts(cfg, taxonomy, model),
         label_names(taxonomy),
         resamples=cfg.eval.resamples,
         device=_device(cfg),
     )
-    data.setup("test")
     absent = data.absent_tests()
     for name in absent:
         print(f"{folder}: test set {name} isn't there and is left out")
@@ -122,6 +125,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         "labels": {f"{kind}s": list(names) for kind, names in label_names(taxonomy).items()},
         "scores": [vars(score) for score in scores],
         "versions": versions(),
+        "weights": model.report.plain() if model.report else None,
         "notes": [f"test set {name} was absent" for name in absent],
     }
     write_atomically(folder / "results.json", json.dumps(results, indent=1))
@@ -131,7 +135,23 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         )
 
 
-STAGES: dict[str, Callable[[DictConfig, Path], None]] = {"fit": fit, "evaluate": evaluate}
+def contrast(cfg: DictConfig, folder: Path) -> None:
+    """Set right captions against contradicted ones on every test slice, into `folder/contrast.parquet`."""
+    from anatomy_clip.evaluation.prompt_contrast import PromptContrast
+
+    if not _is_first_rank():
+        return
+    taxonomy, model, data = _tested(cfg, folder)
+    evaluator = PromptContrast(cfg.eval.contrast, taxonomy, resamples=cfg.eval.resamples, device=_device(cfg))
+    table = evaluator.predict(model, data.test_sets())
+    partial = folder / ".contrast.parquet.partial"
+    table.to_parquet(partial, index=False)
+    partial.replace(folder / "contrast.parquet")
+    for score in evaluator.score(table):
+        print(f"  {score.cell:32s} {100 * score.value:5.1f} %  n={score.n}")
+
+
+STAGES: dict[str, Callable[[DictConfig, Path], None]] = {"fit": fit, "evaluate": evaluate, "contrast": contrast}
 
 
 def build(node: Any, **kwargs: Any) -> Any:
@@ -148,13 +168,30 @@ def build(node: Any, **kwargs: Any) -> Any:
         raise
 
 
+def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
+    """Build the model of a config, and print what its weights are."""
+    model: ImageTextModel = build(cfg.model, **changes, _convert_="all")
+    if model.report and _is_first_rank():
+        print(model.report, flush=True)
+    return model
+
+
+def _tested(cfg: DictConfig, folder: Path) -> tuple[Taxonomy, ImageTextModel, SliceDataModule]:
+    """What a test needs: the taxonomy, the model that the run trained (or its weights as they are), the test sets."""
+    taxonomy = build(cfg.taxonomy)
+    model = load_run(cfg, folder, taxonomy) if "fit" in cfg.stages else build_model(cfg)
+    data = build_data(cfg, taxonomy, model)
+    data.setup("test")
+    return taxonomy, model, data
+
+
 def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextModel:
     """Load the model that a run trained.
 
     Raises:
         ValueError: there is no finished checkpoint, or it was trained with another taxonomy.
     """
-    from anatomy_clip.models.weights import load_weights, read_checkpoint
+    from anatomy_clip.models.weight_files import read_checkpoint
 
     path = folder / "last.ckpt"
     trained = read_checkpoint(path).get("recipe", {}).get("taxonomy", {})
@@ -163,9 +200,7 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextMode
             f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own, "
             "or train again with overwrite=true"
         )
-    model: ImageTextModel = build(cfg.model, weights=None, _convert_="all")
-    load_weights(model, path)
-    return model
+    return build_model(cfg, weights=str(path))
 
 
 def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> SliceDataModule:
@@ -200,10 +235,17 @@ def label_names(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
     return {"organ": tuple(taxonomy.organs), "station": tuple(taxonomy.stations)}
 
 
-def recipe(cfg: DictConfig, taxonomy: Taxonomy) -> dict[str, Any]:
-    """Plain values that a checkpoint carries: config, taxonomy, versions."""
+def recipe(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Any]:
+    """Plain values that a checkpoint carries: config, taxonomy, network, the weights it started from, versions."""
     config = OmegaConf.to_container(cfg, resolve=False)
-    return {"config": config, "taxonomy": taxonomy.to_dict(), "versions": versions(), "finished": False}
+    return {
+        "config": config,
+        "taxonomy": taxonomy.to_dict(),
+        "model": model.describe(),
+        "weights": model.report.plain() if model.report else None,
+        "versions": versions(),
+        "finished": False,
+    }
 
 
 def versions() -> dict[str, str]:
@@ -232,6 +274,13 @@ def nearest(name: str, known: Any) -> str:
     """A hint at the nearest known name, or nothing."""
     match = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def _is_first_rank() -> bool:
+    """Whether this process is the run's first; Lightning knows it from its launcher or from SLURM."""
+    from lightning.fabric.utilities.rank_zero import rank_zero_only
+
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _device(cfg: DictConfig) -> str:

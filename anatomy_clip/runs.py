@@ -10,9 +10,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from anatomy_clip.data.store import file_digest
+from anatomy_clip.data.store import file_digest, flush, store_paths
 
-_NOT_TRAINING = ("eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
+STAGES_FILE = "stages.json"
+_NOT_TRAINING = ("checkpoint_every", "eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
 
 
 def run_folder(cfg: DictConfig) -> Path:
@@ -24,14 +25,27 @@ def stage_inputs(cfg: DictConfig, stage: str) -> str:
     """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
     config = training_config(cfg)
     weights = cfg.model.get("weights")
-    parts: dict[str, Any] = {"config": config, "weights": _digest_if_there(weights) if weights else None}
-    stores = [*cfg.data.train, *cfg.data.validation.values()]
-    if stage == "evaluate":
-        stores += cfg.data.test.values()
+    parts: dict[str, Any] = {"config": config, "weights": _weights_digest(weights) if weights else None}
+    sets = [cfg.data.train, *cfg.data.validation.values()]
+    if stage != "fit":
+        sets += cfg.data.test.values()
         parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
         parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
-    parts["stores"] = [_digest_if_there(Path(store) / "store.json") for store in stores]
+    parts["stores"] = [_digest_if_there(path / "store.json") for stores in sets for path in store_paths(stores)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def is_finished(cfg: DictConfig) -> bool:
+    """Whether all stages of a run are done with what it depends on now."""
+    done = finished_stages(run_folder(cfg))
+    return bool(done) and all(done.get(stage) == stage_inputs(cfg, stage) for stage in cfg.stages)
+
+
+def finished_stages(folder: Path) -> dict[str, str]:
+    """Stage -> what it depended on, of the stages that a run has finished."""
+    journal = folder / STAGES_FILE
+    done: dict[str, str] = json.loads(journal.read_text()) if journal.exists() else {}
+    return done
 
 
 def training_config(cfg: DictConfig) -> dict[str, Any]:
@@ -72,6 +86,7 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    flush(path.parent)
 
 
 def _differences(a: Any, b: Any, where: str = "") -> list[str]:
@@ -79,6 +94,13 @@ def _differences(a: Any, b: Any, where: str = "") -> list[str]:
         keys = sorted({*a, *b})
         return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{where}.{key}".lstrip("."))]
     return [] if a == b else [where]
+
+
+def _weights_digest(source: str) -> str | None:
+    """Digest of the weights' file; None where it isn't there yet, or is pinned by its name (a hub's commit)."""
+    from anatomy_clip.models.weight_files import locate
+
+    return _digest_if_there(locate(source).path if Path(source).is_dir() else source)
 
 
 def _digest_if_there(path: str | Path) -> str | None:

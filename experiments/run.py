@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from overrides import check_overrides
@@ -27,10 +29,26 @@ def main(cfg: DictConfig) -> None:
     from anatomy_clip.run import run
 
     try:
+        refuse_sweep_over_ranks(cfg)
         run(cfg)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def refuse_sweep_over_ranks(cfg: DictConfig) -> None:
+    """Refuse a sweep in this process whose runs take several: each further process would start the whole sweep.
+
+    Raises:
+        ValueError: says what to do instead.
+    """
+    hydra_cfg = HydraConfig.get()
+    here = str(hydra_cfg.launcher.get("_target_", "")).endswith("BasicLauncher")
+    processes = cfg.trainer.get("num_nodes", 1) * (d if isinstance(d := cfg.trainer.devices, int) else 1)
+    if hydra_cfg.mode == RunMode.MULTIRUN and here and processes > 1:
+        raise ValueError(
+            f"--multirun with {processes} processes a run: add cluster=slurm, or start the runs one by one"
+        )
 
 
 if __name__ == "__main__":

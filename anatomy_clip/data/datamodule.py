@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from itertools import chain
+from functools import cache, partial
+from itertools import chain, product
 from pathlib import Path
 
 import lightning
@@ -18,7 +19,7 @@ from anatomy_clip.data.collate import CONTEXT_LENGTH, Collate, tokenize, tokeniz
 from anatomy_clip.data.dataset import SliceDataset, StackedImages
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import source_weights
-from anatomy_clip.data.store import SliceStore
+from anatomy_clip.data.store import SliceStore, Stores, store_paths
 from anatomy_clip.prompts.sampler import Prompts
 from anatomy_clip.types import Batch
 
@@ -33,6 +34,13 @@ class Loader(DataLoader[Batch]):
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         yield from super().__iter__()
 
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the sampler asks the trainer where it stands. To Lightning it says that the loader can go on."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """There is nothing to load."""
+
 
 class SliceDataModule(lightning.LightningDataModule):
     """Loaders of `Batch` over slice stores.
@@ -42,9 +50,9 @@ class SliceDataModule(lightning.LightningDataModule):
 
     Args:
         train: folders of the training stores; their slices are joined.
-        validation: validation set name -> folder of its store.
-        test: test set name -> folder of its store.
-        optional: names of test sets that are left out where their store is missing.
+        validation: validation set name -> folder of its store, or of several that are joined.
+        test: test set name -> folder of its store, or of several that are joined.
+        optional: names of test sets that are left out where a store of theirs is missing.
         batch_size: slices in a batch of one rank.
         workers: processes that make batches; 0 = the training process itself.
         seed: seed of shuffle, image draws and caption draws.
@@ -58,8 +66,8 @@ class SliceDataModule(lightning.LightningDataModule):
     def __init__(
         self,
         train: Sequence[str | Path],
-        validation: Mapping[str, str | Path],
-        test: Mapping[str, str | Path],
+        validation: Mapping[str, Stores],
+        test: Mapping[str, Stores],
         *,
         taxonomy: Taxonomy,
         prompts: Prompts,
@@ -73,8 +81,8 @@ class SliceDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.train_paths = [Path(path) for path in train]
-        self.validation_paths = {name: Path(path) for name, path in validation.items()}
-        self.test_paths = {name: Path(path) for name, path in test.items()}
+        self.validation_paths = {name: store_paths(stores) for name, stores in validation.items()}
+        self.test_paths = {name: store_paths(stores) for name, stores in test.items()}
         self.optional = tuple(optional)
         self.taxonomy = taxonomy
         self.prompts = prompts
@@ -88,7 +96,7 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def absent_tests(self) -> list[str]:
         """Names of optional test sets whose store isn't there."""
-        return [n for n, path in self.test_paths.items() if n in self.optional and not path.exists()]
+        return [n for n, paths in self.test_paths.items() if n in self.optional and not all(p.exists() for p in paths)]
 
     def setup(self, stage: str) -> None:
         """Open the stores, refuse leakage, and for "fit" make the training set.
@@ -113,9 +121,7 @@ class SliceDataModule(lightning.LightningDataModule):
             self.seed,
             batch_size=self.batch_size,
             images_per_image=self.augment.images_per_image,
-            # Asked when the first batch is drawn: what Lightning tells `set_epoch` counts one too many after a run has
-            # gone on from a checkpoint that was written at the end of an epoch.
-            current_epoch=(lambda: trainer.current_epoch) if trainer is not None else None,
+            position=partial(_position, trainer) if trainer is not None else None,
             weights=source_weights(self._train.records, self.shares) if self.shares else None,
             **self._rank(),
         )
@@ -123,26 +129,26 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> list[Loader]:
         """One loader a validation set, in the order in which they were given."""
-        return [self._evaluation(name, path)[0] for name, path in self.validation_paths.items()]
+        return [self._evaluation(name, paths)[0] for name, paths in self.validation_paths.items()]
 
     def test_sets(self) -> dict[str, tuple[Loader, Manifest]]:
         """Test set name -> (its loader, the manifest that `Batch.rows` points into); without absent ones."""
-        return {name: self._evaluation(name, path) for name, path in self._present_tests().items()}
+        return {name: self._evaluation(name, paths) for name, paths in self._present_tests().items()}
 
-    def _present_tests(self) -> dict[str, Path]:
+    def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()
-        return {name: path for name, path in self.test_paths.items() if name not in absent}
+        return {name: paths for name, paths in self.test_paths.items() if name not in absent}
 
     def _check_leakage(self) -> None:
-        train = Manifest(chain.from_iterable(self._open(path).manifest for path in self.train_paths))
+        train = self._records(self.train_paths)
         tests = self._present_tests()
-        for name, path in {**self.validation_paths, **tests}.items():
-            check_leakage({"training data": train, f"{name} ({path})": self._open(path).manifest})
-        for name, path in self.validation_paths.items():
-            for other, other_path in tests.items():
+        for name, paths in {**self.validation_paths, **tests}.items():
+            for path in paths:
+                check_leakage({"training data": train, f"{name} ({path})": self._open(path).manifest})
+        for (name, paths), (other, other_paths) in product(self.validation_paths.items(), tests.items()):
+            for path, other_path in product(paths, other_paths):
                 if path != other_path:  # one store in both places is a choice that the config shows
-                    pair = {name: self._open(path).manifest, other: self._open(other_path).manifest}
-                    check_leakage(pair)
+                    check_leakage({name: self._open(path).manifest, other: self._open(other_path).manifest})
 
     def _join(self, paths: Sequence[Path], augment: ImageAugment, prompts: Prompts | None, name: str) -> SliceDataset:
         stores = [self._open(path) for path in paths]
@@ -153,13 +159,17 @@ class SliceDataModule(lightning.LightningDataModule):
                     f"{len(store.images)} image(s); prepare the data again"
                 )
         images = StackedImages([store.images for store in stores])
-        records = Manifest(chain.from_iterable(store.manifest for store in stores))
-        return SliceDataset(images, records, self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name)
+        return SliceDataset(
+            images, self._records(paths), self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name
+        )
 
-    def _evaluation(self, name: str, path: Path) -> tuple[Loader, Manifest]:
-        dataset = self._join([path], ImageAugment(self.augment.size), None, name)
+    def _records(self, paths: Sequence[Path]) -> Manifest:
+        return Manifest(chain.from_iterable(self._open(path).manifest for path in paths))
+
+    def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
+        dataset = self._join(paths, ImageAugment(self.augment.size), None, name)
         sampler = OrderedSampler(len(dataset), **self._rank())
-        return self._loader(dataset, sampler, persistent=False), self._open(path).manifest
+        return self._loader(dataset, sampler, persistent=False), self._records(paths)
 
     def _loader(self, dataset: SliceDataset, sampler: Sampler[tuple[int, int]], *, persistent: bool) -> Loader:
         if self.workers:
@@ -174,7 +184,8 @@ class SliceDataModule(lightning.LightningDataModule):
             collate_fn=Collate(self.context_length),
             pin_memory=torch.cuda.is_available(),
             persistent_workers=persistent and self.workers > 0,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # the loader's own: it draws nothing from the global one
         )
 
     def _rank(self) -> dict[str, int]:
@@ -183,7 +194,14 @@ class SliceDataModule(lightning.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
 
-def _one_thread(worker: int) -> None:
+def _position(trainer: lightning.Trainer) -> tuple[int, int]:
+    # Asked when the first batch is drawn: what Lightning tells `set_epoch` counts one too many after a run has gone on
+    # from a checkpoint that was written at the end of an epoch.
+    return trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.completed
+
+
+def _start_worker(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)  # workers are the parallelism; more threads would only fight for the cores
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, which ends its workers

@@ -1,4 +1,4 @@
-"""Samplers that are pure functions of (seed, epoch): nothing to restore but the epoch's number."""
+"""Samplers that are pure functions of (seed, epoch): nothing to restore but the epoch and how far it has come."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         images_per_image: variants of each slice in an epoch.
         rank: this process's rank.
         world_size: number of ranks.
-        current_epoch: says the epoch when an iteration starts; None = the one told by `set_epoch`.
+        position: says, when an iteration starts, the epoch and how many of its batches are done already; None = the
+            epoch told by `set_epoch`, from its start.
         weights: (rows,) probability that a draw is this row; None = each row equally often.
 
     Raises:
@@ -56,7 +57,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         images_per_image: int = 1,
         rank: int = 0,
         world_size: int = 1,
-        current_epoch: Callable[[], int] | None = None,
+        position: Callable[[], tuple[int, int]] | None = None,
         weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
         _check_rank(rank, world_size)
@@ -72,7 +73,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self.current_epoch = current_epoch
+        self.batch_size = batch_size
+        self.position = position
         self.weights = weights
         self._used = total - total % (batch_size * world_size)
 
@@ -84,13 +86,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self._used // self.world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch if self.current_epoch is None else self.current_epoch()
+        epoch, done = (self.epoch, 0) if self.position is None else self.position()
         if self.weights is None:
             order = epoch_order(self.rows, self.images_per_image, self.seed, epoch)
         else:
             order = weighted_order(self.weights, self.images_per_image, self.seed, epoch)
         # Strided, not in blocks: so a global batch is the same set on any number of ranks.
-        for index in order[: self._used][self.rank :: self.world_size].tolist():
+        own = order[: self._used][self.rank :: self.world_size]
+        for index in own[done * self.batch_size :].tolist():
             yield index, epoch
 
 

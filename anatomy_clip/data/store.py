@@ -19,6 +19,7 @@ from anatomy_clip.anatomy.records import Manifest, SliceRecord
 STORE_VERSION = 1
 IMAGES, MANIFEST, META = "images.npy", "manifest.parquet", "store.json"
 _REMEDY = "prepare the data again"
+Stores = str | Path | Sequence[str | Path]  # of one set: a folder, or several whose slices are joined
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class SliceStore:
         return cls(path, images, manifest, meta)
 
 
+def store_paths(stores: Stores) -> tuple[Path, ...]:
+    """The folders of a set's stores."""
+    return tuple(Path(path) for path in ([stores] if isinstance(stores, str | Path) else stores))
+
+
 def read_meta(path: Path) -> dict[str, Any]:
     """Read a store's `store.json`, which is cheap.
 
@@ -109,13 +115,13 @@ def write_store(
         meta = {"version": STORE_VERSION, "count": len(records), "side": side, "sha256": checksums}
         (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))
         for name in (IMAGES, MANIFEST, META):
-            _flush(partial / name)
+            flush(partial / name)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 def _write_images(
@@ -150,7 +156,8 @@ def _verify(path: Path, meta: Mapping[str, Any]) -> None:
             raise ValueError(f"{path / name}: its checksum isn't the one that it was written with; {_REMEDY}")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Force what was written to a file, or renamed in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

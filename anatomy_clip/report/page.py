@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.report.contrast import Pair, examples, wins
 from anatomy_clip.report.errors import by_group, confusion, slice_hits
 from anatomy_clip.report.gallery import RULE, choose, verdict
 from anatomy_clip.report.layout import RowSpec
@@ -24,6 +25,7 @@ from anatomy_clip.sources.cards import Card as DataCard
 if TYPE_CHECKING:
     import pandas as pd
 
+_EXAMPLES = 4  # slices of a test set whose captions are shown
 _DASH = "\N{EN DASH}"
 _NO_SETTING = ("hydra", "logger", "name", "overwrite", "paths", "seed", "suite")  # keys that decide no number
 
@@ -100,6 +102,8 @@ def page(
         seed=last and last.seed,
         confusions=[(r, c) for r in table.layout.rows if last and (c := confusion(last, r))],
         groups=_groups(last, rows) if last else [],
+        wins=wins(runs, table.layout),
+        pairs=_pairs(runs, table, images),
         cards=cards(last, images, slices_a_set) if last else [],
         rule=RULE,
         sets=(sets := _sets(runs)),
@@ -178,6 +182,18 @@ def _label_rows(table: LabelTable) -> dict[str, Any]:
             lines.append((label, int(table.support[k]), values, max(v[0] for v in values)))
     absent = [label for k, label in enumerate(table.labels) if not table.support[k]]
     return {"row": table.row, "columns": list(table.columns), "lines": lines, "absent": absent, "n": table.slices}
+
+
+def _pairs(
+    runs: Sequence[Run], table: Table, images: Mapping[str, NDArray[np.uint8]]
+) -> list[tuple[str, str, Mapping[str, Pair]]]:
+    """(Test set, picture, pairs) of some slices of every main row's test set that has images."""
+    sets = [name for name in dict.fromkeys(row.test_set for row in table.layout.rows) if name in images]
+    return [
+        (name, _picture(np.asarray(images[name][example.row])), example.pairs)
+        for name in sets
+        for example in examples(runs, table.layout, name, "station", _EXAMPLES)
+    ]
 
 
 def _curves(runs: Sequence[Run], table: Table) -> list[tuple[RowSpec, str]]:

@@ -21,6 +21,11 @@ _COLUMNS = (
     *("set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation"),
     *("organ_targets", "station_targets", "organ_scores", "station_scores"),
 )
+CONTRAST = "contrast.parquet"
+_CONTRAST_COLUMNS = (
+    *("set", "row", "source", "patient", "modality", "slot"),
+    *("win", "margin", "right", "wrong", "right_score", "wrong_score"),
+)
 _SEED = re.compile(r"seed_(\d+)")
 
 
@@ -38,6 +43,7 @@ class Run:
         notes: remarks that the evaluation left.
         versions: package -> version that it was evaluated with.
         config: what the run was made with; empty where the folder holds no config.
+        contrast: right captions against contradicted ones, a row a slice and slot; None where that wasn't evaluated.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Run:
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    contrast: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -107,19 +114,9 @@ def read_run(folder: Path) -> Run:
     Raises:
         ValueError: a file is missing, damaged or lacks a field; the message names the file and what to do.
     """
-    import pandas as pd
-
     results = _read_results(folder / "results.json")
-    path = folder / "predictions.parquet"
-    if not path.is_file():
-        raise ValueError(f"{path.name} is missing; evaluate the run again")
-    try:
-        frame = pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises several unrelated types for damaged files
-        raise ValueError(f"{path.name} can't be read ({error}); evaluate the run again") from error
-    missing = [name for name in _COLUMNS if name not in frame.columns]
-    if missing:
-        raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
+    frame = _read_rows(folder / "predictions.parquet", _COLUMNS)
+    contrast = folder / CONTRAST
     name, seed = _name_and_seed(folder)
     return Run(
         name=name,
@@ -131,6 +128,7 @@ def read_run(folder: Path) -> Run:
         notes=tuple(str(note) for note in results.get("notes", ())),
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
+        contrast=_read_rows(contrast, _CONTRAST_COLUMNS) if contrast.exists() else None,
     )
 
 
@@ -183,6 +181,21 @@ def _read_results(path: Path) -> dict[str, Any]:
             f"{path.name} is damaged ({type(error).__name__}: {error}); delete it and evaluate again"
         ) from error
     return dict(results)
+
+
+def _read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing; evaluate the run again")
+    try:
+        frame = pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises several unrelated types for damaged files
+        raise ValueError(f"{path.name} can't be read ({error}); evaluate the run again") from error
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
+    return frame
 
 
 def _read_config(path: Path) -> dict[str, Any]:

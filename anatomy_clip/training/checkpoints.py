@@ -1,14 +1,25 @@
-"""Checkpoints that are either whole or not there."""
+"""Checkpoint files that are either whole or not there."""
 
 from __future__ import annotations
 
+import errno
 import os
+import pickle
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+
+from anatomy_clip.data.store import flush
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, over the quota, over the limit of one file
+
+
+class DiskFull(ValueError):
+    """There is no room for a checkpoint; the one before it is whole."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -19,24 +30,63 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint so that `path` always holds a whole one."""
+        """Write a checkpoint so that `path` always holds a whole one.
+
+        Raises:
+            DiskFull: there is no room; the message says how much is needed, and the checkpoint before it is kept.
+        """
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.partial")
-        with partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        try:
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except BaseException as error:
+            partial.unlink(missing_ok=True)
+            if _is_full(error):
+                raise DiskFull(_remedy(target, tensor_bytes(checkpoint))) from error
+            raise
+        flush(target.parent)  # the rename itself is on disk only then
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            ValueError: the file can't be read.
+        """
+        try:
+            return super().load_checkpoint(path, map_location, weights_only)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(
+                f"{path}: can't be read as a checkpoint ({type(error).__name__}); delete it to train from the start"
+            ) from error
 
 
-def last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Keep exactly one checkpoint, `last.ckpt`, written at the end of every epoch."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="last",
-        save_top_k=1,
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
+def tensor_bytes(node: Any) -> int:
+    """Bytes of all tensors in nested dicts and lists: nearly the size of the checkpoint's file."""
+    if isinstance(node, torch.Tensor):
+        return node.numel() * node.element_size()
+    if isinstance(node, Mapping):
+        return sum(tensor_bytes(value) for value in node.values())
+    return sum(tensor_bytes(value) for value in node) if isinstance(node, list | tuple) else 0
+
+
+def _is_full(error: BaseException | None) -> bool:
+    # torch.save answers a failed write with a RuntimeError of its own; what the disk said stands behind it.
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _remedy(target: Path, needed: int) -> str:
+    free = shutil.disk_usage(target.parent).free
+    kept = "the checkpoint before it is whole" if target.exists() else "there is no checkpoint yet"
+    return (
+        f"{target.parent}: no room for {target.name}: it needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are "
+        f"free (a quota may be tighter); {kept}; make room, or set paths.outputs to another disk, and run it again"
     )

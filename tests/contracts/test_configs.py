@@ -17,7 +17,11 @@ TABLE3 = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
 # Arguments that `run.py` or `prepare.py` gives, because they come from another group.
 WIRED = {"seed", "taxonomy", "prompts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
          "total_steps", "modules", "weights"}  # fmt: skip
-PRIMARY = {"source": "prepare", "display": "prepare", "table": "report"}  # groups of another primary config than config.yaml
+PRIMARY = {
+    "source": "prepare",
+    "display": "prepare",
+    "table": "report",
+}  # groups of another primary config than config.yaml
 
 
 def options(group):

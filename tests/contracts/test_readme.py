@@ -11,7 +11,7 @@ from overrides import find_problem
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PRIMARY = {"run.py": "config", "prepare.py": "prepare", "report.py": "report", "check.py": "check"}
+PRIMARY = {f"{name}.py": name for name in ("prepare", "report", "check", "export")} | {"run.py": "config"}
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, flags=re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted({line for line in LINES if line and not line.startswith(("git ", "cd "))})

@@ -172,7 +172,9 @@ def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_exactly(stores, tmp_
 def test_ranks_share_the_batches(stores):
     def rows(rank, world, size):
         data = make(batch_size=size)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=0)
+        done = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(completed=0)))
+        loop = SimpleNamespace(epoch_loop=done)
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=world, current_epoch=0, fit_loop=loop)
         data.setup("fit")
         return [batch.rows.tolist() for batch in data.train_dataloader()]
 
@@ -200,6 +202,21 @@ def test_ranks_share_the_batches(stores):
 def test_bad_data_is_one_clear_message(stores, options, message):
     with pytest.raises(ValueError, match=message):
         epochs(make(**options))
+
+
+def test_a_test_set_may_join_several_stores(stores):
+    data = make(test={"set1": ["test_a", "val_a"]})
+    data.setup("test")
+    (loader, manifest) = data.test_sets()["set1"]
+    assert len(manifest) == 11 and manifest[6].patient == "val_a-0"
+    shown = np.concatenate([batch.images[:, 0].numpy() for batch in loader])
+    alone = [make(test={"one": name}) for name in ("test_a", "val_a")]
+    for one in alone:
+        one.setup("test")
+    expected = [batch.images[:, 0].numpy() for one in alone for batch in one.test_sets()["one"][0]]
+    np.testing.assert_array_equal(shown, np.concatenate(expected))
+    with pytest.raises(ValueError, match="train-3"):
+        make(test={"set1": ["test_a", "leaky"]}).setup("test")
 
 
 def test_one_store_may_be_validation_and_test(stores):

@@ -35,6 +35,14 @@ def test_yields_index_and_epoch_in_whole_batches():
     assert items == list(sampler(epoch=4)) != list(sampler(epoch=5))
 
 
+def test_an_epoch_goes_on_after_the_batches_that_are_done():
+    whole = list(sampler(50, batch_size=4, epoch=2, rank=1, world_size=2))
+    for done in (0, 1, 5, 6):
+        rest = sampler(50, batch_size=4, rank=1, world_size=2, position=lambda done=done: (2, done))
+        assert list(rest) == whole[4 * done :]
+        assert len(rest) == len(whole)  # of the epoch, as Lightning counts
+
+
 def test_every_slice_is_seen_over_the_epochs():
     seen = {index for epoch in range(30) for index, _ in sampler(epoch=epoch)}
     assert seen == set(range(10))

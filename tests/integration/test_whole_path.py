@@ -56,18 +56,22 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     assert results["notes"] == [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
     table = pd.read_parquet(folder / "predictions.parquet")
     assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted"))
+    contrast = pd.read_parquet(folder / "contrast.parquet")
+    assert set(contrast["set"]) == {"set1", "shifted"} and contrast["win"].between(0, 1).all()
+    shown = table[(table["organ_targets"].map(len) > 0) & (table["station_targets"].map(len) > 0)]
+    assert (contrast["slot"] == "organ").sum() == len(shown)
     before = (folder / "last.ckpt").stat().st_mtime_ns
     capsys.readouterr()
     run(cfg)
     assert (folder / "last.ckpt").stat().st_mtime_ns == before
-    assert capsys.readouterr().out.count("is done") == 2
+    assert capsys.readouterr().out.count("is done") == 3
 
 
 def test_pmc_evaluates_the_stand_in_as_it_is(data, outputs):
     cfg = config(data, outputs, "experiment=table3/pmc")
     run(cfg)
     assert {p.name for p in run_folder(cfg).iterdir()} == {
-        "config.yaml", "predictions.parquet", "results.json", "stages.json",
+        "config.yaml", "contrast.parquet", "predictions.parquet", "results.json", "stages.json",
     }  # fmt: skip
 
 

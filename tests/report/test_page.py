@@ -34,7 +34,7 @@ def runs(tmp_path_factory):
     write_suite(outputs)
     (outputs / "table3/pmc_m/seed_0/config.yaml").write_text("name: pmc_m\naugment: {images_per_image: 1}\n")
     (outputs / "table3/pmc_msa/seed_0/config.yaml").write_text(
-        "name: pmc_msa\naugment: {images_per_image: 4}\nmodel: {weights: /home/jane/base.ckpt}\npaths: {data: /home}\n"
+        "name: pmc_msa\naugment: {images_per_image: 4}\nmodel: {weights: /mnt/jane/base.ckpt}\npaths: {data: /mnt}\n"
     )
     return read_suite(outputs, "table3", list(LAYOUT.columns))[0]
 
@@ -113,7 +113,7 @@ def test_its_numbers_are_the_tables(text, runs):
 def test_no_patient_and_no_folder_is_named(text, runs):
     patients = set(runs[0].predictions["patient"]) | set(runs[0].predictions["series"])
     assert not [name for name in patients if re.search(rf"\b{re.escape(name)}\b", text)]
-    assert "/home" not in text and "base.ckpt" in text
+    assert "/mnt" not in text and "base.ckpt" in text
     assert "&lt;SUITE=table3&gt;" in text  # text is escaped
 
 

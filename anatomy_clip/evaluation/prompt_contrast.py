@@ -1,0 +1,160 @@
+"""Right captions against captions made wrong in one slot: what the paper's Fig. 3 shows on examples, on every slice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import modality_words
+from anatomy_clip.data.collate import tokenize
+from anatomy_clip.evaluation.base import Score
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.prompts.grid import CaptionGrid, contradict
+from anatomy_clip.prompts.templates import SLOTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+COLUMNS = (
+    "set", "row", "source", "patient", "modality", "slot",
+    "win", "margin", "right", "wrong", "right_score", "wrong_score",
+)  # fmt: skip
+_CAPTIONS_AT_ONCE = 256
+
+
+class Contrast(NamedTuple):
+    """One slice's right captions against those made wrong in one slot.
+
+    Attributes:
+        win: share of the pairs in which the right caption scores higher; a tie counts half.
+        margin: mean of right minus wrong, cosine.
+        right: place in the grid of the right caption of the closest pair.
+        wrong: place of the wrong caption of that pair.
+    """
+
+    win: float
+    margin: float
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+class PromptContrast:
+    """Asks of every slice whether the right caption beats one with another plane, modality, organ or station.
+
+    A right caption names one organ and one station that the slice shows, its plane and its modality. Each is set
+    against every caption that differs from it in one slot, by a value that the slice contradicts. Slices without an
+    organ or a station are left out.
+
+    Args:
+        template: caption with all four slots.
+        taxonomy: organs, stations, and which organ belongs to which station.
+        resamples: bootstrap resamples of patients.
+        device: where the model runs.
+
+    Raises:
+        ValueError: the template lacks a slot.
+    """
+
+    def __init__(
+        self, template: str, taxonomy: Taxonomy, *, resamples: int = 1000, device: str | torch.device = "cpu"
+    ) -> None:
+        self.grid = CaptionGrid(template, taxonomy)
+        self.belongs = np.array(
+            [[station in taxonomy.organ_stations[organ] for station in taxonomy.stations] for organ in taxonomy.organs]
+        )
+        self.resamples = resamples
+        self.device = torch.device(device)
+
+    @torch.inference_mode()
+    def predict(self, model: ImageTextModel, loaders: Mapping[str, tuple[Any, Manifest]]) -> pd.DataFrame:
+        """Contrast every slice of the named test sets.
+
+        Args:
+            model: the model to test.
+            loaders: test set name -> (loader of `Batch`, the manifest that its rows point into).
+
+        Returns:
+            A row a slice and slot, columns `COLUMNS`; `right` and `wrong` are the captions of the closest pair.
+        """
+        import pandas as pd
+
+        model = model.to(self.device).eval()
+        tokens = tokenize(self.grid.captions(), model.context_length).to(self.device)
+        texts = torch.cat([model.encode_text(part).embedding for part in torch.split(tokens, _CAPTIONS_AT_ONCE)])
+        rows: list[dict[str, Any]] = []
+        for name, (loader, manifest) in loaders.items():
+            for batch in loader:
+                embedding = model.encode_image(batch.images.to(self.device)).embedding
+                scores = (embedding @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
+                shown = zip(batch.organs.numpy(), batch.stations.numpy(), batch.rows.tolist(), strict=True)
+                for grid, (organs, stations, row) in zip(scores, shown, strict=True):
+                    if organs.any() and stations.any():
+                        rows += self._rows(name, row, manifest[row], grid, organs, stations)
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def score(self, table: pd.DataFrame) -> list[Score]:
+        """Mean win rate of every test set and slot, with patient intervals; a pure function of the rows."""
+        cells = []
+        for (name, slot), part in table.groupby(["set", "slot"], sort=False):
+            patients = (part["source"] + "/" + part["patient"]).to_numpy()
+            interval = bootstrap_interval(part["win"].to_numpy(), patients, resamples=self.resamples)
+            cell = f"contrast/{slot}/{name}"
+            cells.append(Score(cell, float(part["win"].mean()), len(part), interval.lo, interval.hi))
+        return cells
+
+    def _rows(
+        self, name: str, row: int, record: SliceRecord, scores: Floats, organs: Bools, stations: Bools
+    ) -> list[dict[str, Any]]:
+        known = {"set": name, "row": row, "source": record.source, "patient": record.patient}
+        found = []
+        for slot, contrast in self.contrasts(scores, record, organs, stations).items():
+            captions = {"right": self.grid.caption(contrast.right), "wrong": self.grid.caption(contrast.wrong)}
+            values = {"right_score": float(scores[contrast.right]), "wrong_score": float(scores[contrast.wrong])}
+            measured = {"slot": slot, "win": contrast.win, "margin": contrast.margin}
+            found.append(known | {"modality": record.modality.value} | measured | captions | values)
+        return found
+
+    def contrasts(self, scores: Floats, record: SliceRecord, organs: Bools, stations: Bools) -> dict[str, Contrast]:
+        """Contrast one slice.
+
+        Args:
+            scores: the grid's cosines, (planes, modalities, organs, stations).
+            record: the slice.
+            organs: (K,) those that it shows, at least one.
+            stations: (S,) those that it shows, at least one.
+
+        Returns:
+            Slot -> contrast; a slot that nothing contradicts (all stations in view) is left out.
+        """
+        words = modality_words(record.modality, record.protocol)
+        plane = self.grid.axes["orientation"].index(record.orientation)
+        machine = self.grid.axes["modality"].index(words)
+        pairs = np.argwhere(self.belongs & organs[:, None] & stations)
+        if not len(pairs):  # such as an arm beside the belly: no pair agrees with the table
+            pairs = np.argwhere(organs[:, None] & stations)
+        wrong = {
+            "orientation": [n for n in range(len(self.grid.axes["orientation"])) if n != plane],
+            "modality": contradict(words),
+            "organ": np.flatnonzero(~organs).tolist(),
+            "station": np.flatnonzero(~stations).tolist(),
+        }
+        right = [(plane, machine, int(organ), int(station)) for organ, station in pairs]
+        return {slot: _contrast(scores, right, n, wrong[slot]) for n, slot in enumerate(SLOTS) if wrong[slot]}
+
+
+def _contrast(scores: Floats, right: Sequence[tuple[int, ...]], axis: int, values: Sequence[int]) -> Contrast:
+    """Each right place against the places that differ from it along one axis by one of the values."""
+    places = [(place, (*place[:axis], value, *place[axis + 1 :])) for place in right for value in values]
+    margins = np.array([scores[a] - scores[b] for a, b in places])
+    closest = int(margins.argmin())
+    win = float(((margins > 0) + 0.5 * (margins == 0)).mean())
+    return Contrast(win, float(margins.mean()), *places[closest])

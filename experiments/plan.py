@@ -1,0 +1,202 @@
+"""What the runs of a suite would take, and whether data, weights, disk and GPUs for them are there.
+
+python experiments/plan.py plan_only=true seeds=[0,1,2]
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra import compose
+from omegaconf import DictConfig
+
+from overrides import check_overrides
+
+if TYPE_CHECKING:
+    from anatomy_clip.report.plan import Hardware, Missing, PlannedRun
+
+CONFIG = Path(__file__).resolve().parent.parent / "conf"
+_GB = 1e9
+_NOT_READY = 3  # exit status
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="plan")
+def main(cfg: DictConfig) -> None:
+    """Print the plan; end with status 3 where something is missing, unless the plan is all that is wanted."""
+    from anatomy_clip.report.plan import render
+
+    configs = suite_configs(cfg)
+    runs = [planned(cfg, run) for run in configs]
+    hardware = assumed_hardware(cfg, configs[0])
+    missing = [*missing_stores(cfg, configs), *missing_weights(cfg, configs), *missing_disk(configs[0], runs)]
+    missing += missing_gpus(cfg, configs[0])
+    trainer = configs[0].trainer
+    title = (
+        f"plan: suite {configs[0].suite} at scale {cfg.at_scale}: {len(runs)} run(s), {configs[0].model.architecture}, "
+        f"{trainer.precision}, {trainer.num_nodes} x {trainer.devices} GPU(s)"
+    )
+    print(render(title, runs, hardware, missing))
+    if missing and not cfg.plan_only:
+        print("error: see what is missing above; PLAN=1 only prints the plan", file=sys.stderr)
+        raise SystemExit(_NOT_READY)
+
+
+def suite_configs(cfg: DictConfig) -> list[DictConfig]:
+    """The config of each run, in the order in which they are run: all columns of a seed, then the next seed."""
+    paths = [f"paths.{key}={cfg.paths[key]}" for key in ("data", "outputs", "weights")]
+    common = [f"sweep={cfg.suite}", f"scale={cfg.at_scale}", *paths]
+    swept = compose("config", overrides=common, return_hydra_config=True).hydra.sweeper.params
+    return [
+        compose("config", overrides=[*common, f"experiment={experiment}", f"seed={seed}"])
+        for seed in cfg.seeds
+        for experiment in swept.experiment.split(",")
+    ]
+
+
+def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
+    """What one run would do."""
+    from anatomy_clip.report.plan import PlannedRun
+    from anatomy_clip.runs import is_finished
+
+    trains = "fit" in run.stages
+    train, guessed = _slices(cfg, run.data.train) if trains else (0, False)
+    return PlannedRun(
+        name=run.name,
+        seed=run.seed,
+        train_slices=train,
+        images_per_image=run.augment.images_per_image,
+        epochs=run.trainer.max_epochs if trains else 0,
+        batch=run.data.batch_size * _devices(run),
+        parameters=cfg.assumed.parameters[_network(run)],
+        test_slices=sum(_slices(cfg, stores)[0] for stores in run.data.test.values()),
+        finished=is_finished(run),
+        guessed=guessed,
+    )
+
+
+def assumed_hardware(cfg: DictConfig, run: DictConfig) -> Hardware:
+    """The machine, with its speed worked out from what is assumed."""
+    from anatomy_clip.report.plan import Hardware
+
+    step = 3 * cfg.assumed.gflop[_network(run)] * 1e9  # backward: twice the forward pass
+    rate = cfg.assumed.tflops * 1e12 * cfg.assumed.share / step
+    return Hardware(_devices(run), rate, cfg.assumed.overhead, cfg.price_per_gpu_hour)
+
+
+def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
+    """Stores that aren't there, are of another version, or are smaller than the model's images."""
+    from anatomy_clip.anatomy.records import MANIFEST_VERSION
+    from anatomy_clip.data.store import MANIFEST, read_meta
+    from anatomy_clip.report.plan import Missing
+
+    wanted = [path for run in runs for stores in _sets(run) for path in stores]
+    for path in dict.fromkeys(wanted):
+        remedy = tuple(_store_remedy(cfg, path))
+        try:
+            meta = read_meta(path)
+        except ValueError as error:
+            yield Missing(f"store {error}", remedy)
+            continue
+        size = cfg.assumed.image_size
+        if meta.get("manifest", MANIFEST_VERSION) != MANIFEST_VERSION or not (path / MANIFEST).is_file():
+            yield Missing(f"store {path}: its manifest isn't of version {MANIFEST_VERSION}; prepare it again", remedy)
+        elif meta["count"] < 1 or meta["side"] < size:
+            found = f"{meta['count']} slices of {meta['side']} px"
+            yield Missing(f"store {path}: holds {found}; the model sees {size} px", remedy)
+
+
+def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
+    """The file that all runs start from, if it isn't there or can't be read."""
+    from anatomy_clip.models.weight_files import read_checkpoint
+    from anatomy_clip.report.plan import Missing
+
+    path = Path(runs[0].model.weights)
+    size = cfg.weights_gb[path.name]
+    where = f"into {path.parent}/, or name its folder: WEIGHTS="
+    remedy = (f"download {path.name} ({size} GB), see {cfg.weights_page}, {where}",)
+    if not path.is_file():
+        yield Missing(f"weights {path}: no such file", remedy)
+    elif path.stat().st_size < size * 0.9e9:
+        yield Missing(f"weights {path}: {path.stat().st_size / _GB:.2f} GB of {size}: not downloaded whole", remedy)
+    else:
+        try:
+            read_checkpoint(path)
+        except ValueError as error:
+            yield Missing(f"weights {error}", remedy)
+
+
+def missing_disk(run: DictConfig, runs: list[PlannedRun]) -> Iterator[Missing]:
+    """Room for checkpoints and predictions, if there is too little."""
+    from anatomy_clip.report.plan import Missing, disk_needed
+
+    folder = Path(run.paths.outputs).absolute()
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    if (needed := disk_needed(runs)) > free:
+        remedy = ("make room, or name another folder: OUTPUTS=",)
+        yield Missing(f"disk {folder}: {needed / _GB:,.1f} GB are needed, {free / _GB:,.1f} GB are free", remedy)
+
+
+def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
+    """GPUs of this node, if they are too few or too small."""
+    import torch
+
+    from anatomy_clip.report.plan import Missing, gpu_memory_needed
+
+    network, devices, assumed = _network(run), int(run.trainer.devices), cfg.assumed
+    needed = gpu_memory_needed(assumed.parameters[network], run.data.batch_size, assumed.activations_mb[network])
+    sizes = [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
+    if len(sizes) < devices:
+        remedy = (f"run it on such a machine, or set trainer.devices in conf/scale/{cfg.at_scale}.yaml",)
+        yield Missing(f"GPUs: {devices} wanted on this node, {len(sizes)} there", remedy)
+    elif min(sizes[:devices]) < needed:
+        found = f"{min(sizes[:devices]) / _GB:.1f} GB on the smallest GPU"
+        yield Missing(f"GPU memory: about {needed / _GB:.1f} GB needed, {found}", ("set a smaller data.batch_size",))
+
+
+def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:
+    from anatomy_clip.data.store import store_paths
+
+    yield from (store_paths(stores) for stores in [run.data.train, *run.data.validation.values()])
+    yield from (store_paths(stores) for stores in run.data.test.values())
+
+
+def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
+    """Slices of a set's stores, and whether the number is a guess."""
+    from anatomy_clip.data.store import read_meta, store_paths
+
+    total, guessed = 0, False
+    for path in store_paths(stores):
+        try:
+            total += read_meta(path)["count"]
+        except ValueError:
+            total += cfg.assumed.slices[f"{path.parent.name}/{path.name}"]
+            guessed = True
+    return total, guessed
+
+
+def _store_remedy(cfg: DictConfig, path: Path) -> Iterator[str]:
+    from anatomy_clip.sources.collection_list import collections
+
+    name = path.parent.name
+    collection = collections()[name]
+    yield f"python -m anatomy_clip.sources.collections {name} {cfg.paths.data}/raw    # {collection.page}"
+    yield f"python experiments/prepare.py paths.data={cfg.paths.data} {cfg.prepare[name]}"
+
+
+def _devices(run: DictConfig) -> int:
+    return int(run.trainer.devices) * int(run.trainer.num_nodes)
+
+
+def _network(run: DictConfig) -> str:
+    return str(run.model.architecture).removesuffix("-quickgelu")
+
+
+if __name__ == "__main__":
+    check_overrides(sys.argv[1:], CONFIG, "plan")
+    main()

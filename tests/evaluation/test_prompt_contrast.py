@@ -1,0 +1,128 @@
+"""Contradicted captions against hand cases, and against a plain loop over all captions."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.data.collate import tokenize
+from anatomy_clip.evaluation.prompt_contrast import PromptContrast
+from anatomy_clip.prompts.grid import MODALITIES, CaptionGrid, contradict
+from anatomy_clip.prompts.templates import TABLE1_ORGAN, TABLE1_STATION
+from anatomy_clip.types import Batch, Features
+
+TAXONOMY = Taxonomy.load("whole_body")
+ORGANS, STATIONS = list(TAXONOMY.organs), list(TAXONOMY.stations)
+
+
+def record(protocol=Protocol.T2, plane=Orientation.CORONAL, patient="p"):
+    modality = Modality.CT if protocol is Protocol.NONE else Modality.MR
+    return SliceRecord("s", "t", patient, "s", "s", 0, modality, protocol, plane)
+
+
+def shows(names, known):
+    return np.array([name in names for name in known])
+
+
+def test_only_real_contradictions_count():
+    assert [MODALITIES[n] for n in contradict("CT")] == [m for m in MODALITIES if m != "CT"]
+    assert [MODALITIES[n] for n in contradict("MR")] == ["CT"]
+    found = [MODALITIES[n] for n in contradict("MR T2")]
+    assert found == ["CT", "MR T1", "MR FLAIR", "MR DWI", "MR ADC", "MR STIR"]  # "MR" is true, if less exact
+
+
+def test_a_score_for_right_words_wins_every_slot():
+    contrast = PromptContrast(TABLE1_STATION, TAXONOMY)
+    organs, stations = shows({"liver", "lungs"}, ORGANS), shows({"chest", "abdomen"}, STATIONS)
+    scores = np.zeros(contrast.grid.shape)
+    scores[1] += 0.1  # coronal
+    scores[:, MODALITIES.index("MR T2")] += 0.1
+    scores[:, :, organs] += 0.1
+    scores[..., stations] += 0.1
+    found = contrast.contrasts(scores, record(), organs, stations)
+    assert {slot: (c.win, round(c.margin, 9)) for slot, c in found.items()} == dict.fromkeys(
+        ("orientation", "modality", "organ", "station"), (1.0, 0.1)
+    )
+    found = contrast.contrasts(-scores, record(), organs, stations)
+    assert {c.win for c in found.values()} == {0.0}
+    found = contrast.contrasts(np.zeros_like(scores), record(), organs, stations)
+    assert {c.win for c in found.values()} == {0.5}
+
+
+def test_right_captions_pair_an_organ_with_its_own_station():
+    contrast = PromptContrast(TABLE1_STATION, TAXONOMY)
+    organs, stations = shows({"lungs", "pelvic bone"}, ORGANS), shows({"chest", "pelvis"}, STATIONS)
+    scores = np.random.default_rng(0).normal(size=contrast.grid.shape)
+    captions = np.array(contrast.grid.captions()).reshape(contrast.grid.shape)
+    right = [
+        f"A coronal oriented MR T2 image of {organ} organs belong to {station} region"
+        for organ, station in (("lungs", "chest"), ("pelvic bone", "pelvis"))
+    ]
+    margins = []
+    for caption in right:
+        place = tuple(np.argwhere(captions == caption)[0])
+        for other in ("head", "abdomen", "lower body"):
+            wrong = caption.rsplit(" to ", 1)[0] + f" to {other} region"
+            margins.append(scores[place] - scores[tuple(np.argwhere(captions == wrong)[0])])
+    found = contrast.contrasts(scores, record(), organs, stations)["station"]
+    assert found.margin == pytest.approx(np.mean(margins))
+    assert found.win == pytest.approx(np.mean(np.array(margins) > 0))
+    assert scores[found.right] - scores[found.wrong] == pytest.approx(min(margins))
+
+
+def test_a_slot_that_nothing_contradicts_is_left_out():
+    contrast = PromptContrast(TABLE1_STATION, TAXONOMY)
+    everywhere = np.ones(len(STATIONS), bool)
+    found = contrast.contrasts(np.zeros(contrast.grid.shape), record(), shows({"liver"}, ORGANS), everywhere)
+    assert set(found) == {"orientation", "modality", "organ"}
+
+
+def test_a_template_needs_every_slot():
+    with pytest.raises(ValueError, match="station missing"):
+        CaptionGrid(TABLE1_ORGAN, TAXONOMY)
+
+
+class Model(torch.nn.Module):
+    """Embeds a text by its tokens' sum through a fixed table, and an image as its first pixels."""
+
+    context_length = 77
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(49408, 8)
+
+    def encode_image(self, images):
+        pooled = images.flatten(1)[:, :8].float() - 100
+        return Features(pooled, normalize(pooled, dim=-1))
+
+    def encode_text(self, tokens):
+        pooled = self.table(tokens).sum(dim=1)
+        return Features(pooled, normalize(pooled, dim=-1))
+
+
+def test_predictions_match_captions_scored_one_by_one():
+    torch.manual_seed(0)
+    model, contrast = Model(), PromptContrast(TABLE1_STATION, TAXONOMY, resamples=20)
+    images = torch.randint(0, 200, (3, 1, 4, 4), dtype=torch.uint8)
+    organs = torch.tensor(np.stack([shows(o, ORGANS) for o in ({"liver"}, set(), {"foot", "ankle"})]))
+    stations = torch.tensor(np.stack([shows(s, STATIONS) for s in ({"abdomen"}, {"head"}, {"lower body"})]))
+    empty = torch.zeros(3)
+    batch = Batch(images, empty, organs, stations, empty, torch.tensor([2, 0, 1]))
+    manifest = Manifest([record(patient="b"), record(Protocol.NONE, patient="c"), record(patient="a")])
+    table = contrast.predict(model, {"set1": ([batch], manifest)})
+    assert sorted(set(table["row"])) == [1, 2]  # the slice without an organ is left out
+    image = model.encode_image(images).embedding.detach()
+    for place, row in ((0, 2), (2, 1)):
+        for entry in table[table["row"] == row].to_dict("records"):
+            for kind in ("right", "wrong"):
+                # A caption alone has no padding, which this model would add in: so it is scored at the grid's length.
+                grid = tokenize(contrast.grid.captions())
+                text = model.encode_text(grid[contrast.grid.captions().index(entry[kind])][None]).embedding
+                assert entry[f"{kind}_score"] == pytest.approx(float(image[place] @ text[0].detach()), abs=1e-6)
+    scores = {s.cell: s for s in contrast.score(table)}
+    assert set(scores) == {f"contrast/{slot}/set1" for slot in ("orientation", "modality", "organ", "station")}
+    assert scores["contrast/organ/set1"].value == pytest.approx(table[table["slot"] == "organ"]["win"].mean())
+    assert scores["contrast/organ/set1"].n == 2
