@@ -137,6 +137,7 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
 
 def contrast(cfg: DictConfig, folder: Path) -> None:
     """Set right captions against contradicted ones on every test slice, into `folder/contrast.parquet`."""
+    from anatomy_clip.evaluation.base import write_rows
     from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 
     if not _is_first_rank():
@@ -144,9 +145,7 @@ def contrast(cfg: DictConfig, folder: Path) -> None:
     taxonomy, model, data = _tested(cfg, folder)
     evaluator = PromptContrast(cfg.eval.contrast, taxonomy, resamples=cfg.eval.resamples, device=_device(cfg))
     table = evaluator.predict(model, data.test_sets())
-    partial = folder / ".contrast.parquet.partial"
-    table.to_parquet(partial, index=False)
-    partial.replace(folder / "contrast.parquet")
+    write_rows(table, folder / "contrast.parquet")
     for score in evaluator.score(table):
         print(f"  {score.cell:32s} {100 * score.value:5.1f} %  n={score.n}")
 

@@ -52,9 +52,14 @@ class Predictions:
 
     def write(self, path: Path) -> None:
         """Write to Parquet, atomically."""
-        partial = path.with_name(f".{path.name}.partial")
-        self.table.to_parquet(partial, index=False)
-        os.replace(partial, path)
+        write_rows(self.table, path)
+
+
+def write_rows(table: pd.DataFrame, path: Path) -> None:
+    """Write rows to Parquet, so that the path holds a whole file or none."""
+    partial = path.with_name(f".{path.name}.partial")
+    table.to_parquet(partial, index=False)
+    os.replace(partial, path)
 
 
 class Evaluator(Protocol):

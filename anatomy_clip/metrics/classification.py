@@ -211,12 +211,29 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     s, t = _checked(scores, targets)
     value = np.full(t.shape[1], np.nan)
     for k in np.flatnonzero(t.any(axis=0)):
-        order = np.argsort(-s[:, k], kind="stable")
-        ends = np.append(np.flatnonzero(np.diff(s[order, k])), len(t) - 1)  # last slice of each threshold
-        found = np.cumsum(t[order, k])[ends]
+        found, taken = _by_threshold(s[:, k], t[:, k])
         gained = np.diff(found, prepend=0)
-        value[k] = (found / (ends + 1) * gained).sum() / found[-1]
+        value[k] = (found / taken * gained).sum() / found[-1]
     return value
+
+
+def roc_curve(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
+    """False and true positive rate at every threshold, from (0, 0) to (1, 1); equal scores share a threshold.
+
+    Args:
+        scores: (N,) float.
+        targets: (N,) bool, with slices of both kinds.
+    """
+    found, taken = _by_threshold(np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.bool_))
+    false = taken - found
+    return np.append(0.0, false / false[-1]), np.append(0.0, found / found[-1])
+
+
+def _by_threshold(scores: Floats, targets: Bools) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positives and slices at or above each distinct score, highest first; (N,), (N,) -> (T,), (T,)."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # last slice of each threshold
+    return np.cumsum(targets[order])[ends], ends + 1
 
 
 def _average_ranks(values: Floats) -> Floats:

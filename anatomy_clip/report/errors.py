@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.metrics.classification import hits
 from anatomy_clip.report.layout import RowSpec
 from anatomy_clip.report.results import Run, select
@@ -57,16 +57,16 @@ def by_group(run: Run, task: str, test_set: str) -> dict[str, dict[str, tuple[fl
     frame = run.predictions[run.predictions["set"] == test_set]
     if frame.empty:
         return {}
-    hit = slice_hits(frame, task, run.labels)
+    hit = slice_hits(run, task, test_set)
     return {group: _shares(frame[group], hit) for group in GROUPS}
 
 
-def slice_hits(frame: pd.DataFrame, task: str, labels: Mapping[str, tuple[str, ...]]) -> NDArray[np.float64]:
+def slice_hits(run: Run, task: str, test_set: str) -> NDArray[np.float64]:
     """(N,) 1 where the top-1 label is right, 0 where it is wrong, NaN where a slice has no label of the task."""
-    scores = np.stack([np.asarray(row, dtype=np.float64) for row in frame[f"{task}_scores"]])
-    names = labels[task]
-    targets = np.array([[name in set(found) for name in names] for found in frame[f"{task}_targets"]])
-    hit, counted = hits(scores, targets)
+    slices = select(run, task, test_set, tuple(Modality))
+    if slices is None:
+        return np.empty(0)
+    hit, counted = hits(slices.scores, slices.targets)
     return np.where(counted, hit.astype(np.float64), np.nan)
 
 

@@ -125,7 +125,7 @@ def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list
         frame = run.predictions[run.predictions["set"] == name]
         if frame.empty:
             continue
-        wrong = np.logical_or.reduce([slice_hits(frame, task, run.labels) == 0 for task in TASKS])
+        wrong = np.logical_or.reduce([slice_hits(run, task, name) == 0 for task in TASKS])
         chosen = {*choose(frame, [name], count // 2).index, *choose(frame[wrong], [name], count - count // 2).index}
         found += [_card(run, row, stack) for row in frame.loc[sorted(chosen)].to_dict("records")]
     return found

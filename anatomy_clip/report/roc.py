@@ -5,31 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from anatomy_clip.metrics.classification import auroc
+from anatomy_clip.metrics.classification import auroc, roc_curve
 from anatomy_clip.report.layout import Layout, RowSpec
 from anatomy_clip.report.results import Run, Slices, select
 
-Floats = NDArray[np.float64]
 # Okabe and Ito's colours, which suit every eye, with a line style each for print.
 _STYLES = (("#7f7f7f", ":"), ("#56b4e9", "--"), ("#e69f00", "-."), ("#0072b2", "-"), ("#d55e00", "-"))
 _ACROSS = 5
-
-
-def roc_curve(scores: Floats, targets: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """False and true positive rate at every threshold, from (0, 0) to (1, 1); equal scores share a threshold.
-
-    Args:
-        scores: (N,) float.
-        targets: (N,) bool, with slices of both kinds.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
-    true = np.cumsum(targets[order])[ends]
-    false = ends + 1 - true
-    return np.append(0.0, false / false[-1]), np.append(0.0, true / true[-1])
 
 
 def roc_figure(runs: Sequence[Run], layout: Layout, row: RowSpec) -> bytes | None:

@@ -13,12 +13,12 @@ from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_roc_curve
 
+from anatomy_clip.metrics.classification import roc_curve
 from anatomy_clip.report.errors import by_group, confusion
 from anatomy_clip.report.layout import layout
 from anatomy_clip.report.page import cards, differences, page
 from anatomy_clip.report.per_label import per_label
 from anatomy_clip.report.results import read_suite, select
-from anatomy_clip.report.roc import roc_curve
 from anatomy_clip.report.table3 import build
 from anatomy_clip.sources.cards import cards as data_cards
 
