@@ -14,7 +14,7 @@ class Batch:
 
     Attributes:
         images: (B, 1, H, W) uint8, grey 0-255; made three-channel and normalised by the model, on its device.
-        tokens: (B, L) int64 token ids, L = the longest caption of the batch, padded with 0.
+        tokens: (B, L) int64 token ids, L = the longest caption of the batch, padded with the tokenizer's id for it.
         organs: (B, K) bool, organs in the slice, in the taxonomy's order.
         stations: (B, S) bool, stations of the slice, in the taxonomy's order.
         modalities: (B,) int64, position of the slice's modality in `tuple(Modality)`.

@@ -52,6 +52,8 @@ def _open_clip(model: ImageTextModel, folder: Path) -> None:
     prepare = {"mean": mean, "std": std, "interpolation": "bilinear", "resize_mode": "longest"}  # longest: padded
     _write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model.architecture, "preprocess_cfg": prepare})
     _write_tensors(folder / WEIGHT_NAMES[OPEN_CLIP_CONFIG][0], names.to_openai(model))
+    for name, content in model.tokenizer.files().items():
+        (folder / name).write_text(content, encoding="utf-8")
 
 
 def _transformers(model: ImageTextModel, folder: Path) -> None:

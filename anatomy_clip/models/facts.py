@@ -132,7 +132,7 @@ def of_openai(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def of_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Image size and context length, by the shapes of tensors under OpenAI's names."""
+    """Image size, context length and the sizes of a BERT, by the shapes of tensors under OpenAI's names."""
     facts: dict[str, Any] = {}
     if "positional_embedding" in tensors:
         facts["text.context_length"] = tensors["positional_embedding"].shape[0]
@@ -142,4 +142,7 @@ def of_shapes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         facts["vision.image_size"] = grid * facts["vision.patch_size"]
     elif "visual.attnpool.positional_embedding" in tensors:  # CLIP's ResNets end at a 32nd of the side
         facts["vision.image_size"] = 32 * math.isqrt(tensors["visual.attnpool.positional_embedding"].shape[0] - 1)
+    if (words := tensors.get("transformer.embeddings.word_embeddings.weight")) is not None:
+        blocks = {name.split(".")[3] for name in tensors if name.startswith("transformer.encoder.layer.")}
+        facts |= {"text.vocab_size": words.shape[0], "text.width": words.shape[1], "text.layers": len(blocks)}
     return facts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer
 from anatomy_clip.types import Features
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ImageTextModel(nn.Module):
         initial_logit_scale: log of the inverse temperature that the weights were trained with.
         architecture: open_clip's configuration keys that build the towers, plain values.
         normalisation: a key of `NORMALISATIONS`.
+        tokenizer: makes the text tower's ids of texts; CLIP's by default.
 
     Attributes:
         report: what the weights were loaded from; None while they are random.
@@ -55,6 +57,7 @@ class ImageTextModel(nn.Module):
         initial_logit_scale: float,
         architecture: Mapping[str, Any],
         normalisation: str,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         super().__init__()
         if normalisation not in NORMALISATIONS:
@@ -67,13 +70,15 @@ class ImageTextModel(nn.Module):
         self.initial_logit_scale = initial_logit_scale
         self.architecture = dict(architecture)
         self.normalisation = normalisation
+        self.tokenizer: Tokenizer = tokenizer or ClipTokenizer()
         mean, std = NORMALISATIONS[normalisation]
         self.register_buffer("mean", _per_channel(mean), persistent=False)
         self.register_buffer("std", _per_channel(std), persistent=False)
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say what the network is, for a checkpoint to carry."""
-        return {"architecture": self.architecture, "normalisation": self.normalisation}
+        network = {"architecture": self.architecture, "normalisation": self.normalisation}
+        return network | self.tokenizer.describe()
 
     def encode_image(self, images: Tensor) -> Features:
         """Embed images.

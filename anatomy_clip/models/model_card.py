@@ -79,7 +79,7 @@ def _input(model: ImageTextModel) -> str:
     return (
         f"Input: a slice as a grey picture with isotropic pixels, padded with black to a square of {model.image_size} "
         f"px, the grey copied to three channels, normalised with {model.normalisation}'s mean {list(mean)} and "
-        f"standard deviation {list(std)}; up to {model.context_length} CLIP tokens of text. Activation: {activation}. "
+        f"standard deviation {list(std)}; up to {model.context_length} tokens of text. Activation: {activation}. "
         f"Logit scale: {model.initial_logit_scale:.4f}."
     )
 

@@ -42,6 +42,7 @@ _BLOCKS = {
     "visual.transformer.resblocks.": "vision_model.encoder.layers.",
 }
 _QKV = ("q", "k", "v")
+_WORDS_OF_BERT = "transformer.embeddings.word_embeddings.weight"
 
 
 def is_transformers(names: Iterable[str]) -> bool:
@@ -53,6 +54,11 @@ def is_openai(names: Iterable[str]) -> bool:
     """Whether tensor names are those of OpenAI's CLIP, which open_clip has kept."""
     names = set(names)
     return "token_embedding.weight" in names and any(name.startswith("visual.") for name in names)
+
+
+def has_bert(names: Iterable[str]) -> bool:
+    """Whether tensor names, without a custom text tower's prefix, are open_clip's with a BERT as text tower."""
+    return _WORDS_OF_BERT in set(names)
 
 
 def from_transformers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,11 +132,16 @@ def from_openai(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_openai(model: ImageTextModel) -> dict[str, Tensor]:
-    """Tensors of a model under OpenAI's names, with its logit scale: what open_clip loads."""
+    """Tensors of a model under OpenAI's names, with its logit scale: what open_clip loads.
+
+    A text tower that isn't CLIP's keeps the prefix `text.`, which open_clip's `CustomTextCLIP` has.
+    """
     renamed = {LOGIT_SCALE: torch.tensor(model.initial_logit_scale)}
-    for name, tensor in model.state_dict().items():
+    state = model.state_dict()
+    prefix = "" if f"text.{_WORDS_OF_BERT}" in state else "text."
+    for name, tensor in state.items():
         if name == "image.projection":
             renamed["visual.proj"] = tensor
         else:
-            renamed[name.removeprefix("image.").removeprefix("text.")] = tensor
+            renamed[name.removeprefix("image.").removeprefix(prefix)] = tensor
     return renamed

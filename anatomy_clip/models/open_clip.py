@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.model import CLIP
+from open_clip.hf_model import HFTextEncoder
+from open_clip.model import CLIP, _build_vision_tower
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import VisionTransformer, text_global_pool
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from anatomy_clip.models.bert import CLS_POOLER, BertTower, bert_config
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.models.weights import load_weights, read_weights, settings, settle
+from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
+from anatomy_clip.models.weights import Weights, load_weights, read_weights, settings, settle
 from anatomy_clip.types import Features
 
+_LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's start
 # What `TextTower` computes; open_clip has more kinds of text towers.
 _TEXT_TOWER = {
-    "text.hf_model_name": None, "text.pool_type": "argmax", "text.no_causal_mask": False, "text.embed_cls": False,
-    "text.proj_type": "linear", "text.proj_bias": False,
+    "text.pool_type": "argmax", "text.no_causal_mask": False, "text.embed_cls": False,
+    "text.proj_type": "linear", "text.proj_bias": False, "text.tokenizer_mode": None, "text.tokenizer_kwargs": None,
 }  # fmt: skip
 
 
@@ -106,7 +111,8 @@ def from_config(
     Args:
         embed_dim: D, width of the shared space.
         vision: keys of open_clip's `CLIPVisionCfg`.
-        text: keys of open_clip's `CLIPTextCfg`.
+        text: keys of open_clip's `CLIPTextCfg`; with `hf_model_name` the tower is a BERT (see `bert.bert_config`), and
+            its tokenizer comes with the weights.
         quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
         normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
         weights: file, folder or hub reference to start from (see `weight_files.locate`); None for random weights.
@@ -122,29 +128,59 @@ def from_config(
         "vision_cfg": dict(vision),
         "text_cfg": dict(text),
     }
-    _check_text_tower(architecture)
-    clip = CLIP(embed_dim, dict(vision), dict(text), quick_gelu=architecture["quick_gelu"])
-    tower = VisionTower if isinstance(clip.visual, VisionTransformer) else ConvolutionTower
+    flat = settings(architecture)
+    build = _with_bert if flat["text.hf_model_name"] else _with_clips_text
+    visual, text_tower, tokenizer = build(architecture, found)
+    tower = VisionTower if isinstance(visual, VisionTransformer) else ConvolutionTower
     model = ImageTextModel(
-        tower(clip.visual),
-        TextTower(clip),
+        tower(visual),
+        text_tower,
         image_size=int(vision["image_size"]),
-        context_length=clip.context_length,
+        context_length=flat["text.context_length"],
         embedding_width=embed_dim,
-        initial_logit_scale=float(clip.logit_scale.detach()),
+        initial_logit_scale=float(torch.tensor(_LOGIT_SCALE)),
         architecture=architecture,
         normalisation=settle("normalisation", normalisation, found, "clip"),
+        tokenizer=tokenizer,
     ).to(torch.float32)
     if found is not None:
         load_weights(model, found)
     return model
 
 
-def _check_text_tower(architecture: Mapping[str, Any]) -> None:
+_Networks = tuple[nn.Module, nn.Module, Tokenizer]  # open_clip's image network, our text tower, its tokenizer
+
+
+def _with_clips_text(architecture: Mapping[str, Any], found: Weights | None) -> _Networks:
     flat = settings(architecture)
     other = [f"{key}={flat[key]}" for key, value in _TEXT_TOWER.items() if flat[key] != value]
     if other:
         raise ValueError(f"only CLIP's causal text transformer can be built, not one with {', '.join(other)}")
+    vision, text = (dict(architecture[key]) for key in ("vision_cfg", "text_cfg"))
+    clip = CLIP(architecture["embed_dim"], vision, text, quick_gelu=architecture["quick_gelu"])
+    return clip.visual, TextTower(clip), ClipTokenizer()
+
+
+def _with_bert(architecture: Mapping[str, Any], found: Weights | None) -> _Networks:
+    width, vision, text = (architecture[key] for key in ("embed_dim", "vision_cfg", "text_cfg"))
+    tokenizer = None if found is None else found.tokenizer
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        raise ValueError(
+            f"text: {text['hf_model_name']} has a tokenizer of its own, which comes with the weights"
+            f"{f', but {found.file} has none' if found else ''}; set model.weights to a folder or file that has it"
+        )
+    flat = settings(architecture)
+    encoder = HFTextEncoder(
+        text["hf_model_name"],
+        width,
+        config=bert_config(text, tokenizer.pad),
+        pooler_type=flat["text.hf_pooler_type"],
+        proj_type=flat["text.hf_proj_type"],
+    )
+    if flat["text.hf_pooler_type"] != CLS_POOLER:
+        encoder.transformer.pooler = None  # a layer that nothing would read, and that files don't have
+    visual = _build_vision_tower(width, dict(vision), architecture["quick_gelu"])
+    return visual, BertTower(encoder, flat["text.context_length"]), tokenizer
 
 
 def from_name(

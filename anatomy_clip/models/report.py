@@ -13,8 +13,7 @@ from torch import Tensor
 
 from anatomy_clip.models.image_text import ImageTextModel
 
-# "An axial CT image of the liver" in CLIP's tokens
-GOLDEN_TOKENS = (49406, 550, 46550, 1122, 2867, 539, 518, 12639, 49407)
+GOLDEN_SENTENCE = "An axial CT image of the liver"
 _SHOWN = 4  # first numbers of an embedding
 
 
@@ -90,13 +89,13 @@ def golden_embeddings(model: ImageTextModel) -> tuple[Tensor, Tensor]:
     """Embed a fixed synthetic image and a fixed sentence; the model's mode is left as it was.
 
     Returns:
-        (D,) of the image whose pixel (y, x) is (7 y + 13 x) mod 256, and (D,) of "An axial CT image of the liver".
+        (D,) of the image whose pixel (y, x) is (7 y + 13 x) mod 256, and (D,) of `GOLDEN_SENTENCE`.
     """
     training = model.training
     model.eval()
     y, x = torch.meshgrid(torch.arange(model.image_size), torch.arange(model.image_size), indexing="ij")
     image = ((7 * y + 13 * x) % 256).to(torch.uint8)[None, None]  # (1, 1, H, W)
-    tokens = torch.tensor(GOLDEN_TOKENS)[None]  # (1, L)
+    tokens = torch.tensor(model.tokenizer.encode(GOLDEN_SENTENCE))[None]  # (1, L)
     embeddings = model.encode_image(image).embedding[0], model.encode_text(tokens).embedding[0]
     model.train(training)
     return embeddings

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from anatomy_clip.models import hub
+from anatomy_clip.models.tokenizers import TOKENIZER_FILES
 from anatomy_clip.models.torchscript import is_torchscript, read_torchscript
 
 OPEN_CLIP_CONFIG, TRANSFORMERS_CONFIG = "open_clip_config.json", "config.json"
@@ -51,7 +52,7 @@ def locate(source: str | Path) -> WeightFile:
     """
     if str(source).startswith(hub.PREFIX):
         weights = tuple(name for names in WEIGHT_NAMES.values() for name in names)
-        path = hub.fetch(str(source), (*WEIGHT_NAMES, PREPROCESSOR_CONFIG), weights)
+        path = hub.fetch(str(source), (*WEIGHT_NAMES, PREPROCESSOR_CONFIG, *TOKENIZER_FILES), weights)
     else:
         path = Path(str(source).removeprefix(_LOCAL_DIR))
     if path.is_dir():

@@ -12,10 +12,12 @@ import torch
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor
 
-from anatomy_clip.models import facts, names
+from anatomy_clip.models import bert, facts, names
 from anatomy_clip.models.fits import check_facts, check_keys
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.low_rank import merged
 from anatomy_clip.models.report import load_report
+from anatomy_clip.models.tokenizers import Tokenizer, WordPieceTokenizer, read_word_pieces
 from anatomy_clip.models.weight_files import OPEN_CLIP_CONFIG, WeightFile, locate, read_checkpoint
 
 _MODEL_PREFIX, _OWN_SCALE = "model.", "objective.logit_scale"  # where the training module keeps them
@@ -23,13 +25,13 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 # Buffers that other versions save and ours makes by itself
 _IGNORED = {
-    "text_model.embeddings.position_ids", "vision_model.embeddings.position_ids", "attn_mask", *facts.OPENAI_METADATA,
+    "text_model.embeddings.position_ids", "vision_model.embeddings.position_ids", "attn_mask",
+    "text.transformer.embeddings.position_ids", *facts.OPENAI_METADATA,
 }  # fmt: skip
 # Keys of open_clip's configurations that change nothing about the network
 _NO_ARCHITECTURE = {
     "vision.timm_model_pretrained", "vision.output_tokens", "vision.patch_dropout", "vision.timm_drop",
     "vision.timm_drop_path", "text.output_tokens", "text.hf_tokenizer_name", "text.hf_model_pretrained",
-    "text.tokenizer_mode", "text.tokenizer_kwargs",
 }  # fmt: skip
 OWN = "anatomy_clip"  # the layout of our own checkpoints
 
@@ -44,6 +46,7 @@ class Weights:
         layout: whose tensor names the file has.
         tensors: by the names of `ImageTextModel`, perhaps in half precision; `logit_scale` among them.
         facts: what the file says of the network, by the names of `settings`.
+        tokenizer: what the text tower's ids stand for; None for CLIP's, which open_clip carries.
     """
 
     source: str
@@ -51,6 +54,7 @@ class Weights:
     layout: str
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
+    tokenizer: Tokenizer | None = None
 
 
 def settings(architecture: Mapping[str, Any], normalisation: str | None = None) -> dict[str, Any]:
@@ -70,6 +74,7 @@ def settings(architecture: Mapping[str, Any], normalisation: str | None = None) 
         filled = asdict(kind(**given))
         flat |= {f"{tower}.{key}": list(v) if isinstance(v, tuple) else v for key, v in filled.items()}
     flat = {key: value for key, value in flat.items() if key not in _NO_ARCHITECTURE}
+    flat["text.hf_model_name"] = bool(flat["text.hf_model_name"])  # repositories change their names
     return flat | ({} if normalisation is None else {"normalisation": normalisation})
 
 
@@ -93,6 +98,8 @@ def read_weights(source: str | Path) -> Weights:
         layout, tensors = "transformers", names.from_transformers(tensors)
     elif names.is_openai(tensors := names.from_custom_text(tensors)):
         layout = "OpenAI's names"
+    elif names.has_bert(tensors):
+        layout = "open_clip's names, with a BERT"
     else:
         some = ", ".join(list(tensors)[:5]) or "none at all"
         raise ValueError(f"{located.path}: not the tensors of a CLIP model in a known layout; its names are {some}")
@@ -105,7 +112,8 @@ def read_weights(source: str | Path) -> Weights:
         known |= _facts(located)
     except ValueError as error:
         raise ValueError(f"{located.path.parent}: {error}") from error
-    return Weights(str(source), located.path, layout, names.from_openai(tensors), known)
+    tokenizer = read_word_pieces(located.path.parent) if names.has_bert(tensors) else None
+    return Weights(str(source), located.path, layout, names.from_openai(tensors), known, tokenizer)
 
 
 def load_weights(model: ImageTextModel, weights: Weights) -> None:
@@ -134,12 +142,16 @@ def _own(source: str, path: Path, checkpoint: Mapping[str, Any]) -> Weights:
     state = checkpoint.get("state_dict")
     if not isinstance(state, Mapping):
         raise ValueError(f"{path}: has a recipe but no state_dict; it is no checkpoint of a training")
-    tensors = {key.removeprefix(_MODEL_PREFIX): value for key, value in state.items() if key.startswith(_MODEL_PREFIX)}
+    of_model = {key: value for key, value in state.items() if key.startswith(_MODEL_PREFIX)}
+    tensors = merged({key.removeprefix(_MODEL_PREFIX): value for key, value in of_model.items()})
     if _OWN_SCALE in state:
         tensors[names.LOGIT_SCALE] = state[_OWN_SCALE]
     described = checkpoint["recipe"].get("model")
-    known = settings(**described) if described else {}
-    return Weights(source, path, OWN, tensors, known)
+    if not described:
+        return Weights(source, path, OWN, tensors, {})
+    known = settings(described["architecture"], described["normalisation"])
+    tokenizer = WordPieceTokenizer(described["tokenizer"]) if "tokenizer" in described else None
+    return Weights(source, path, OWN, tensors, known, tokenizer)
 
 
 def _unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -157,7 +169,10 @@ def _facts(located: WeightFile) -> dict[str, Any]:
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
             raise ValueError(f"{OPEN_CLIP_CONFIG} has no whole model_cfg")
         given = {"mean", "std"} <= set(prepare)
-        return settings(model, facts.preset_of(prepare["mean"], prepare["std"]) if given else None)
+        known = settings(model, facts.preset_of(prepare["mean"], prepare["std"]) if given else None)
+        # sizes of a tower from the hub stand in a file of their own there: the defaults filled in would be wrong
+        unsaid = [key for key in bert.SIZES if known["text.hf_model_name"] and key not in model["text_cfg"]]
+        return {key: value for key, value in known.items() if key.removeprefix("text.") not in unsaid}
     if located.transformers is None:
         return {}
     known = settings(facts.of_transformers(located.transformers))

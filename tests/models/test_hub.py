@@ -12,6 +12,7 @@ from models.clips import EMBED, TEXT, VIT, open_clip_twin
 from safetensors.torch import save_file
 
 from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.tokenizers import TOKENIZER_FILES
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = f"hf:someone/a-clip@{COMMIT}"
@@ -85,6 +86,7 @@ def test_online_only_the_first_weights_are_fetched_and_every_request_is_pinned(s
     assert {(repo, revision) for repo, _, revision in asked} == {("someone/a-clip", COMMIT)}
     assert [name for _, name, _ in asked] == [
         "open_clip_model.safetensors", "open_clip_config.json", "config.json", "preprocessor_config.json",
+        *TOKENIZER_FILES,
     ]  # fmt: skip
     with pytest.raises(ValueError, match=r"neither in the Hugging Face cache nor to be had from the hub: x.bin"):
         load(f"{REPO}:x.bin")

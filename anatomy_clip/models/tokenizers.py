@@ -1,0 +1,162 @@
+"""From words to the token ids that a text tower was trained on: each model has its own tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor
+
+EXTRA = "biomedclip"  # of pyproject.toml
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+_CACHED_TEXTS = 100_000
+
+
+class Tokenizer(Protocol):
+    """What a model's texts become; it can be pickled, so that workers may have it.
+
+    Attributes:
+        pad: id that fills rows up.
+    """
+
+    pad: int
+
+    @property
+    def encode(self) -> Callable[[str], tuple[int, ...]]:
+        """From one text to its ids, start and end counted, never cut; known texts come from a cache."""
+        ...
+
+    def length(self, row: Tensor) -> int:
+        """Tokens of one row (L,) up to its end of text: what follows doesn't change the embedding."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values that a checkpoint must carry for the tokenizer to be made again."""
+        ...
+
+    def files(self) -> dict[str, str]:
+        """Name -> content of the files that must stand beside the weights for open_clip to find the tokenizer."""
+        ...
+
+
+@lru_cache(maxsize=1)
+def _simple_tokenizer() -> Any:
+    from open_clip.tokenizer import SimpleTokenizer
+
+    return SimpleTokenizer()
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _clip_ids(text: str) -> tuple[int, ...]:
+    clip = _simple_tokenizer()
+    return (clip.sot_token_id, *clip.encode(text), clip.eot_token_id)
+
+
+class ClipTokenizer:
+    """CLIP's byte pairs, which open_clip carries; loaded with the first text (seconds).
+
+    Padding has the id of a word, "!", so a row's end is told by its largest id, the end of text.
+    """
+
+    pad = 0
+    encode = staticmethod(_clip_ids)
+
+    def length(self, row: Tensor) -> int:
+        """See `Tokenizer`."""
+        return int(row.argmax()) + 1
+
+    def describe(self) -> dict[str, Any]:
+        """Nothing: every model without a tokenizer of its own has this one."""
+        return {}
+
+    def files(self) -> dict[str, str]:
+        """None: open_clip carries it."""
+        return {}
+
+
+class WordPieceTokenizer:
+    """The word pieces of a BERT, after the same cleaning of the text that open_clip does.
+
+    Args:
+        program: content of a `tokenizer.json`: vocabulary, normalisation and special tokens.
+
+    Raises:
+        ValueError: it isn't one of word pieces with a padding token, or the extra isn't installed.
+    """
+
+    def __init__(self, program: str) -> None:
+        need_transformers()
+        from open_clip.tokenizer import get_clean_fn
+        from tokenizers import Tokenizer as Backend
+
+        kind = json.loads(program).get("model", {}).get("type")
+        if kind != "WordPiece":
+            raise ValueError(f"tokenizer.json: a tokenizer of kind {kind!r}; a BERT's has 'WordPiece'")
+        self.program = program
+        self._backend = Backend.from_str(program)
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        pad = self._backend.token_to_id("[PAD]")
+        if pad is None:
+            raise ValueError("tokenizer.json: has no token [PAD], by which a BERT tells the end of a text")
+        self.pad: int = pad
+        self._clean: Callable[[str], str] = get_clean_fn("whitespace")
+        self.encode: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=_CACHED_TEXTS)(self._ids)
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._backend.encode(self._clean(text)).ids)
+
+    def __reduce__(self) -> tuple[type[WordPieceTokenizer], tuple[str]]:
+        return WordPieceTokenizer, (self.program,)
+
+    def length(self, row: Tensor) -> int:
+        """See `Tokenizer`; no text has the padding's id in it."""
+        return int((row != self.pad).sum())
+
+    def describe(self) -> dict[str, Any]:
+        """The whole of it."""
+        return {"tokenizer": self.program}
+
+    def files(self) -> dict[str, str]:
+        """See `Tokenizer`."""
+        special = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "SEP", "PAD", "CLS", "MASK")}
+        config = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}, indent=2) + "\n"
+        return {"tokenizer.json": self.program, "tokenizer_config.json": config}
+
+
+def read_word_pieces(folder: Path) -> WordPieceTokenizer:
+    """Make the tokenizer whose files stand in a folder, whichever of their forms they have.
+
+    Raises:
+        ValueError: they aren't there or can't be read, or the extra isn't installed.
+    """
+    need_transformers()
+    from transformers import AutoTokenizer
+
+    wanted = "tokenizer.json, or vocab.txt with tokenizer_config.json"
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ValueError(f"{folder}: has no tokenizer of the text tower beside the weights; put {wanted} there")
+    try:
+        program = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.to_str()
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(f"{folder}: the tokenizer can't be read ({first}); wanted are {wanted}") from error
+    return WordPieceTokenizer(program)
+
+
+def need_transformers() -> None:
+    """Refuse to go on without what a BERT needs.
+
+    Raises:
+        ValueError: names the extra.
+    """
+    try:
+        import tokenizers  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"a BERT as text tower needs `transformers`, which isn't installed: pip install 'anatomy_clip[{EXTRA}]'"
+        ) from error
