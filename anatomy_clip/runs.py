@@ -26,6 +26,8 @@ def stage_inputs(cfg: DictConfig, stage: str) -> str:
     config = training_config(cfg)
     weights = cfg.model.get("weights")
     parts: dict[str, Any] = {"config": config, "weights": _weights_digest(weights) if weights else None}
+    if cfg.get("average"):
+        parts["averaged"] = [_digest_if_there(path) for path in cfg.average.checkpoints]
     sets = [cfg.data.train, *cfg.data.validation.values()]
     if stage != "fit":
         sets += cfg.data.test.values()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -19,6 +20,13 @@ from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import tokenize
 from anatomy_clip.data.dataset import Prompts
 from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.evaluation.base import Predictions
+from anatomy_clip.evaluation.decisions import choose
+from anatomy_clip.evaluation.zero_shot import ZeroShot
+from anatomy_clip.report.layout import layout
+from anatomy_clip.report.lists import measure
+from anatomy_clip.report.results import Run
+from anatomy_clip.report.table3 import build
 from anatomy_clip.training.optim import adamw
 from anatomy_clip.types import Batch
 
@@ -96,6 +104,33 @@ def step_calls() -> dict[str, Callable[[int], object]]:
     return {"whole context of 77 tokens": call(False), "to the longest caption": call(True)}
 
 
+def evaluation_seconds(slices: int = 10_000, patients: int = 500, resamples: int = 1000) -> float:
+    """Evaluate made-up predictions of one run and all that the report measures of it, s of one core."""
+    rng = np.random.default_rng(0)
+    shown = rng.random((slices, len(TAXONOMY.organs))) < 0.1
+    stations = rng.random((slices, len(TAXONOMY.stations))) < 0.2
+    scores = {"organ": 0.1 * shown + rng.normal(0.2, 0.05, shown.shape)}
+    scores["station"] = 0.1 * stations + rng.normal(0.2, 0.05, stations.shape)
+    labels = {"organ": TAXONOMY.organs, "station": TAXONOMY.stations}
+    targets = {"organ": shown, "station": stations}
+    columns = {
+        **{f"{k}_scores": list(scores[k]) for k in labels},
+        **{f"{k}_targets": [[labels[k][n] for n in np.flatnonzero(row)] for row in targets[k]] for k in labels},
+        **{"set": "set1", "row": range(slices), "source": "made up", "protocol": "", "orientation": "axial"},
+        **{"patient": [str(n) for n in rng.integers(patients, size=slices)], "modality": "CT"},
+    }
+    table = pd.DataFrame(columns)
+    decisions = choose(scores["organ"], shown, scores["station"], stations, TAXONOMY)
+    run = Run("made_up", 0, Path(), labels, table, {}, decisions=decisions)
+    row = {"text": "", "set": "set1", "modalities": ["CT"]}
+    rows = layout({"made_up": "made up"}, {"organ/set1_ct": row, "station/set1_ct": row}, {}, "")
+    start = time.process_time()
+    ZeroShot({}, labels, resamples=resamples).score(Predictions(table, labels))
+    build([run], rows, {}, resamples=resamples)
+    measure([run], rows, resamples)
+    return time.process_time() - start
+
+
 def phantom_call() -> Callable[[int], object]:
     """One patient of the phantom source: drawn, scanned and labelled."""
     source = instantiate(compose("prepare", overrides=["source=phantom"]).source)
@@ -119,6 +154,10 @@ def main() -> None:
     title = f"one slice, {STORED} to {SIZE} px, one core"
     table(title, {name: milliseconds(call) for name, call in (images | captions).items()})
     table("one training step, tiny model, one core", {n: milliseconds(c, repeats=5) for n, c in steps.items()})
+    seconds = evaluation_seconds()
+    print(
+        f"\nevaluation: {seconds:.1f} s of one core for 10,000 predictions and 1,000 bootstrap samples of 500 patients"
+    )
     start, slices, patients = time.process_time(), 0, 6
     for n in range(patients):
         slices += int(str(phantom(n)))

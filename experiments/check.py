@@ -42,13 +42,13 @@ def check(cfg: DictConfig) -> int:
     """
     from rich.console import Console
 
-    from anatomy_clip import run
+    from anatomy_clip import wiring
     from anatomy_clip.data.leaks import leaks
     from anatomy_clip.data.store import SliceStore
     from anatomy_clip.report import coverage, levels
 
     console = Console()
-    taxonomy = run.build(cfg.taxonomy)
+    taxonomy = wiring.build(cfg.taxonomy)
     stores = {name: SliceStore.open(folder, verify=True) for name, folder in cfg.stores.items()}
     for store in stores.values():
         for n, record in enumerate(store.manifest):

@@ -9,17 +9,21 @@ from itertools import chain, product
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from anatomy_clip.anatomy.records import Manifest, check_leakage
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.collate import CONTEXT_LENGTH, Collate, tokenize, tokenizer
-from anatomy_clip.data.dataset import SliceDataset, StackedImages
+from anatomy_clip.data.collate import CLIP_TOKENIZER, CONTEXT_LENGTH, Collate, tokenize
+from anatomy_clip.data.dataset import ChosenImages, Labels, SliceDataset, StackedImages, label_matrices
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
-from anatomy_clip.data.shares import source_weights
+from anatomy_clip.data.selection import first_patients
+from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.data.store import SliceStore, Stores, store_paths
+from anatomy_clip.models.tokenizers import Tokenizer
 from anatomy_clip.prompts.sampler import Prompts
 from anatomy_clip.types import Batch
 
@@ -60,7 +64,12 @@ class SliceDataModule(lightning.LightningDataModule):
         prompts: makes training captions; validation and test batches have empty ones.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
+        tokenizer: the model's, see `collate.tokenize`.
         shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
+        rare_below: organs that a smaller share of the training slices shows come up more often, see
+            `shares.repeat_weights`; None: they don't.
+        train_patients: train on that many patients only, the same for a seed and each more of them for more, see
+            `selection.first_patients`; None: all.
     """
 
     def __init__(
@@ -77,7 +86,10 @@ class SliceDataModule(lightning.LightningDataModule):
         optional: Sequence[str] = (),
         seed: int = 0,
         context_length: int = CONTEXT_LENGTH,
+        tokenizer: Tokenizer = CLIP_TOKENIZER,
         shares: Mapping[str, float] | None = None,
+        rare_below: float | None = None,
+        train_patients: int | None = None,
     ) -> None:
         super().__init__()
         self.train_paths = [Path(path) for path in train]
@@ -91,7 +103,12 @@ class SliceDataModule(lightning.LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.context_length = context_length
+        self.tokenizer = tokenizer
+        if shares and rare_below is not None:
+            raise ValueError("data.shares and data.rare_below both weigh the training slices: give one of them")
         self.shares = dict(shares) if shares else None
+        self.rare_below = rare_below
+        self.train_patients = train_patients
         self._open = cache(SliceStore.open)
 
     def absent_tests(self) -> list[str]:
@@ -110,8 +127,10 @@ class SliceDataModule(lightning.LightningDataModule):
             return
         if not self.train_paths:
             raise ValueError("data.train names no training store; give at least one folder made by prepare")
-        self._train = self._join(self.train_paths, self.augment, self.prompts, "training data")
-        tokenize(self.prompts.longest_captions(self.taxonomy, self._train.records), self.context_length)
+        whole = self._join(self.train_paths, self.augment, self.prompts, "training data")
+        self._train = self._of_some_patients(whole)
+        longest = self.prompts.longest_captions(self.taxonomy, self._train.records)
+        tokenize(longest, self.context_length, self.tokenizer)
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
@@ -122,10 +141,17 @@ class SliceDataModule(lightning.LightningDataModule):
             batch_size=self.batch_size,
             images_per_image=self.augment.images_per_image,
             position=partial(_position, trainer) if trainer is not None else None,
-            weights=source_weights(self._train.records, self.shares) if self.shares else None,
+            weights=self._weights(),
             **self._rank(),
         )
         return self._loader(self._train, sampler, persistent=True)
+
+    def _weights(self) -> NDArray[np.float64] | None:
+        if self.shares:
+            return source_weights(self._train.records, self.shares)
+        if self.rare_below is not None:
+            return repeat_weights(self._train.organs, self.rare_below)
+        return None
 
     def val_dataloader(self) -> list[Loader]:
         """One loader a validation set, in the order in which they were given."""
@@ -134,6 +160,21 @@ class SliceDataModule(lightning.LightningDataModule):
     def test_sets(self) -> dict[str, tuple[Loader, Manifest]]:
         """Test set name -> (its loader, the manifest that `Batch.rows` points into); without absent ones."""
         return {name: self._evaluation(name, paths) for name, paths in self._present_tests().items()}
+
+    def validation_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+        """Validation set name -> (its loader, the manifest that `Batch.rows` points into)."""
+        return {name: self._evaluation(name, paths) for name, paths in self.validation_paths.items()}
+
+    def training_records(self) -> Manifest:
+        """The records of the training slices, store after store."""
+        whole = self._records(self.train_paths)
+        if self.train_patients is None:
+            return whole
+        return Manifest(whole[row] for row in first_patients(whole, self.train_patients, self.seed))
+
+    def training_labels(self) -> tuple[Labels, Labels]:
+        """The organs, (N, K) bool, and stations, (N, S) bool, of the training slices."""
+        return label_matrices(self.training_records(), self.taxonomy)
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()
@@ -163,6 +204,16 @@ class SliceDataModule(lightning.LightningDataModule):
             images, self._records(paths), self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name
         )
 
+    def _of_some_patients(self, whole: SliceDataset) -> SliceDataset:
+        if self.train_patients is None:
+            return whole
+        rows = first_patients(whole.records, self.train_patients, self.seed)
+        records = [whole.records[row] for row in rows]
+        images = ChosenImages(whole.images, rows)
+        return SliceDataset(
+            images, records, self.taxonomy, augment=whole.augment, prompts=whole.prompts, seed=self.seed
+        )
+
     def _records(self, paths: Sequence[Path]) -> Manifest:
         return Manifest(chain.from_iterable(self._open(path).manifest for path in paths))
 
@@ -175,13 +226,13 @@ class SliceDataModule(lightning.LightningDataModule):
         if self.workers:
             # Imported here, workers share them; imported there, each would spend seconds on them.
             dataset.augment.warm_up()
-            tokenizer()
+            self.tokenizer.encode("")  # loads it
         return Loader(
             dataset,  # type: ignore[arg-type]  # the loader gives out what the collate function makes
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
-            collate_fn=Collate(self.context_length),
+            collate_fn=Collate(self.context_length, self.tokenizer),
             pin_memory=torch.cuda.is_available(),
             persistent_workers=persistent and self.workers > 0,
             worker_init_fn=_start_worker,

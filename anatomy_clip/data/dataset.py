@@ -69,6 +69,19 @@ class StackedImages:
         return self.parts[part][row - before]
 
 
+class ChosenImages:
+    """Some rows of images, without a copy."""
+
+    def __init__(self, images: Images, rows: Sequence[int]) -> None:
+        self.images, self.rows = images, tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int, /) -> Image:
+        return self.images[self.rows[row]]
+
+
 class SliceDataset(Dataset[Sample]):
     """Slices of one or more stores with captions and labels.
 

@@ -1,14 +1,17 @@
-"""Which of a volume's slices go into a store."""
+"""Which of a volume's slices go into a store, and which of a store's patients into a training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from anatomy_clip.anatomy.records import SliceRecord
 
 Item = TypeVar("Item")
 _SHOWS = 0.01  # share of the pixels that must be brighter than the darkest
@@ -55,3 +58,24 @@ class Selection:
     def keeps(self, image: NDArray[np.uint8]) -> bool:
         """Whether a grey image, (H, W), is wanted."""
         return not self.skip_empty or bool((image > image.min()).mean() >= _SHOWS)
+
+
+def first_patients(records: Sequence[SliceRecord], count: int, seed: int) -> list[int]:
+    """Rows of the slices of some patients, drawn by the hashes of their ids.
+
+    The draw of fewer patients lies within that of more, and depends on nothing but the ids and the seed.
+
+    Args:
+        records: slices of any number of patients.
+        count: patients wanted.
+        seed: another seed draws others.
+
+    Raises:
+        ValueError: there are fewer patients, or none is wanted.
+    """
+    patients = {(record.source, record.patient) for record in records}
+    if not 1 <= count <= len(patients):
+        raise ValueError(f"data.train_patients={count}: the training stores hold {len(patients)}; give 1 to that many")
+    drawn = sorted(patients, key=lambda patient: sha256(repr((seed, *patient)).encode()).digest())
+    wanted = set(drawn[:count])
+    return [row for row, record in enumerate(records) if (record.source, record.patient) in wanted]

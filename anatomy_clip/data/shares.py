@@ -1,4 +1,4 @@
-"""Weights of slices by their source, so that a small collection isn't drowned by a large one."""
+"""Weights of slices by their source or by their rarest label, so that neither is drowned by what is common."""
 
 from __future__ import annotations
 
@@ -67,3 +67,28 @@ def weighted_order(
     rows = np.searchsorted(np.cumsum(weights), points, side="right").clip(max=len(weights) - 1)  # ascending
     variant = np.arange(draws) - np.searchsorted(rows, rows)  # how often the row has come up before
     return rng.permutation(rows + variant * len(weights)).astype(np.int64)
+
+
+def repeat_weights(labels: npt.NDArray[np.bool_], threshold: float) -> npt.NDArray[np.float64]:
+    """Weigh slices so that those with rare labels come up more often (repeat factor sampling).
+
+    A label that a share f of the slices shows has the factor max(1, sqrt(threshold / f)); a slice has its rarest
+    label's. Source: Gupta et al. 2019, "LVIS", section 3.3 (appendix B.2).
+
+    Args:
+        labels: (N, K) labels of each slice.
+        threshold: share below which a label counts as rare, 0 to 1.
+
+    Returns:
+        (N,) that sum to 1.
+
+    Raises:
+        ValueError: `threshold` isn't above 0 and at most 1.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"data.rare_below={threshold}: give a share above 0 and at most 1, or null")
+    share = labels.mean(axis=0)
+    factor = np.sqrt(np.maximum(1.0, threshold / np.where(share > 0, share, 1.0)))  # (K,)
+    weights: npt.NDArray[np.float64] = np.where(labels, factor, 1.0).max(axis=1)
+    weights /= weights.sum()
+    return weights

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from anatomy_clip.models.image_text import ImageTextModel
 
 if TYPE_CHECKING:
@@ -49,6 +52,13 @@ class Predictions:
 
     table: pd.DataFrame
     labels: Mapping[str, tuple[str, ...]]
+
+    def arrays(self, kind: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Scores and targets of one label kind: (N, K) float and (N, K) bool."""
+        names = self.labels[kind]
+        scores = np.array(self.table[f"{kind}_scores"].to_list(), dtype=np.float64).reshape(-1, len(names))
+        targets = [[name in found for name in names] for found in self.table[f"{kind}_targets"]]
+        return scores, np.array(targets, dtype=np.bool_).reshape(-1, len(names))
 
     def write(self, path: Path) -> None:
         """Write to Parquet, atomically."""

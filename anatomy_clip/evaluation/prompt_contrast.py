@@ -88,7 +88,7 @@ class PromptContrast:
         import pandas as pd
 
         model = model.to(self.device).eval()
-        tokens = tokenize(self.grid.captions(), model.context_length).to(self.device)
+        tokens = tokenize(self.grid.captions(), model.context_length, model.tokenizer).to(self.device)
         texts = torch.cat([model.encode_text(part).embedding for part in torch.split(tokens, _CAPTIONS_AT_ONCE)])
         rows: list[dict[str, Any]] = []
         for name, (loader, manifest) in loaders.items():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomy_clip.anatomy.records import Manifest
@@ -26,6 +27,7 @@ class ZeroShot:
     Args:
         prompts: label kind -> (K, T, L) tokens of the T prompts of each of its K labels.
         labels: label kind -> the K label names.
+        offsets: label kind -> (K,) added to the cosines, see `prior_offsets`; None: nothing, as in the paper.
         resamples: bootstrap resamples of patients.
         device: where the model runs.
     """
@@ -35,11 +37,13 @@ class ZeroShot:
         prompts: Mapping[str, Tensor],
         labels: Mapping[str, tuple[str, ...]],
         *,
+        offsets: Mapping[str, NDArray[np.float64]] | None = None,
         resamples: int = 1000,
         device: str | torch.device = "cpu",
     ) -> None:
         self.prompts = dict(prompts)
         self.labels = {kind: tuple(names) for kind, names in labels.items()}
+        self.offsets = dict(offsets or {})
         self.resamples = resamples
         self.device = torch.device(device)
 
@@ -56,7 +60,8 @@ class ZeroShot:
         model = model.to(self.device).eval()
         classes = {kind: model.encode_prompts(tokens.to(self.device)) for kind, tokens in self.prompts.items()}
         tables = [self._predict_set(model, classes, name, *pair) for name, pair in loaders.items()]
-        return Predictions(pd.concat(tables, ignore_index=True), self.labels)
+        none = pd.DataFrame(columns=list(COLUMNS))
+        return Predictions(pd.concat(tables, ignore_index=True) if tables else none, self.labels)
 
     def _predict_set(
         self, model: ImageTextModel, classes: Mapping[str, Tensor], name: str, loader: Any, manifest: Manifest
@@ -67,6 +72,7 @@ class ZeroShot:
         for batch in loader:
             embedding = model.encode_image(batch.images.to(self.device)).embedding  # (B, D)
             scores = {kind: (embedding @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (B, K)
+            scores = {kind: cosine + self.offsets.get(kind, 0.0) for kind, cosine in scores.items()}
             targets = {"organ": batch.organs.numpy(), "station": batch.stations.numpy()}
             for n, row in enumerate(batch.rows.tolist()):
                 rows.append(self._row(name, row, manifest[row], n, scores, targets))
@@ -103,13 +109,30 @@ class ZeroShot:
         return cells
 
     def _cell(self, kind: str, cell: str, table: pd.DataFrame) -> Score:
-        names = self.labels[kind]
-        scores = np.stack(table[f"{kind}_scores"].to_list())  # (N, K)
-        targets = np.array([[name in found for name in names] for found in table[f"{kind}_targets"]])  # (N, K)
-        hit, counted = hits(scores, targets)
+        hit, counted = hits(*Predictions(table, self.labels).arrays(kind))
         if not counted.any():
             return Score(cell, float("nan"), 0, float("nan"), float("nan"))
         patients = (table["source"] + "/" + table["patient"]).to_numpy()[counted]
         values = hit[counted].astype(float)
         interval = bootstrap_interval(values, patients, resamples=self.resamples)
         return Score(cell, float(values.mean()), int(counted.sum()), interval.lo, interval.hi)
+
+
+def prior_offsets(labels: NDArray[np.bool_], logit_scale: float) -> NDArray[np.float64]:
+    """What turns cosines into scores of the posterior: the log of each label's frequency, over the inverse temperature.
+
+    A contrastive model's scaled cosine approaches log p(image | text) / p(image) up to a constant (van den Oord et al.
+    2018, "Contrastive Predictive Coding", eq. 5), so a rare label that is possible outranks a common one that is
+    certain. The log prior makes up for it (Bayes; Menon et al. 2021, "Logit adjustment", eq. 9, with the sign of a
+    model that was trained without).
+
+    Args:
+        labels: (N, K) labels of the training slices.
+        logit_scale: the log of the inverse temperature that the model was trained with.
+
+    Returns:
+        (K,) to be added to cosines; half a slice is added to each count, so that none is infinite.
+    """
+    share = (labels.sum(axis=0) + 0.5) / (len(labels) + 1)
+    offsets: NDArray[np.float64] = np.log(share) / np.exp(logit_scale)
+    return offsets

@@ -14,7 +14,8 @@ from anatomy_clip.types import Batch, Losses
 class Objective(Protocol):
     """Joins a model's outputs to losses; owns its own temperature, head, queue or decoder.
 
-    An objective is an `nn.Module`, built with the model. `views` says how many image views of a slice it wants.
+    An objective is an `nn.Module`, built with `model` and `classes` (label kind -> (K, L) tokens of its class names).
+    `views` says how many image views of a slice it wants.
     """
 
     views: int

@@ -75,7 +75,7 @@ class CaptionCache:
 
     @torch.no_grad()
     def _one(self, model: ImageTextModel, row: Tensor) -> Tensor:
-        row = row[: int(row.argmax()) + 1]  # the end-of-text token is the largest id
+        row = row[: model.tokenizer.length(row)]
         key = row.numpy().tobytes()
         if key in self._kept:
             return self._kept[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.encoding import CaptionCache, in_chunks, is_frozen, refuse_batch_statistics
 from anatomy_clip.objectives.losses import image_text_contrastive
+from anatomy_clip.objectives.positives import Positives
 from anatomy_clip.types import Batch, Losses
 
 
@@ -19,11 +21,13 @@ class CLIP(nn.Module):
 
     Args:
         model: the model to train; its weights' temperature is the starting point.
+        classes: label kind -> (K, L) tokens of its class names; eq. 1 has no use for them.
         image_weight: weight of the image-to-text term; the paper has 0.5.
         text_weight: weight of the text-to-image term; the paper has 0.5.
         max_logit_scale: the inverse temperature is kept in [1, max_logit_scale]; open_clip has 100.
         chunk_size: rows whose activations are held at once, see `encoding.in_chunks`; None: the whole batch.
         cached_captions: captions whose embeddings are kept where the whole text tower is frozen; 0 keeps none.
+        positives: which other pairs of the batch are right answers too; None: none, as in the paper.
 
     Raises:
         ValueError: `chunk_size` is less than 1, or, with the first batch, the model doesn't allow chunks.
@@ -34,11 +38,13 @@ class CLIP(nn.Module):
     def __init__(
         self,
         model: ImageTextModel,
+        classes: Mapping[str, Tensor] | None = None,
         image_weight: float = 0.5,
         text_weight: float = 0.5,
         max_logit_scale: float = 100.0,
         chunk_size: int | None = None,
         cached_captions: int = 0,
+        positives: Positives | None = None,
     ) -> None:
         super().__init__()
         if chunk_size is not None and chunk_size < 1:
@@ -48,16 +54,22 @@ class CLIP(nn.Module):
         self.max_logit_scale = max_logit_scale
         self.chunk_size = chunk_size
         self.captions = CaptionCache(cached_captions)
+        self.positives = positives
         self.logit_scale = nn.Parameter(torch.tensor(model.initial_logit_scale))
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Compute the weighted sum of both directions over the batch of all ranks."""
         if self.chunk_size is not None:
             refuse_batch_statistics(model)
-        image = gather_with_grad(in_chunks(lambda x: model.encode_image(x).embedding, batch.images, self.chunk_size))
+        own = in_chunks(lambda x: model.encode_image(x).embedding, batch.images, self.chunk_size)
+        return self._losses(gather_with_grad(own), model, batch)
+
+    def _losses(self, image: Tensor, model: ImageTextModel, batch: Batch) -> Losses:
+        """Compare the image embeddings of all ranks, (N, D), with the texts of all ranks."""
         text = gather_with_grad(self._encode_texts(model, batch.tokens))
+        targets = None if self.positives is None else self.positives(batch)
         scale = self.logit_scale.exp()
-        image_term, text_term = image_text_contrastive(image, text, scale)
+        image_term, text_term = image_text_contrastive(image, text, scale, targets)
         terms = {"image_to_text": image_term, "text_to_image": text_term, "logit_scale": scale}
         loss = self.image_weight * image_term + self.text_weight * text_term
         return Losses(loss, {name: value.detach() for name, value in terms.items()})

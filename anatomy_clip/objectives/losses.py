@@ -4,20 +4,40 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax
 
 
-def image_text_contrastive(image: Tensor, text: Tensor, logit_scale: Tensor) -> tuple[Tensor, Tensor]:
+def image_text_contrastive(
+    image: Tensor, text: Tensor, logit_scale: Tensor, targets: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Score each image against every text and each text against every image (Kakkar et al., eq. 1).
 
     Args:
         image: (B, D) image embeddings, unit norm.
         text: (B, D) text embeddings, unit norm; row n belongs to image n.
         logit_scale: () inverse temperature, not its log.
+        targets: (B, B) the probability wanted of pair m for pair n, rows that sum to 1; None: each its own alone.
 
     Returns:
         Cross entropy of image to text and of text to image, each () and averaged over the batch.
     """
     logits = logit_scale * image @ text.T  # (B, B)
-    target = torch.arange(len(image), device=image.device)
-    return cross_entropy(logits, target), cross_entropy(logits.T, target)
+    if targets is None:
+        targets = torch.arange(len(image), device=image.device)
+    return cross_entropy(logits, targets), cross_entropy(logits.T, targets)
+
+
+def class_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy of each image with the even distribution over the classes that it shows.
+
+    Args:
+        logits: (B, K).
+        targets: (B, K) bool; rows that show none don't count.
+
+    Returns:
+        () mean over the rows that count; 0 where there is none.
+    """
+    counted = targets.any(dim=1)
+    wanted = targets.float() / targets.sum(dim=1, keepdim=True).clamp(min=1)
+    each = -(wanted * log_softmax(logits.float(), dim=1)).sum(dim=1)  # (B,)
+    return each.sum() / counted.sum().clamp(min=1)

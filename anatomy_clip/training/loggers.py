@@ -1,24 +1,43 @@
-"""The Weights & Biases logger, set so that it sends nothing but what is logged."""
+"""The Weights & Biases logger of a training."""
 
 from __future__ import annotations
 
-import hashlib
-import re
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
 
-_READABLE = 100  # characters; an id may have 128
+from anatomy_clip.training.wandb_runs import finish, identity
 
 
 class _EndingLogger(WandbLogger):
-    """Ends its W&B run with the training: in a sweep, the next one would go on writing into it."""
+    """Logs pairs per second too, and ends its W&B run with the training: the next one would go on writing into it."""
+
+    _pairs = 0  # of all ranks, a step
+    _since: tuple[float, int] | None = None  # when the clock was set, and at which step
+
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        """Ask how many pairs a step has: nowhere else does Lightning show its loggers the trainer."""
+        trainer = model.trainer
+        self._pairs = trainer.datamodule.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log, with the pairs per second since the last metrics of the training; validation sets the clock anew."""
+        now = time.monotonic()
+        known = dict(metrics)
+        if step is not None and "train/loss" in known and self._since is not None and step > self._since[1]:
+            known["throughput/pairs_per_s"] = self._pairs * (step - self._since[1]) / (now - self._since[0])
+        super().log_metrics(known, step)
+        if step is not None:
+            self._since = (now, step)
 
     def finalize(self, status: str) -> None:
         """Close the run."""
         super().finalize(status)
         if self._experiment is not None:
-            self._experiment.finish(exit_code=0 if status == "success" else 1)
+            finish(self._experiment, failed=status != "success")
             self._experiment = None
 
 
@@ -26,7 +45,7 @@ def wandb_logger(save_dir: str | Path, *, suite: str, name: str, seed: int, proj
     """Make a logger with a stable run id, grouped by suite, job type the column.
 
     A run that goes on has the id that it had: online it is continued, offline it gets one more folder, and
-    `wandb sync` sends the folders of one run in their order.
+    `experiments/publish.py sync=true` sends the folders of one run in their order.
 
     Args:
         save_dir: the run folder; the offline files lie below it.
@@ -35,39 +54,10 @@ def wandb_logger(save_dir: str | Path, *, suite: str, name: str, seed: int, proj
         seed: seed of the run.
         project: W&B project.
         mode: `online`, `offline` or `disabled`; offline needs no account.
-    """
-    import wandb
 
-    # Console, host, hardware, program path and git all carry names and paths of the machine.
-    settings = wandb.Settings(
-        console="off",
-        host="hidden",  # goes into the run's record even where the machine's information is off
-        username="hidden",
-        email="hidden",
-        x_disable_meta=True,
-        x_disable_machine_info=True,
-        x_disable_stats=True,
-        save_code=False,
-        disable_git=True,
-        disable_job_creation=True,
-    )
+    Raises:
+        ValueError: the mode is unknown, or wandb isn't installed.
+    """
     return _EndingLogger(
-        save_dir=str(save_dir),
-        project=project,
-        mode=mode,
-        id=run_id(suite, name, seed),
-        name=f"{name}/seed_{seed}",
-        group=suite,
-        job_type=name,
-        settings=settings,
-        resume="allow",
+        save_dir=str(save_dir), **identity(suite=suite, name=name, seed=seed, project=project, mode=mode)
     )
-
-
-def run_id(suite: str, name: str, seed: int) -> str:
-    """The id of a run: of suite, name and seed alone, and another one for every three of them.
-
-    Readable, with what W&B forbids replaced, and a digest, since `a-b` of suite `c` and `b` of suite `c-a` read alike.
-    """
-    readable = re.sub(r"[^A-Za-z0-9_-]", "_", f"{suite}-{name}-{seed}")[:_READABLE]
-    return f"{readable}-{hashlib.sha256(repr((suite, name, seed)).encode()).hexdigest()[:8]}"

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.low_rank import adapt
 
 Frozen = int | Literal["all"]
 
@@ -25,21 +26,31 @@ def prepare_towers(
     *,
     frozen_image: Frozen = 0,
     frozen_text: Frozen = 0,
+    low_rank: int | None = None,
     checkpoint_activations: bool = False,
     compile_backend: str | None = None,
 ) -> None:
-    """Freeze layers, and choose how the towers run; neither changes the loss or a gradient of what is trained.
+    """Choose what is trained, and how the towers run; neither changes the loss or a gradient of what is trained.
 
     Args:
-        model: the model, changed in place; the names of its weights stay.
+        model: the model, changed in place; the names of its weights stay, but with `low_rank`.
         frozen_image: lower blocks of the image tower, its stem counted in, that aren't trained; "all": none of it is.
         frozen_text: the same for the text tower.
+        low_rank: rank of the changes of weights that are trained in place of the weights, see `low_rank.adapt`; None
+            trains the weights. Norms stay as they are.
         checkpoint_activations: keep no activations inside transformer blocks, compute them again in the backward pass.
         compile_backend: a backend of `torch.compile`, such as `inductor`; None runs the towers as they are.
 
     Raises:
         ValueError: there aren't so many blocks, or the tower's design isn't known or doesn't allow it.
     """
+    if low_rank is not None:
+        if frozen_image or frozen_text:
+            raise ValueError(
+                "optim.prepare: low_rank freezes both towers itself; set frozen_image and frozen_text to 0"
+            )
+        adapt(model.image, low_rank)
+        adapt(model.text, low_rank)
     for name, frozen in (("image", frozen_image), ("text", frozen_text)):
         freeze(getattr(model, name), frozen, name)
     if checkpoint_activations:

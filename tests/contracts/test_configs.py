@@ -8,8 +8,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from anatomy_clip.run import ALLOWED_TARGETS, check_targets
+from anatomy_clip.report.confounds import differing
 from anatomy_clip.runs import training_config
+from anatomy_clip.wiring import ALLOWED_TARGETS, check_targets
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = sorted(p.parent.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.parent != CONF)
@@ -69,21 +70,35 @@ def test_yaml_composes_and_matches_its_target(group, option):
         assert needed <= keys | WIRED, f"{node._target_} wants {needed - keys - WIRED}"
 
 
-def flat(node, prefix=""):
-    if not isinstance(node, dict):
-        return {prefix: node}
-    return {k: v for key, value in node.items() for k, v in flat(value, f"{prefix}.{key}".lstrip(".")).items()}
+def declared(table):
+    return OmegaConf.to_container(config(f"table={table}", primary="report").table.differs)
 
 
-def changed(a, b):
-    a, b = (flat(OmegaConf.to_container(config(f"experiment=table3/{name}"))) for name in (a, b))
-    return {key.split(".")[0] for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
+@pytest.mark.parametrize(
+    ("table", "suite"),
+    [("laptop", "table3"), *((name, name) for name in ("table3_plus", "learning_curve", "augmentation"))],
+)
+def test_columns_differ_in_the_keys_that_they_declare_and_in_no_others(table, suite):
+    """Table II, enforced: the same declaration that the report holds the finished runs against."""
+    differs = declared(table)
+    names = {*differs, *(other for others in differs.values() for other in others)}
+    composed = {name: OmegaConf.to_container(config(f"experiment={suite}/{name}")) for name in names}
+    assert all(cfg["name"] == name and cfg["suite"] == suite for name, cfg in composed.items())
+    for column, others in differs.items():
+        for other, keys in others.items():
+            found = differing(composed[column], composed[other])
+            held = {key: [f for f in found if f == key or f.startswith(f"{key}.")] for key in keys}
+            assert all(held.values()), f"{column} doesn't differ from {other} in {held}"
+            assert sorted(found) == sorted(f for fs in held.values() for f in fs), f"{column} over {other}"
 
 
-def test_table_ii_is_a_chain_of_small_differences():
-    assert changed("pmc", "pmc_m") == {"name", "stages"}
-    assert changed("pmc_m", "pmc_ms") == {"name", "prompts"}
-    assert changed("pmc_ms", "pmc_msa") == {"name", "prompts", "augment"}
+def test_table_iii_declares_the_same_at_both_scales_and_every_arm_has_its_column():
+    assert declared("laptop") == declared("paper")
+    for suite in ("learning_curve", "augmentation"):
+        columns = set(config(f"table={suite}", primary="report").table.columns)
+        assert columns == set(options(f"experiment/{suite}"))
+        sweep = OmegaConf.load(CONF / "sweep" / f"{suite}.yaml").hydra.sweeper.params.experiment
+        assert {arm.strip() for arm in sweep.split(",")} == {f"{suite}/{name}" for name in columns}
 
 
 def test_columns_are_measured_by_one_ruler_and_trained_equally_long():

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "anatomy_clip"
 STOREYS = [
     {"cli"},
     {"run", "report", "describe"},
+    {"wiring"},
     {"evaluation", "runs"},
     {"training"},
     {"objectives", "data", "sources"},
@@ -20,11 +21,12 @@ STOREYS = [
 ]
 HEIGHT = {part: -level for level, parts in enumerate(STOREYS) for part in parts}
 ONLY_IN = {
-    "hydra": ("run.py",),
-    "lightning": ("training/", "data/datamodule.py", "run.py"),
+    "hydra": ("wiring.py",),
+    "lightning": ("training/", "data/datamodule.py", "run.py", "wiring.py"),
     "pydicom": ("imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),
-    "open_clip": ("models/open_clip.py", "models/weights.py", "data/collate.py"),
+    "open_clip": ("models/open_clip.py", "models/weights.py", "models/tokenizers.py"),
+    "transformers": ("models/bert.py", "models/tokenizers.py"),
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from anatomy_clip import cli
 from overrides import find_problem
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PRIMARY = {f"{name}.py": name for name in ("prepare", "report", "check", "export")} | {"run.py": "config"}
+PRIMARY = {f"{name}.py": name for name in ("prepare", "report", "check", "export", "publish")} | {"run.py": "config"}
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, flags=re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted({line for line in LINES if line and not line.startswith(("git ", "cd "))})
@@ -33,7 +34,10 @@ def test_command_exists(command):
     if words[0] == "make":
         assert set(words[1:]) <= make_targets()
         return
-    assert words[0].endswith("python"), f"{command}: neither make nor python"
+    if words[0] == "anatomy-clip":
+        cli.command_line().parse_args(words[1:])  # it exits where an option is wrong
+        return
+    assert words[0].endswith("python"), f"{command}: neither make, python nor anatomy-clip"
     if words[1] == "-m":
         assert find_spec(words[2])
         return

@@ -229,3 +229,19 @@ def test_optional_test_sets_may_be_absent(stores, tmp_path):
     data = make(test={"set1": there, "samples": absent}, optional=["samples", "set1"])
     data.setup("test")
     assert data.absent_tests() == ["samples"] and list(data.test_sets()) == ["set1"]
+
+
+def test_a_few_patients_train_and_all_others_stay_what_they_are(stores):
+    data = make(train_patients=3, augment=ImageAugment(32), batch_size=2)
+    data.setup("fit")
+    whole = [*stores["train"].manifest, *stores["more"].manifest]
+    kept = data._train.records
+    assert len({record.patient for record in kept}) == 3
+    assert list(kept) == [record for record in whole if record.patient in {r.patient for r in kept}]
+    images = np.concatenate([stores["train"].images, stores["more"].images])
+    of_kept = images[[whole.index(record) for record in kept]]
+    for batch in data.train_dataloader():
+        assert (batch.images[:, 0].numpy() == of_kept[batch.rows.numpy()]).all()
+    assert len(data.val_dataloader()[0].dataset) == 5
+    with pytest.raises(ValueError, match="the training stores hold 11"):
+        make(train_patients=99).setup("fit")

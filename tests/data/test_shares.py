@@ -4,7 +4,7 @@ import pytest
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.sampler import EpochSampler
-from anatomy_clip.data.shares import source_weights, weighted_order
+from anatomy_clip.data.shares import repeat_weights, source_weights, weighted_order
 
 
 def records(**counts):
@@ -65,3 +65,15 @@ def test_global_batches_of_weighted_draws_are_the_same_on_any_number_of_ranks():
 def test_bad_shares_are_refused(shares, message):
     with pytest.raises(ValueError, match=message):
         source_weights(records(big=3, small=2), shares)
+
+
+def test_rare_labels_come_up_more_often():
+    labels = np.zeros((100, 3), dtype=bool)
+    labels[:80, 0] = labels[80:84, 1] = labels[0, 1] = labels[99, 2] = True
+    weights = repeat_weights(labels, 0.2)
+    rare, rarest = (0.2 / 0.05) ** 0.5, (0.2 / 0.01) ** 0.5
+    np.testing.assert_allclose(weights / weights[1], [rare, *[1.0] * 79, *[rare] * 4, *[1.0] * 15, rarest])
+    assert weights.sum() == pytest.approx(1)
+    np.testing.assert_allclose(repeat_weights(np.zeros((4, 2), dtype=bool), 0.5), 0.25)
+    with pytest.raises(ValueError, match="rare_below=0"):
+        repeat_weights(labels, 0)

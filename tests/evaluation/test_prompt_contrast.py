@@ -8,7 +8,7 @@ from torch.nn.functional import normalize
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.data.collate import tokenize
+from anatomy_clip.data.collate import CLIP_TOKENIZER, tokenize
 from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 from anatomy_clip.prompts.grid import MODALITIES, CaptionGrid, contradict
 from anatomy_clip.prompts.templates import TABLE1_ORGAN, TABLE1_STATION
@@ -89,6 +89,7 @@ class Model(torch.nn.Module):
     """Embeds a text by its tokens' sum through a fixed table, and an image as its first pixels."""
 
     context_length = 77
+    tokenizer = CLIP_TOKENIZER
 
     def __init__(self):
         super().__init__()

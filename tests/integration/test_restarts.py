@@ -96,7 +96,7 @@ STOPS = {
 
 def run_until(cfg, monkeypatch, happens, owner, method, good):
     """Run until `happens` ends the run, inside the call of `method` after `good` good ones."""
-    original, calls = getattr(owner, method), []
+    original, calls, handler = getattr(owner, method), [], signal.getsignal(signal.SIGINT)
 
     def called(self, *args):
         result = original(self, *args)
@@ -110,7 +110,7 @@ def run_until(cfg, monkeypatch, happens, owner, method, good):
         with pytest.raises((Stop, SystemExit)) as end:
             run(cfg)
     assert end.type is Stop or end.value.code == (128 + signal.SIGTERM if happens is terminate else 1)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.parametrize("name", STOPS)

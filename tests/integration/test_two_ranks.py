@@ -36,7 +36,7 @@ def test_two_ranks_make_one_run(data, tmp_path):
     slices = sum(len(SliceStore.open(data / "phantom" / name).manifest) for name in ("set1", "shifted"))
     assert len(pd.read_parquet(folder / "predictions.parquet")) == slices
     again = start(data, tmp_path, "experiment=table3/pmc_msa")
-    assert again.returncode == 0 and again.stdout.count("is done") == 3
+    assert again.returncode == 0 and again.stdout.count("is done") == 4
 
 
 def test_a_sweep_whose_runs_take_several_processes_is_refused(data, tmp_path):

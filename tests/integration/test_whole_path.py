@@ -10,6 +10,7 @@ from support import compose_config
 
 from anatomy_clip.anatomy.records import Manifest
 from anatomy_clip.data.store import SliceStore, write_store
+from anatomy_clip.evaluation.decisions import Decisions
 from anatomy_clip.run import run
 from anatomy_clip.runs import run_folder
 
@@ -22,6 +23,7 @@ TINY = [
     "data.batch_size=16",
     "data.workers=0",
     "eval.resamples=50",
+    "eval.captions.grown=1000",
     "+trainer.enable_progress_bar=false",
 ]
 
@@ -60,18 +62,27 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     assert set(contrast["set"]) == {"set1", "shifted"} and contrast["win"].between(0, 1).all()
     shown = table[(table["organ_targets"].map(len) > 0) & (table["station_targets"].map(len) > 0)]
     assert (contrast["slot"] == "organ").sum() == len(shown)
+    captions = pd.read_parquet(folder / "captions.parquet")
+    assert len(captions) == 2 * len(table) and captions["organ_f1_right"].between(0, 1).all()
+    assert set(pd.read_parquet(folder / "validation.parquet")["set"]) == {"phantom"}
+    assert Decisions.from_dict(json.loads((folder / "decisions.json").read_text())).organ.labels[0] == "brain"
     before = (folder / "last.ckpt").stat().st_mtime_ns
+    run(config(data, outputs, "experiment=table3/pmc_msa", "stages=[evaluate]", "eval.resamples=40"))
+    again = pd.read_parquet(folder / "predictions.parquet")  # of what the run trained, not of what it started from
+    assert again["organ_scores"].map(list).tolist() == table["organ_scores"].map(list).tolist()
+    run(cfg)
     capsys.readouterr()
     run(cfg)
     assert (folder / "last.ckpt").stat().st_mtime_ns == before
-    assert capsys.readouterr().out.count("is done") == 3
+    assert capsys.readouterr().out.count("is done") == 4
 
 
 def test_pmc_evaluates_the_stand_in_as_it_is(data, outputs):
     cfg = config(data, outputs, "experiment=table3/pmc")
     run(cfg)
     assert {p.name for p in run_folder(cfg).iterdir()} == {
-        "config.yaml", "contrast.parquet", "predictions.parquet", "results.json", "stages.json",
+        "config.yaml", "contrast.parquet", "predictions.parquet", "results.json", "stages.json", "captions.parquet",
+        "decisions.json", "validation.parquet",
     }  # fmt: skip
 
 

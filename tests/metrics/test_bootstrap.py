@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.metrics.bootstrap import bootstrap_interval, paired_p_value
 
 
 def clustered(rng, patients=60, spread=0.2):
@@ -31,17 +31,28 @@ def test_matches_a_plain_loop():
     assert ours.lo < values.mean() < ours.hi and ours.dropped == 0
 
 
-def test_coverage_by_simulation():
-    rng = np.random.default_rng(5)
+def coverage(patients, trials=400):
+    """Share of simulated studies whose interval holds the truth: with patients as the unit, and with slices."""
+    rng = np.random.default_rng(patients)
     inside = naive = 0
-    for trial in range(300):
-        values, patients = clustered(rng, patients=40, spread=0.3)
-        interval = bootstrap_interval(values, patients, resamples=400, seed=trial)
+    for trial in range(trials):
+        values, of_slice = clustered(rng, patients=patients, spread=0.3)
+        interval = bootstrap_interval(values, of_slice, resamples=400, seed=trial)
         inside += interval.lo <= 0.7 <= interval.hi
         slices = bootstrap_interval(values, np.arange(len(values)), resamples=400, seed=trial)
         naive += slices.lo <= 0.7 <= slices.hi
-    assert 0.91 <= inside / 300 <= 0.985
-    assert naive < inside  # slices as the unit would claim too much
+    return inside / trials, naive / trials
+
+
+def test_coverage_by_simulation_with_30_patients():
+    by_patient, by_slice = coverage(30)
+    assert 0.90 <= by_patient <= 0.99
+    assert by_slice < by_patient  # slices as the unit would claim too much
+
+
+def test_with_3_patients_an_interval_covers_far_less_than_it_says():
+    by_patient, _ = coverage(3)
+    assert 0.6 <= by_patient <= 0.85  # three equal draws are the widest there is: never trust them
 
 
 def test_one_patient_is_undefined():
@@ -85,6 +96,43 @@ def test_paired_difference_is_narrower():
     assert paired.hi - paired.lo < alone.hi - alone.lo
 
 
+def test_a_ratio_of_sums_matches_a_plain_loop():
+    rng = np.random.default_rng(0)
+    per = rng.integers(0, 5, size=300).astype(float)
+    values, patients = rng.random(300) * per, np.repeat(np.arange(30), 10)
+    ratios = []
+    for _ in range(2000):
+        taken = np.concatenate([np.flatnonzero(patients == p) for p in rng.choice(30, size=30)])
+        ratios.append(values[taken].sum() / per[taken].sum())
+    ours = bootstrap_interval(values, patients, resamples=4000, per=per)
+    np.testing.assert_allclose([ours.lo, ours.hi], np.percentile(ratios, [2.5, 97.5]), atol=0.01)
+    assert bootstrap_interval(values, patients, per=np.ones(300)) == bootstrap_interval(values, patients)
+
+
+def test_p_value_is_the_level_at_which_the_interval_touches_zero():
+    rng = np.random.default_rng(2)
+    gains, patients = rng.normal(0.06, 0.3, size=300), np.repeat(np.arange(30), 10)
+    p = paired_p_value(gains, patients, resamples=20_000)
+    assert 0.001 < p < 0.2
+    wide, narrow = (bootstrap_interval(gains, patients, 20_000, level=1 - level) for level in (p * 0.9, p * 1.1))
+    assert wide.lo < 0 < narrow.lo
+    assert paired_p_value(-gains, patients, resamples=20_000) == pytest.approx(p, rel=0.01)
+
+
+def test_p_values_of_no_difference_are_uniform():
+    rng = np.random.default_rng(3)
+    patients = np.repeat(np.arange(40), 4)
+    found = [paired_p_value(rng.normal(size=160) + rng.normal(size=40)[patients], patients, 500) for _ in range(300)]
+    assert 0.02 <= np.mean(np.array(found) < 0.05) <= 0.10
+    assert 0.4 <= np.mean(np.array(found) < 0.5) <= 0.6
+
+
+def test_p_values_at_the_ends():
+    assert paired_p_value([1.0, 1.0, 1.0], ["a", "b", "c"], 999) == pytest.approx(2 / 1000)  # never 0
+    assert paired_p_value([0.0, 0.0], ["a", "b"]) == 1.0
+    assert math.isnan(paired_p_value([1.0], ["a"]))
+
+
 def test_quick_for_ten_thousand_patients():
     start = time.process_time()
     bootstrap_interval(np.ones(10_000), np.arange(10_000), resamples=1000)
@@ -95,5 +143,5 @@ def test_quick_for_ten_thousand_patients():
 def test_bad_settings(bad):
     with pytest.raises(ValueError, match="resamples"):
         bootstrap_interval([1, 0], ["a", "b"], **bad)
-    with pytest.raises(ValueError, match="must both be"):
+    with pytest.raises(ValueError, match=r"must be \(slices,\)"):
         bootstrap_interval([1, 0], ["a"])

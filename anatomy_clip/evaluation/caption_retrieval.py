@@ -1,0 +1,168 @@
+"""Complete captions against slices: which one fits best, and which of its slots are right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import modality_words
+from anatomy_clip.evaluation.base import Score
+from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
+from anatomy_clip.evaluation.captions import (
+    MOST,
+    PMC_MS,
+    SLOTS,
+    Caption,
+    embed_captions,
+    make_caption,
+    plausible_captions,
+)
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.prompts.grid import MODALITIES, contradict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "set", "row", "source", "patient", "way", "caption", "truth", "reachable", "score", *(f"{s}_right" for s in SLOTS),
+)  # fmt: skip
+
+
+class CaptionRetrieval:
+    """Finds the best complete caption of every slice, in two ways, and judges it slot by slot.
+
+    Args:
+        records: training slices; their captions can be chosen.
+        taxonomy: organs and stations.
+        wording: the captions' templates.
+        seen: captions of training slices kept, the commonest.
+        grown: captions that the beam may embed.
+        beam: captions that the beam keeps.
+        resamples: bootstrap resamples of patients.
+        device: where the model runs.
+
+    Raises:
+        ValueError: no training slice.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[SliceRecord],
+        taxonomy: Taxonomy,
+        *,
+        wording: Sequence[str] = PMC_MS,
+        seen: int = MOST,
+        grown: int = 4 * MOST,
+        beam: int = 4,
+        resamples: int = 1000,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.taxonomy, self.wording = taxonomy, tuple(wording)
+        self.captions = plausible_captions(records, taxonomy, self.wording, seen)
+        if not self.captions:
+            raise ValueError("no caption to choose from: data.train holds no slice")
+        self._seen = frozenset(self.captions)
+        self.longest = max(len(caption.organs) for caption in self.captions)
+        self.grown, self.beam = grown, beam
+        self.resamples = resamples
+        self.device = torch.device(device)
+
+    @torch.inference_mode()
+    def predict(self, model: ImageTextModel, loaders: Mapping[str, tuple[Any, Manifest]]) -> pd.DataFrame:
+        """Caption every slice of the named test sets.
+
+        Args:
+            model: the model to test.
+            loaders: test set name -> (loader of `Batch`, the manifest that its rows point into).
+
+        Returns:
+            A row a slice and way, columns `COLUMNS`. `reachable`: the true caption can be chosen at all.
+        """
+        import pandas as pd
+
+        model = model.to(self.device).eval()
+        embed = partial(embed_captions, model, device=self.device)
+        seen = CaptionBank(embed, len(self.captions))
+        seen.places(self.captions)
+        grown = CaptionBank(embed, self.grown)
+        beam = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=self.longest)
+        ways: dict[str, CaptionBank | CaptionBeam] = {"seen": seen, "grown": beam}
+        rows: list[dict[str, Any]] = []
+        for name, (loader, manifest) in loaders.items():
+            for batch in loader:
+                images = model.encode_image(batch.images.to(self.device)).embedding.float()
+                shown = [manifest[row] for row in batch.rows.tolist()]
+                for way, search in ways.items():
+                    found = zip(batch.rows.tolist(), shown, search.best(images), strict=True)
+                    rows += [self._row(name, row, record, way, best) for row, record, best in found]
+        if grown.refused:
+            print(
+                f"captions: the beam had room for {self.grown} (eval.captions.grown), not for {len(grown.refused)} more"
+            )
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def _row(self, name: str, row: int, record: SliceRecord, way: str, found: Found) -> dict[str, Any]:
+        truth = make_caption(
+            modality_words(record.modality, record.protocol),
+            record.orientation.value,
+            record.organs_in(self.taxonomy),
+            record.stations_in(self.taxonomy),
+            self.wording,
+        )
+        known = {"set": name, "row": row, "source": record.source, "patient": record.patient, "way": way}
+        captions = {"caption": found.caption.text, "truth": truth.text, "reachable": self._reachable(truth, way)}
+        slots = {f"{slot}_right": value for slot, value in judge(found.caption, truth).items()}
+        return {**known, **captions, "score": found.score, **slots}
+
+    def _reachable(self, truth: Caption, way: str) -> bool:
+        if way == "seen":
+            return truth in self._seen
+        homes = [set(self.taxonomy.organ_stations[organ]) for organ in truth.organs]
+        return (
+            0 < len(homes) <= self.longest and len(truth.stations) == 1 and all(truth.stations[0] in h for h in homes)
+        )
+
+    def score(self, table: pd.DataFrame) -> list[Score]:
+        """Mean of every slot by test set and way, with patient intervals; a pure function of the rows."""
+        cells = []
+        for (name, way), part in table.groupby(["set", "way"], sort=False):
+            patients = (part["source"] + "/" + part["patient"]).to_numpy()
+            for slot in SLOTS:
+                values = part[f"{slot}_right"].to_numpy(dtype=float)
+                n = int((~np.isnan(values)).sum())
+                mean = float(np.nanmean(values)) if n else float("nan")
+                interval = bootstrap_interval(values, patients, resamples=self.resamples)
+                cells.append(Score(f"caption/{way}/{slot}/{name}", mean, n, interval.lo, interval.hi))
+        return cells
+
+
+def judge(named: Caption, truth: Caption) -> dict[str, float]:
+    """Tell which slots of a caption are right.
+
+    Returns:
+        Slot of `SLOTS` -> 0 to 1. Modality: 0 where it contradicts ("MR" and "MR T2" don't). Station: whether one
+        that is named is shown; NaN for a slice without any. Organs: F1 of the two sets, 1 where both are empty, and
+        whether they are equal. All: modality and plane right, organs and stations the very same.
+    """
+    modality = named.modality not in {MODALITIES[n] for n in contradict(truth.modality)}
+    orientation = named.orientation == truth.orientation
+    station = float(bool(set(named.stations) & set(truth.stations))) if truth.stations else float("nan")
+    exact = set(named.organs) == set(truth.organs)
+    total = len(named.organs) + len(truth.organs)
+    shared = len(set(named.organs) & set(truth.organs))
+    everything = modality and orientation and exact and set(named.stations) == set(truth.stations)
+    return {
+        "modality": float(modality),
+        "orientation": float(orientation),
+        "station": station,
+        "organ_f1": 2 * shared / total if total else 1.0,
+        "organ_exact": float(exact),
+        "all": float(everything),
+    }

@@ -1,0 +1,94 @@
+"""Complete captions: what they say, and which ones training slices give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from anatomy_clip.anatomy.records import SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.terms import modality_words
+from anatomy_clip.prompts.templates import TABLE1_STATION, Wording, fill_first, make_slots
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from anatomy_clip.models.image_text import ImageTextModel
+
+# The wording of PMC-MS (conf/prompts/organs_stations.yaml): from the fullest to the barest.
+PMC_MS: Wording = (
+    TABLE1_STATION,
+    "A {orientation} oriented {modality} image of {organ} organs",
+    "A {orientation} oriented {modality} image of {station} region",
+    "A {orientation} oriented {modality} image",
+)
+WAYS = ("seen", "grown")  # to a slice's caption: the best of those that training slices give; what a beam ends with
+SLOTS = ("modality", "orientation", "station", "organ_f1", "organ_exact", "all")  # of a caption's verdict
+MOST = 5000  # captions kept; many more take minutes to embed without a GPU
+_AT_ONCE = 256  # captions in one pass of the text tower
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption and what it says.
+
+    Attributes:
+        text: the sentence.
+        modality: "CT", "MR T2" and so on.
+        orientation: "axial", "coronal" or "sagittal".
+        organs, stations: names, in the taxonomy's order; empty where the sentence names none.
+    """
+
+    text: str
+    modality: str
+    orientation: str
+    organs: tuple[str, ...]
+    stations: tuple[str, ...]
+
+
+def make_caption(
+    modality: str, orientation: str, organs: Sequence[str], stations: Sequence[str], wording: Wording = PMC_MS
+) -> Caption:
+    """Write the caption that says these things."""
+    text = fill_first(wording, make_slots(orientation, modality, organs, stations))
+    return Caption(text, modality, orientation, tuple(organs), tuple(stations))
+
+
+def plausible_captions(
+    records: Iterable[SliceRecord], taxonomy: Taxonomy, wording: Wording = PMC_MS, most: int = MOST
+) -> tuple[Caption, ...]:
+    """All distinct captions that slices give, commonest first.
+
+    Args:
+        records: the training slices.
+        taxonomy: makes organs and stations of them.
+        wording: the caption's templates, without any augmentation.
+        most: captions kept; rarer ones are left out. Equally common ones are kept in alphabetical order.
+    """
+    counts = Counter(
+        make_caption(
+            modality_words(record.modality, record.protocol),
+            record.orientation.value,
+            record.organs_in(taxonomy),
+            record.stations_in(taxonomy),
+            wording,
+        )
+        for record in records
+    )
+    return tuple(sorted(counts, key=lambda caption: (-counts[caption], caption.text))[:most])
+
+
+def embed_captions(model: ImageTextModel, texts: Sequence[str], device: torch.device) -> Tensor:
+    """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
+    import torch
+
+    from anatomy_clip.data.collate import tokenize
+
+    parts = [texts[n : n + _AT_ONCE] for n in range(0, len(texts), _AT_ONCE)]
+    with torch.inference_mode():
+        tokens = [tokenize(part, model.context_length, model.tokenizer).to(device) for part in parts]
+        empty = torch.empty(0, model.embedding_width, device=device)
+        return torch.cat([empty, *(model.encode_text(part).embedding.float() for part in tokens)])

@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+from ranks import on_two_ranks, share
+from torch.nn.functional import normalize
+
+from anatomy_clip.objectives.class_tokens import ClassTokens
+from anatomy_clip.objectives.image_text import CLIP
+from anatomy_clip.objectives.losses import class_cross_entropy, image_text_contrastive
+from anatomy_clip.objectives.positives import SameCaption, SharedLabels
+from anatomy_clip.types import Batch
+from tests.objectives.test_clip import Stub, gradients
+
+CAPTIONS = [[1, 2, 0], [1, 3, 0], [1, 2, 0], [2, 1, 0], [1, 2, 4], [1, 3, 0], [5, 5, 5], [0, 2, 1]]
+
+
+def batch():
+    generator = torch.Generator().manual_seed(2)
+    n = len(CAPTIONS)
+    images = torch.randint(0, 9, (n, 1, 2, 2), generator=generator, dtype=torch.uint8)
+    tokens = torch.cat([torch.tensor(CAPTIONS), torch.zeros(n, 1, dtype=torch.long)], dim=1)
+    organs = torch.rand(n, 5, generator=generator) > 0.5
+    stations = torch.rand(n, 2, generator=generator) > 0.5
+    organs[3] = stations[3] = False
+    modalities = torch.tensor([0, 1, 0, 0, 1, 1, 0, 0])
+    return Batch(images, tokens, organs, stations, modalities, torch.arange(n))
+
+
+def test_equal_captions_share_the_target_and_no_others():
+    found = SameCaption()(batch())
+    for n, one in enumerate(CAPTIONS):
+        same = [m for m, other in enumerate(CAPTIONS) if other == one]
+        assert found[n].tolist() == pytest.approx([1 / len(same) if m in same else 0.0 for m in range(len(CAPTIONS))])
+
+
+def test_padding_makes_no_other_caption():
+    one = batch()
+    longer = Batch(**{**vars(one), "tokens": torch.nn.functional.pad(one.tokens, (0, 3))})
+    assert torch.equal(SameCaption()(one), SameCaption()(longer))
+
+
+def test_soft_targets_follow_the_jaccard_index():
+    data = batch()
+    sets = [
+        {f"o{k}" for k in np.flatnonzero(o)} | {f"s{k}" for k in np.flatnonzero(s)} | {f"m{m}"}
+        for o, s, m in zip(data.organs.numpy(), data.stations.numpy(), data.modalities.tolist(), strict=True)
+    ]
+    likeness = np.array([[len(a & b) / len(a | b) for b in sets] for a in sets])
+    wanted = 0.6 * np.eye(len(sets)) + 0.4 * likeness / likeness.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(SharedLabels(0.4)(data).numpy(), wanted, atol=1e-6)
+    assert torch.equal(SharedLabels(0.0)(data), torch.eye(len(sets)))
+    with pytest.raises(ValueError, match="share=1"):
+        SharedLabels(1)
+
+
+def test_the_loss_with_targets_is_the_cross_entropy_written_out():
+    generator = torch.Generator().manual_seed(0)
+    image, text = (normalize(torch.randn(8, 5, generator=generator), dim=-1) for _ in range(2))
+    targets = SharedLabels(0.4)(batch())
+    logits = 3.0 * image.double().numpy() @ text.double().numpy().T
+
+    def by_hand(rows):
+        return -(targets.numpy() * (rows - np.log(np.exp(rows).sum(axis=1, keepdims=True)))).sum(axis=1).mean()
+
+    found = [float(term) for term in image_text_contrastive(image, text, torch.tensor(3.0), targets)]
+    assert found == pytest.approx([by_hand(logits), by_hand(logits.T)], abs=1e-5)
+    plain = image_text_contrastive(image, text, torch.tensor(3.0))
+    torch.testing.assert_close(plain, image_text_contrastive(image, text, torch.tensor(3.0), torch.eye(8)))
+
+
+def test_classes_compete_for_each_image_that_shows_one():
+    logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 5.0]])
+    targets = torch.tensor([[True, False, True], [False, False, False], [False, True, False]])
+    share = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(axis=1, keepdims=True)
+    wanted = (-(np.log(share[0, 0]) + np.log(share[0, 2])) / 2 - np.log(share[2, 1])) / 2
+    assert float(class_cross_entropy(logits, targets)) == pytest.approx(wanted, abs=1e-6)
+    assert float(class_cross_entropy(logits, torch.zeros(3, 3, dtype=torch.bool))) == 0.0
+
+
+def objectives(model):
+    names = {"organ": torch.randint(1, 9, (5, 4)), "station": torch.randint(1, 9, (2, 4))}
+    return [
+        CLIP(model, positives=SameCaption()),
+        CLIP(model, positives=SharedLabels(0.4)),
+        ClassTokens(model, names, class_weight=0.5, positives=SameCaption()),
+    ]
+
+
+def step(model, objective, data):
+    model.zero_grad()
+    objective(model, data).loss.backward()
+    return gradients(model, objective)
+
+
+def mean_gradients(rank):
+    """What DDP makes of this rank's half of the batch, for each objective."""
+    model = Stub()
+    found = [step(model, objective, share(batch(), rank)) for objective in objectives(model)]
+    for gradient in (g for one in found for g in one):
+        torch.distributed.all_reduce(gradient)
+        gradient /= 2
+    return found
+
+
+def test_two_processes_have_the_gradients_of_one(tmp_path):
+    model = Stub()
+    alone = [step(model, objective, batch()) for objective in objectives(model)]
+    for ranks in on_two_ranks(mean_gradients, tmp_path):
+        for ours, expected in zip(ranks, alone, strict=True):
+            for one, other in zip(ours, expected, strict=True):
+                torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
+def test_class_names_add_their_own_term():
+    model = Stub()
+    *_, objective = objectives(model)
+    losses = objective(model, batch())
+    own = CLIP(model, positives=SameCaption())(model, batch())
+    torch.testing.assert_close(losses.loss, own.loss + 0.5 * losses.terms["image_to_class"])
+    assert "organ_tokens" not in objective.state_dict()  # the taxonomy makes them; a checkpoint doesn't carry them
+    with pytest.raises(ValueError, match="class names"):
+        ClassTokens(model)
