@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from overrides import check_overrides
 
 if TYPE_CHECKING:
+    from anatomy_clip.report.lists import Lists
     from anatomy_clip.report.results import Run
     from anatomy_clip.report.table3 import Table
 
@@ -39,33 +40,47 @@ def report(cfg: DictConfig) -> None:
     """Make every output of one suite.
 
     Raises:
-        ValueError: the suite has no finished run, or the paper's numbers or the README can't be used.
+        ValueError: the suite has no finished run, the paper's numbers or the README can't be used, or columns differ
+            in what they don't declare (all is written then, and says so).
     """
     from rich.console import Console
 
-    from anatomy_clip import run
+    from anatomy_clip import wiring
+    from anatomy_clip.report.confounds import confounds
+    from anatomy_clip.report.lists import measure
     from anatomy_clip.report.render import main_markdown, to_rich
     from anatomy_clip.report.results import read_suite
     from anatomy_clip.report.table3 import build
 
-    layout = run.build(cfg.table, _convert_="all")
+    layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
     paper = _read_paper(ROOT / cfg.paper)
+    confounded = confounds(runs, layout)
     table = build(
         runs,
         layout,
         paper["table3"],
         mean_gain=paper.get("mean_gain_over_pmc"),
-        notes=notes,
+        notes=[*confounded, *notes],
         resamples=cfg.resamples,
     )
     folder = Path(cfg.paths.outputs) / cfg.suite
     written = _write_table(table, folder) + _write_gallery(cfg.gallery, layout.columns, runs, folder)
-    shown = _write_page(cfg, table, runs, folder)
+    if layout.figure is not None:
+        written.append(folder / "figure.png")
+        written[-1].write_bytes(layout.figure(table))
+    lists = measure(runs, table.layout, cfg.resamples)
+    written += _write_lists(lists, table, folder)
+    shown = _write_page(cfg, table, runs, lists, folder)
     console = Console()
     console.print(to_rich(table))
     for note in table.notes:
         console.print(f"note: {note}", markup=False)
+    if confounded and not cfg.allow_confounds:
+        raise ValueError(
+            f"{len(confounded)} undeclared difference(s) between columns, see the notes: run them again alike, declare "
+            "the keys under differs in conf/table, or add allow_confounds=true"
+        )
     if cfg.readme:
         _record(table, written, ROOT / cfg.recorded, main_markdown(table))
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
@@ -95,6 +110,22 @@ def _write_table(table: Table, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
+def _write_lists(lists: Lists, table: Table, folder: Path) -> list[Path]:
+    """Write what stands beyond the table as CSV, a file a kind of row."""
+    from anatomy_clip.report.render import rows_csv
+
+    kinds = {
+        "gains.csv": table.steps,
+        "by_size.csv": lists.sizes,
+        "descriptions.csv": lists.descriptions,
+        "certainty.csv": lists.certainties,
+        "captions.csv": lists.captions,
+    }
+    for name, rows in kinds.items():
+        (folder / name).write_text(rows_csv(rows), encoding="utf-8")
+    return [folder / name for name in kinds]
+
+
 def _write_gallery(
     gallery_cfg: DictConfig, columns: Mapping[str, str], runs: Sequence[Run], folder: Path
 ) -> list[Path]:
@@ -113,7 +144,7 @@ def _write_gallery(
     return [path]
 
 
-def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], folder: Path) -> Path:
+def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists, folder: Path) -> Path:
     """Write the report that a browser opens from disk."""
     from anatomy_clip.report.page import page
     from anatomy_clip.runs import write_atomically
@@ -125,6 +156,7 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], folder: Path
         runs,
         _images(cfg.page.stores),
         suite=cfg.suite,
+        lists=lists,
         data_cards=cards(),
         slices_a_set=cfg.page.slices_a_set,
         commands=[f"make reproduce-table3  # or, from the predictions alone: make report SUITE={cfg.suite}"],

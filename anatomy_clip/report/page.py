@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.report.certainty import reliability_figure, risk_figure
 from anatomy_clip.report.contrast import Pair, examples, wins
-from anatomy_clip.report.errors import by_group, confusion, slice_hits
-from anatomy_clip.report.gallery import RULE, choose, verdict
+from anatomy_clip.report.descriptions import WAYS
+from anatomy_clip.report.errors import by_group, confusion
+from anatomy_clip.report.gallery import RULE
 from anatomy_clip.report.layout import RowSpec
+from anatomy_clip.report.lists import Lists, measure
 from anatomy_clip.report.per_label import LabelTable, per_label
+from anatomy_clip.report.render import p_value
 from anatomy_clip.report.results import TASKS, Run
 from anatomy_clip.report.roc import roc_figure
-from anatomy_clip.report.table3 import Cell, Table
+from anatomy_clip.report.slice_cards import cards, picture, uri
+from anatomy_clip.report.table3 import FEW, Cell, Table
+from anatomy_clip.report.target_size import SIZES
 from anatomy_clip.sources.cards import Card as DataCard
 
 if TYPE_CHECKING:
@@ -30,37 +33,13 @@ _DASH = "\N{EN DASH}"
 _NO_SETTING = ("hydra", "logger", "name", "overwrite", "paths", "seed", "suite")  # keys that decide no number
 
 
-@dataclass(frozen=True)
-class Card:
-    """One slice of the gallery.
-
-    Attributes:
-        test_set, modality, protocol, plane: what is known of it.
-        image: data URI of its picture.
-        organ, station: what it was named, with the softmax share in percent.
-        organs, stations: the right answers.
-        organ_right, station_right: whether the name is among them.
-    """
-
-    test_set: str
-    modality: str
-    protocol: str
-    plane: str
-    image: str
-    organ: str
-    station: str
-    organs: tuple[str, ...]
-    stations: tuple[str, ...]
-    organ_right: bool
-    station_right: bool
-
-
 def page(
     table: Table,
     runs: Sequence[Run],
     images: Mapping[str, NDArray[np.uint8]],
     *,
     suite: str,
+    lists: Lists | None = None,
     data_cards: Mapping[str, DataCard] | None = None,
     slices_a_set: int = 32,
     commands: Sequence[str] = (),
@@ -72,6 +51,7 @@ def page(
         runs: the suite's runs; the last column's first seed is looked at closely.
         images: test set -> (N, S, S) uint8, by the predictions' rows; sets without images have no gallery.
         suite: its name.
+        lists: what the runs say beyond the best label; None: measured here.
         data_cards: source -> its card; those of the test sets' sources are shown.
         slices_a_set: most slices that a test set has in the gallery; half of them chosen among wrong ones.
         commands: what makes this report again.
@@ -85,6 +65,8 @@ def page(
     runs = [run for run in runs if run.name in table.layout.columns]
     last = next((run for name in reversed(list(table.layout.columns)) for run in runs if run.name == name), None)
     rows = table.layout.rows + table.layout.further
+    lists = lists or measure(runs, table.layout)
+    figures = [draw(lists.judged, table.layout.columns) for draw in (risk_figure, reliability_figure)]
     configs: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         configs.setdefault(run.name, run.config)  # the first seed's
@@ -96,6 +78,14 @@ def page(
         further=_rows(table.layout.further, table.further),
         steps=table.steps,
         baselines=table.baselines,
+        few=FEW,
+        sizes=lists.sizes,
+        size_names=SIZES,
+        lists=lists,
+        shown=next((d.column for d in reversed(lists.descriptions)), last and last.name),
+        ways=WAYS,
+        risk=figures[0] and uri(figures[0]),
+        trust=figures[1] and uri(figures[1]),
         labels=[_label_rows(t) for t in per_label(runs, table.layout)],
         curves=_curves(runs, table),
         last=last and table.layout.columns[last.name],
@@ -113,22 +103,10 @@ def page(
         versions=_versions(runs),
         commands=commands,
         number=_number,
+        p_value=p_value,
         interval=_interval,
         shade=_shade,
     )
-
-
-def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list[Card]:
-    """Choose slices of every test set that has images, by the gallery's rule: half among all, half among wrong ones."""
-    found: list[Card] = []
-    for name, stack in images.items():
-        frame = run.predictions[run.predictions["set"] == name]
-        if frame.empty:
-            continue
-        wrong = np.logical_or.reduce([slice_hits(run, task, name) == 0 for task in TASKS])
-        chosen = {*choose(frame, [name], count // 2).index, *choose(frame[wrong], [name], count - count // 2).index}
-        found += [_card(run, row, stack) for row in frame.loc[sorted(chosen)].to_dict("records")]
-    return found
 
 
 def differences(configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
@@ -137,35 +115,6 @@ def differences(configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, lis
     keys = sorted({key for values in flat.values() for key in values})
     rows = [(key, [_setting(values.get(key, _DASH)) for values in flat.values()]) for key in keys]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
-
-
-def _card(run: Run, row: Mapping[Any, Any], stack: NDArray[np.uint8]) -> Card:
-    organ, station = verdict(run, row, "organ", 1), verdict(run, row, "station", 1)
-    return Card(
-        test_set=row["set"],
-        modality=row["modality"],
-        protocol=row["protocol"],
-        plane=row["orientation"],
-        image=_picture(np.asarray(stack[row["row"]])),
-        organ=organ.names[0],
-        station=station.names[0],
-        organs=organ.truth,
-        stations=station.truth,
-        organ_right=organ.is_right(),
-        station_right=station.is_right(),
-    )
-
-
-def _picture(grey: NDArray[np.uint8]) -> str:
-    from PIL import Image
-
-    out = io.BytesIO()
-    Image.fromarray(grey).save(out, format="PNG", optimize=True)
-    return _uri(out.getvalue())
-
-
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _rows(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell], float]]:
@@ -190,7 +139,7 @@ def _pairs(
     """(Test set, picture, pairs) of some slices of every main row's test set that has images."""
     sets = [name for name in dict.fromkeys(row.test_set for row in table.layout.rows) if name in images]
     return [
-        (name, _picture(np.asarray(images[name][example.row])), example.pairs)
+        (name, picture(np.asarray(images[name][example.row])), example.pairs)
         for name in sets
         for example in examples(runs, table.layout, name, "station", _EXAMPLES)
     ]
@@ -198,7 +147,7 @@ def _pairs(
 
 def _curves(runs: Sequence[Run], table: Table) -> list[tuple[RowSpec, str]]:
     rows = [row for row in table.layout.rows if row.task == "organ"]
-    return [(row, _uri(png)) for row in rows if (png := roc_figure(runs, table.layout, row))]
+    return [(row, uri(png)) for row in rows if (png := roc_figure(runs, table.layout, row))]
 
 
 def _groups(run: Run, rows: Sequence[RowSpec]) -> list[tuple[str, str, str, str, float, int]]:

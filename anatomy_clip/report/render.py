@@ -6,17 +6,16 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anatomy_clip.report.layout import RowSpec
-from anatomy_clip.report.table3 import Cell, Table
+from anatomy_clip.report.table3 import FEW, Cell, Table
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-CSV_COLUMNS = ("row", "column", "value", "n", "lo", "hi", "seeds", "paper")
+CSV_COLUMNS = ("row", "column", "value", "n", "lo", "hi", "seeds", "paper", "seed_sd")
 _MISSING = "n/a"
-_FEW = 10  # patients; with fewer a percentile interval covers too little
 
 
 def to_csv(cells: Sequence[Cell]) -> str:
@@ -26,8 +25,22 @@ def to_csv(cells: Sequence[Cell]) -> str:
     writer.writerow(CSV_COLUMNS)
     for c in cells:
         bounds = [_plain(x) for x in (c.lo, c.hi)]
-        writer.writerow([c.row, c.column, _plain(c.value), c.n, *bounds, c.seeds, _plain(c.paper)])
+        writer.writerow([c.row, c.column, _plain(c.value), c.n, *bounds, c.seeds, _plain(c.paper), _plain(c.spread)])
     return out.getvalue()
+
+
+def rows_csv(rows: Sequence[NamedTuple]) -> str:
+    """Write rows of one kind, their fields as columns; numbers with four decimals, what is undefined is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(rows[0]._fields if rows else [])
+    for row in rows:
+        writer.writerow([_digits(value) if isinstance(value, float) else value for value in row])
+    return out.getvalue()
+
+
+def _digits(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def main_markdown(table: Table) -> str:
@@ -37,7 +50,7 @@ def main_markdown(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """Everything: the paper's rows, gains, baselines, further test sets and notes."""
-    parts = ["# Table III", main_markdown(table), "## Gains", _gains(table)]
+    parts = [f"# {table.layout.title}", main_markdown(table), "## Gains", _gains(table)]
     parts += ["## Baselines", _baselines(table)]
     if table.further:
         parts += ["## Further test sets", _markdown_rows(table, table.layout.further, table.further)]
@@ -69,12 +82,12 @@ def to_latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_rich(table: Table, title: str = "Table III") -> RichTable:
+def to_rich(table: Table) -> RichTable:
     """The paper's rows for the terminal, then the further ones below a line."""
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    rich = RichTable(title=f"{title}: hit@1, percent; ours [95 %] (paper)", caption=_data(table))
+    rich = RichTable(title=f"{table.layout.title}: hit@1, percent; ours [95 %] (paper)", caption=_data(table))
     rich.add_column("row")
     for text in table.layout.columns.values():
         rich.add_column(text, justify="right")
@@ -93,7 +106,7 @@ def _markdown_rows(table: Table, specs: Sequence[RowSpec], cells: Sequence[Cell]
         "|" + "---|" + "---:|" * (len(columns) + 1),
     ]
     for spec, row in _by_row(specs, cells):
-        values = [f"{_bold(_ours(c))}{_interval(c)}{_paper(c)}" for c in row]
+        values = [f"{_bold(_ours(c))}{_interval(c)}{_spread(c)}{_paper(c)}" for c in row]
         most = max(row, key=lambda c: c.n)
         counts = f"{most.n} ({most.patients})"
         lines.append("| " + " | ".join([f"{spec.text}<br>`{spec.row}`", *values, counts]) + " |")
@@ -106,13 +119,14 @@ def _legend(table: Table) -> str:
     plural = "seed" if runs == "1" else "seeds"
     text = (
         f"Hit@1 in percent, mean over {runs} {plural}; in brackets the 95 % interval of a bootstrap over "
-        f"patients; in parentheses the paper's number, which was measured on other data. {_data(table)}"
+        f"patients; {'after ± the standard deviation over seeds; ' if seeds and seeds[-1] > 1 else ''}in parentheses "
+        f"the paper's number, which was measured on other data. {_data(table)}"
     )
     by_row = _by_row(table.layout.rows, table.cells)
-    few = [spec.row for spec, row in by_row if 0 < max(c.patients for c in row) < _FEW]
+    few = [spec.row for spec, row in by_row if 0 < max(c.patients for c in row) < FEW]
     if few:
         rows = ", ".join(f"`{row}`" for row in few)
-        text += f" Intervals from fewer than {_FEW} patients ({rows}) are too narrow to trust."
+        text += f" Intervals from fewer than {FEW} patients ({rows}) are too narrow to trust."
     return text
 
 
@@ -127,13 +141,16 @@ def _data(table: Table) -> str:
 def _gains(table: Table) -> str:
     names = table.layout.columns
     lines = [
-        "Percentage points on the same slices; in brackets the 95 % interval of a paired patient bootstrap.",
+        "Percentage points on the same slices; in brackets the 95 % interval of a paired patient bootstrap, and its "
+        f"p-value, corrected by Holm over all of these comparisons (not known with fewer than {FEW} patients).",
         "",
     ]
-    lines += ["| row | column | over | gain |", "|---|---|---|---:|"]
+    lines += ["| row | column | over | gain | p |", "|---|---|---|---:|---:|"]
     for s in table.steps:
         bounds = "" if math.isnan(s.lo) else f" [{s.lo:+.1f}, {s.hi:+.1f}]"
-        lines.append(f"| `{s.row}` | {names[s.column]} | {names[s.over]} | **{s.value:+.1f}**{bounds} |")
+        lines.append(
+            f"| `{s.row}` | {names[s.column]} | {names[s.over]} | **{s.value:+.1f}**{bounds} | {p_value(s.adjusted)} |"
+        )
     first, last = next(iter(names.values())), list(names.values())[-1]
     for task, (ours, paper) in table.gains.items():
         theirs = "" if math.isnan(paper) else f" (paper {paper:+.1f})"
@@ -170,6 +187,17 @@ def _bold(text: str) -> str:
 
 def _interval(cell: Cell) -> str:
     return "" if math.isnan(cell.lo) else f" [{cell.lo:.1f}, {cell.hi:.1f}]"
+
+
+def _spread(cell: Cell) -> str:
+    return "" if math.isnan(cell.spread) else f" ± {cell.spread:.1f}"
+
+
+def p_value(p: float) -> str:
+    """A p-value in print: three decimals, "< 0.001" below, a dash where it isn't known."""
+    if math.isnan(p):
+        return "\N{EN DASH}"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _paper(cell: Cell) -> str:

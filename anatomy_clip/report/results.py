@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.evaluation.captions import SLOTS
+from anatomy_clip.evaluation.decisions import Decisions
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,7 +24,8 @@ _COLUMNS = (
     *("set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation"),
     *("organ_targets", "station_targets", "organ_scores", "station_scores"),
 )
-CONTRAST = "contrast.parquet"
+CONTRAST, DECISIONS, CAPTIONS = "contrast.parquet", "decisions.json", "captions.parquet"
+_CAPTION_COLUMNS = ("set", "row", "source", "patient", "way", "reachable", *(f"{slot}_right" for slot in SLOTS))
 _CONTRAST_COLUMNS = (
     *("set", "row", "source", "patient", "modality", "slot"),
     *("win", "margin", "right", "wrong", "right_score", "wrong_score"),
@@ -44,6 +48,8 @@ class Run:
         versions: package -> version that it was evaluated with.
         config: what the run was made with; empty where the folder holds no config.
         contrast: right captions against contradicted ones, a row a slice and slot; None where that wasn't evaluated.
+        decisions: what was chosen on validation; None where nothing was.
+        captions: best complete captions, a row a slice and way; None where they weren't searched.
     """
 
     name: str
@@ -56,6 +62,8 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     contrast: pd.DataFrame | None = None
+    decisions: Decisions | None = None
+    captions: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ def read_run(folder: Path) -> Run:
     """
     results = _read_results(folder / "results.json")
     frame = _read_rows(folder / "predictions.parquet", _COLUMNS)
-    contrast = folder / CONTRAST
+    contrast, captions = folder / CONTRAST, folder / CAPTIONS
     name, seed = _name_and_seed(folder)
     return Run(
         name=name,
@@ -129,6 +137,8 @@ def read_run(folder: Path) -> Run:
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
         contrast=_read_rows(contrast, _CONTRAST_COLUMNS) if contrast.exists() else None,
+        decisions=_read_decisions(folder / DECISIONS),
+        captions=_read_rows(captions, _CAPTION_COLUMNS) if captions.exists() else None,
     )
 
 
@@ -196,6 +206,16 @@ def _read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
     return frame
+
+
+def _read_decisions(path: Path) -> Decisions | None:
+    if not path.is_file():
+        return None
+    try:
+        plain = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path.name} is damaged ({error}); evaluate the run again (stages=[evaluate])") from error
+    return None if plain is None else Decisions.from_dict(plain)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from anatomy_clip.report.layout import Layout, RowSpec
 from anatomy_clip.report.results import Run, Slices, select
 
 # Okabe and Ito's colours, which suit every eye, with a line style each for print.
-_STYLES = (("#7f7f7f", ":"), ("#56b4e9", "--"), ("#e69f00", "-."), ("#0072b2", "-"), ("#d55e00", "-"))
+STYLES = (("#7f7f7f", ":"), ("#56b4e9", "--"), ("#e69f00", "-."), ("#0072b2", "-"), ("#d55e00", "-"))
 _ACROSS = 5
 
 
@@ -44,7 +44,7 @@ def _draw(taken: dict[str, Slices], layout: Layout, labels: Sequence[str], drawn
     FigureCanvasAgg(figure)
     grid = figure.subplots(down, _ACROSS, squeeze=False, sharex=True, sharey=True)
     areas = {name: auroc(slices.scores, slices.targets).value for name, slices in taken.items()}
-    styles = dict(zip(layout.columns, _STYLES, strict=False))
+    styles = {name: STYLES[n % len(STYLES)] for n, name in enumerate(layout.columns)}
     for place, axes in enumerate(grid.flat):
         if place >= len(drawn):
             axes.set_axis_off()

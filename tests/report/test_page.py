@@ -16,9 +16,10 @@ from sklearn.metrics import roc_curve as sklearn_roc_curve
 from anatomy_clip.metrics.classification import roc_curve
 from anatomy_clip.report.errors import by_group, confusion
 from anatomy_clip.report.layout import layout
-from anatomy_clip.report.page import cards, differences, page
+from anatomy_clip.report.page import differences, page
 from anatomy_clip.report.per_label import per_label
 from anatomy_clip.report.results import read_suite, select
+from anatomy_clip.report.slice_cards import cards
 from anatomy_clip.report.table3 import build
 from anatomy_clip.sources.cards import cards as data_cards
 

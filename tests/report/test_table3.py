@@ -5,14 +5,17 @@ import io
 import json
 import math
 import re
+import statistics
 from pathlib import Path
 
+import fake_suite
 import numpy as np
 import pytest
 import yaml
 from fake_suite import ORGANS, write_run, write_suite
 
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.metrics.comparisons import holm
 from anatomy_clip.report.layout import layout as make_layout
 from anatomy_clip.report.render import CSV_COLUMNS, main_markdown, to_csv, to_latex, to_markdown, to_rich
 from anatomy_clip.report.results import read_suite
@@ -104,7 +107,9 @@ def test_markdown_says_the_same_as_the_csv(table):
     for line in lines:
         for text in line.split(" | ")[1:5]:
             cell = next(cells)
-            ours, lo, hi, paper = re.fullmatch(r"\*\*(.+)\*\* \[(.+), (.+)\] \((.+)\)", text).groups()
+            found = re.fullmatch(r"\*\*(.+)\*\* \[(.+), (.+)\] ± (.+) \((.+)\)", text)
+            ours, lo, hi, spread, paper = found.groups()
+            assert float(spread) == pytest.approx(cell.spread, abs=0.051)
             assert (ours, lo, hi) == (f"{cell.value:.1f}", f"{cell.lo:.1f}", f"{cell.hi:.1f}")
             assert float(paper) == cell.paper
 
@@ -177,6 +182,31 @@ def test_steps_are_paired_and_gains_follow_from_the_cells(table):
         assert step.lo <= step.value <= step.hi
     organ = [value[row, "pmc_msa"].value - value[row, "pmc"].value for row in ROWS[:3]]
     assert table.gains["organ"] == (pytest.approx(np.mean(organ)), 47.6)
+
+
+def test_seeds_spread_apart_from_patients(table, suite, laptop):
+    cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_ct", "pmc_ms"))
+    values = []
+    for run in (r for r in suite if r.name == "pmc_ms"):
+        alone = built([run], laptop)
+        values.append(next(c for c in alone.cells if (c.row, c.column) == ("organ/set1_ct", "pmc_ms")))
+    assert cell.spread == pytest.approx(statistics.stdev(v.value for v in values))
+    assert all(math.isnan(v.spread) for v in values)  # one seed has no spread
+
+
+def test_p_values_are_corrected_over_all_gains_and_unknown_for_few_patients(table):
+    assert all(math.isnan(step.p) for step in table.steps)  # 8, 6, and 3 patients
+
+
+def test_p_values_of_many_patients(tmp_path, laptop, monkeypatch):
+    monkeypatch.setitem(fake_suite.PATIENTS, "set1", 12)
+    write_suite(tmp_path, sets=("set1",), seeds=(0,))
+    steps = built(read_suite(tmp_path, "table3")[0], laptop).steps
+    known = [step for step in steps if step.row == "organ/set1_mr"]
+    assert len(known) == 4 and all(0 < step.p <= step.adjusted <= 1 for step in known)
+    over_all = next(step for step in known if (step.column, step.over) == ("pmc_msa", "pmc"))
+    assert over_all.adjusted < 0.05
+    assert [s.adjusted for s in steps] == pytest.approx(holm([s.p for s in steps]), nan_ok=True)
 
 
 def test_baselines_by_hand(table, suite):

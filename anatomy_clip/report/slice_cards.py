@@ -1,0 +1,85 @@
+"""Slices of the report's gallery: what each was named, what it shows, and its picture."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.report.errors import slice_hits
+from anatomy_clip.report.gallery import choose, verdict
+from anatomy_clip.report.results import TASKS, Run
+
+
+@dataclass(frozen=True)
+class Card:
+    """One slice of the gallery.
+
+    Attributes:
+        test_set, modality, protocol, plane: what is known of it.
+        image: data URI of its picture.
+        organ, station: what it was named, with the softmax share in percent.
+        organs, stations: the right answers.
+        organ_right, station_right: whether the name is among them.
+    """
+
+    test_set: str
+    modality: str
+    protocol: str
+    plane: str
+    image: str
+    organ: str
+    station: str
+    organs: tuple[str, ...]
+    stations: tuple[str, ...]
+    organ_right: bool
+    station_right: bool
+
+
+def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list[Card]:
+    """Choose slices of every test set that has images, by the gallery's rule: half among all, half among wrong ones."""
+    found: list[Card] = []
+    for name, stack in images.items():
+        frame = run.predictions[run.predictions["set"] == name]
+        if frame.empty:
+            continue
+        wrong = np.logical_or.reduce([slice_hits(run, task, name) == 0 for task in TASKS])
+        chosen = {*choose(frame, [name], count // 2).index, *choose(frame[wrong], [name], count - count // 2).index}
+        found += [_card(run, row, stack) for row in frame.loc[sorted(chosen)].to_dict("records")]
+    return found
+
+
+def _card(run: Run, row: Mapping[Any, Any], stack: NDArray[np.uint8]) -> Card:
+    organ, station = verdict(run, row, "organ", 1), verdict(run, row, "station", 1)
+    return Card(
+        test_set=row["set"],
+        modality=row["modality"],
+        protocol=row["protocol"],
+        plane=row["orientation"],
+        image=picture(np.asarray(stack[row["row"]])),
+        organ=organ.names[0],
+        station=station.names[0],
+        organs=organ.truth,
+        stations=station.truth,
+        organ_right=organ.is_right(),
+        station_right=station.is_right(),
+    )
+
+
+def picture(grey: NDArray[np.uint8]) -> str:
+    """A grey image (H, W) as the data URI of a PNG."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(grey).save(out, format="PNG", optimize=True)
+    return uri(out.getvalue())
+
+
+def uri(png: bytes) -> str:
+    """A PNG as a data URI, which needs no file beside the page."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

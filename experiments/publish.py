@@ -1,0 +1,117 @@
+"""A finished suite to Weights & Biases, from its files; needs no model, no GPU and, offline, no account.
+
+python experiments/publish.py suite=table3
+python experiments/publish.py suite=table3 mode=online
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from overrides import check_overrides
+
+if TYPE_CHECKING:
+    from anatomy_clip.report.results import Run
+    from anatomy_clip.report.table3 import Table
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "conf"
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="publish")
+def main(cfg: DictConfig) -> None:
+    """Publish the suite, and sync it where asked to."""
+    try:
+        publish(cfg)
+        if cfg.sync:
+            sync(Path(cfg.paths.outputs, cfg.suite))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def publish(cfg: DictConfig) -> None:
+    """Publish every finished run of a suite's columns, then the suite.
+
+    Raises:
+        ValueError: wandb isn't installed, the suite has no finished run, or a store can't be read.
+    """
+    from anatomy_clip import wiring
+    from anatomy_clip.report.results import read_suite
+    from anatomy_clip.report.table3 import build
+    from anatomy_clip.report.wandb_review import publish_run, publish_suite
+    from anatomy_clip.sources.private import Pseudonyms
+
+    layout = wiring.build(cfg.table, _convert_="all")
+    runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
+    images = _images(cfg.gallery.stores)
+    who = {"suite": cfg.suite, "project": cfg.project, "mode": cfg.mode}
+    first = next(iter(layout.columns))
+    for run in runs:
+        base = next((r for r in runs if r.name == first and r.seed == run.seed and r is not run), None)
+        options = {"slices_a_set": cfg.gallery.slices_a_set, "resamples": cfg.resamples}
+        publish_run(run, base, layout, images, pseudonym=Pseudonyms(cfg.salt), **who, **options)
+        print(f"{cfg.suite}: published {run.name}, seed {run.seed}", flush=True)
+    if not (ROOT / cfg.paper).is_file():
+        raise ValueError(f"paper={cfg.paper}: no such file; it holds the paper's numbers")
+    paper: Any = OmegaConf.to_container(OmegaConf.load(ROOT / cfg.paper))
+    gains = paper.get("mean_gain_over_pmc")
+    table = build(runs, layout, paper["table3"], mean_gain=gains, notes=notes, resamples=cfg.resamples)
+    folder = Path(cfg.paths.outputs, cfg.suite)
+    publish_suite(table, folder, _pictures(table, runs), _page(folder, runs, images), **who)
+    where = f"; send it with sync=true, or by `wandb sync .` in each offline-run folder below {folder}"
+    print(f"{cfg.suite}: published the table{where if cfg.mode == 'offline' and not cfg.sync else ''}")
+
+
+def sync(folder: Path) -> None:
+    """Send the offline folders of a suite, training before review.
+
+    Raises:
+        ValueError: a folder couldn't be sent.
+    """
+    found = sorted(folder.rglob("offline-run-*"), key=lambda path: ("review" in path.parts, path.name))
+    for path in found:
+        # From within: the places of its files stand in it as seen from there.
+        done = subprocess.run([sys.executable, "-m", "wandb", "sync", "."], cwd=path, check=False)
+        if done.returncode:
+            raise ValueError(f"{path}: couldn't be sent; log in with `wandb login`, and start this again")
+
+
+def _pictures(table: Table, runs: Sequence[Run]) -> dict[str, bytes]:
+    from anatomy_clip.report.roc import roc_figure
+
+    rows = [row for row in table.layout.rows if row.task == "organ"]
+    pictures = {f"roc/{row.row}": png for row in rows if (png := roc_figure(runs, table.layout, row))}
+    return pictures | ({"figure": table.layout.figure(table)} if table.layout.figure is not None else {})
+
+
+def _page(folder: Path, runs: Sequence[Run], images: Mapping[str, Any]) -> str | None:
+    """The report, where it is newer than the runs and shows no slices but those that may be sent."""
+    path = folder / "report.html"
+    hidden = {name for run in runs for name in run.predictions["set"]} - set(images)
+    if hidden:
+        print(f"note: no report.html: it may show slices of {', '.join(sorted(hidden))}; see gallery.stores")
+        return None
+    newest = max((run.folder / "predictions.parquet").stat().st_mtime for run in runs)
+    if not path.is_file() or path.stat().st_mtime < newest:
+        print("note: no report.html that is newer than the runs: make it with experiments/report.py")
+        return None
+    return path.read_text(encoding="utf-8")
+
+
+def _images(stores: Mapping[str, str]) -> dict[str, Any]:
+    from anatomy_clip.data.store import SliceStore
+
+    return {name: SliceStore.open(path).images for name, path in stores.items() if Path(path).is_dir()}
+
+
+if __name__ == "__main__":
+    check_overrides(sys.argv[1:], CONFIG, "publish")
+    main()
