@@ -27,7 +27,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data reproduce-table3 report benchmark clean
+.PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus report benchmark clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,7 +49,7 @@ lint: $(STAMP) ## ruff (check and format) and strict mypy
 test: lint ## Lint, then every test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-fuzz: $(STAMP) ## Damage FUZZ_FILES (20000) DICOM and NIfTI files and read them all
+fuzz: $(STAMP) ## Damage FUZZ_FILES (20000) DICOM and NIfTI files, read them all, and describe as many
 	OMP_NUM_THREADS=1 FUZZ_FILES=$(FUZZ_FILES) $(BIN)/pytest tests/fuzz -s
 
 soak: $(STAMP) ## Kill 40 runs and 100 checkpoint writes at random moments, and run a sweep of 4 x 3
@@ -86,6 +86,11 @@ ifndef PLAN
 endif
 endif
 
+table3-plus: data ## Columns beyond the paper, three seeds (some hours on two cores)
+	$(RUN) experiment=table3/stand_in $(PATHS)
+	$(RUN) --multirun sweep=table3_plus $(PATHS)
+	$(PY) experiments/report.py suite=table3_plus table=table3_plus $(PATHS)
+
 report: $(STAMP) ## Rebuild a suite's tables and figures from its predictions (SUITE=table3)
 	$(PY) experiments/report.py suite=$(SUITE) $(PATHS)
 
@@ -93,6 +98,7 @@ benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark.py
 	$(PY) experiments/benchmark_training.py
 	REAL_DATA="$(REAL_DATA)" $(PY) experiments/benchmark_data.py
+	$(PY) experiments/benchmark_describe.py
 
 clean: ## Remove stores and runs (not .venv)
 	rm -rf data outputs

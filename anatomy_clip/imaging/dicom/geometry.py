@@ -17,6 +17,7 @@ Vector = tuple[float, float, float]
 
 GAP = 1.5  # a step that is this many times the usual one leaves slices out
 SAME_POSITION_MM = 0.01
+_BESIDE_MM = 5.0  # a field of view may shift by less from slice to slice
 # DICOM's axes run to the patient's left, posterior and head (LPS). What lies to the right of a displayed image and
 # what lies down, as (axis, sign): left and posterior; left and feet; posterior and feet.
 _DISPLAY = {
@@ -87,6 +88,19 @@ def normal(row: Vector, column: Vector) -> NDArray[np.float64]:
 def positions(origins: Sequence[Vector], along: NDArray[np.float64]) -> tuple[float, ...]:
     """Distances of slices along a direction, mm."""
     return tuple(float(np.dot(origin, along)) for origin in origins)
+
+
+def lie_beside(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
+    """Whether slices lie beside each other, rather than one behind the other as slices of a stack do.
+
+    Args:
+        origins: first pixel of each slice, mm.
+        along: (3,) unit normal.
+    """
+    points = np.asarray(origins, dtype=np.float64)  # (N, 3)
+    heights = points @ along
+    across = float(np.linalg.norm(np.ptp(points - heights[:, None] * along, axis=0)))
+    return across > max(_BESIDE_MM, 2 * float(np.ptp(heights)))
 
 
 def tilt(origins: Sequence[Vector], along: NDArray[np.float64]) -> float:

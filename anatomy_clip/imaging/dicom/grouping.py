@@ -14,7 +14,7 @@ from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
 
 SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
-_SAME_SPACING = 0.01  # pixel spacings too, as a share
+SAME_SPACING = 0.01  # pixel spacings too, as a share
 
 Stack = list[FrameHeader]
 _REMOVE = "remove the copy if it was not meant"
@@ -134,7 +134,7 @@ def _by_geometry(stack: Stack) -> list[Stack]:
 
 def _same_geometry(a: FrameHeader, b: FrameHeader) -> bool:
     directions = turning((*a.row, *a.column), (*b.row, *b.column)) < SAME_DIRECTION
-    return directions and turning(a.spacing_mm, b.spacing_mm) < _SAME_SPACING * min(a.spacing_mm)
+    return directions and turning(a.spacing_mm, b.spacing_mm) < SAME_SPACING * min(a.spacing_mm)
 
 
 def _parted(frames: Iterable[FrameHeader], key: Callable[[FrameHeader], Any]) -> list[Stack]:

@@ -51,6 +51,7 @@ class FrameHeader:
         body_part: what the header says of the body part; free text, kept out of `repr`.
         burned_in: Burned In Annotation; None where not stated.
         notes: what a user of the pixels should know.
+        sop_class_uid: raw SOP Class UID; empty where absent.
     """
 
     path: Path = field(repr=False)
@@ -69,6 +70,7 @@ class FrameHeader:
     body_part: str = field(repr=False)
     burned_in: bool | None
     notes: tuple[str, ...]
+    sop_class_uid: str = field(default="", repr=False)
 
 
 def read_headers(path: Path) -> list[FrameHeader]:
@@ -138,7 +140,7 @@ def _frame(path: Path, fields: Fields, number: int, modality: Modality, shape: t
         path, number, uids, modality, shape, row, column, (x, y, z), (spacing[0], spacing[1]),
         thickness if thickness and thickness > 0 else None, said, _phases(fields, said),
         int(fields.number("InstanceNumber") or 0), _body_part(fields), burned_in,
-        _notes(fields) if modality is Modality.CT else (),
+        _notes(fields) if modality is Modality.CT else (), fields.text("SOPClassUID"),
     )  # fmt: skip
 
 

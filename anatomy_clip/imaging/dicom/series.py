@@ -10,13 +10,17 @@ from statistics import median
 
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.decode import FrameReader
-from anatomy_clip.imaging.dicom.geometry import Gap, Vector, normal, positions, spacing_and_gaps, tilt
+from anatomy_clip.imaging.dicom.geometry import Gap, Vector, lie_beside, normal, positions, spacing_and_gaps, tilt
 from anatomy_clip.imaging.dicom.grouping import Stack, alike, apart, without_copies
 from anatomy_clip.imaging.dicom.headers import read_headers
 from anatomy_clip.imaging.dicom.protocol import decide
 from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, nearest_plane
 
+_BESIDE = (
+    "slices lie side by side in one plane, not one behind the other: Image Orientation (0020,0037) or Image Position "
+    "(0020,0032) may be wrong"
+)
 _SPARSE = 1.5  # slices that lie this many times their thickness apart leave tissue out
 
 
@@ -29,12 +33,15 @@ class Frame:
         number: the frame in it, from 1.
         position_mm: place along the series' normal, mm.
         thickness_mm: slice thickness, mm; None where not stated.
+        sop_class_uid, sop_instance_uid: raw identifiers of the file; kept out of `repr`.
     """
 
     path: Path = field(repr=False)
     number: int
     position_mm: float
     thickness_mm: float | None
+    sop_class_uid: str = field(default="", repr=False)
+    sop_instance_uid: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -109,12 +116,21 @@ def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Rejected
         except Refused as error:
             rejected.append(Rejected(path, error.reason, error.remedy))
     kept, copies = without_copies(frames)
-    series, reader = [], FrameReader()
+    series: list[DicomSeries] = []
+    reader = FrameReader()
     for stack in alike(kept):
-        parts, twins = apart(stack, reader)
-        series += [_series(part, variant) for variant, part in parts]
+        found, twins = series_of(stack, reader)
+        series += found
         rejected += twins
     return series, rejected + copies
+
+
+def series_of(stack: Stack, reader: FrameReader) -> tuple[list[DicomSeries], list[Rejected]]:
+    """Part frames that are alike into series in which no two share a place, and set copies aside."""
+    parts, twins = apart(stack, reader)
+    first = stack[0]
+    beside = lie_beside([frame.origin_mm for frame in stack], normal(first.row, first.column))
+    return [_series(part, variant, (_BESIDE,) if beside else ()) for variant, part in parts], twins
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
@@ -126,7 +142,7 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def _series(stack: Stack, variant: str) -> DicomSeries:
+def _series(stack: Stack, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
     first = stack[0]
     along = normal(first.row, first.column)
     origins = [frame.origin_mm for frame in stack]
@@ -138,7 +154,10 @@ def _series(stack: Stack, variant: str) -> DicomSeries:
     protocol, evidence, mixed = _protocol(stack)
     flags = {frame.burned_in for frame in stack}
     return DicomSeries(
-        frames=tuple(Frame(f.path, f.number, mm, f.thickness_mm) for f, mm in zip(stack, places, strict=True)),
+        frames=tuple(
+            Frame(f.path, f.number, mm, f.thickness_mm, f.sop_class_uid, f.uids[3])
+            for f, mm in zip(stack, places, strict=True)
+        ),
         modality=first.modality, protocol=protocol, evidence=evidence,
         orientation=plane, degrees_off_axis=off_axis,
         shape=first.shape, row=first.row, column=first.column, pixel_spacing_mm=first.spacing_mm,
@@ -146,7 +165,7 @@ def _series(stack: Stack, variant: str) -> DicomSeries:
         b_value=first.facts.b_value, variant=variant, body_part=first.body_part,
         burned_in_annotation=True if True in flags else None if None in flags else False,
         notes=(*dict.fromkeys(note for f in stack for note in f.notes), *mixed,
-               *_geometry_notes(off_axis, spacing, thickness)),
+               *_geometry_notes(off_axis, spacing, thickness), *doubts),
         patient_id=first.uids[0], study_uid=first.uids[1], series_uid=first.uids[2],
     )  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""From files to a standard description: stations, organs, caption, and their codes."""

@@ -1,0 +1,209 @@
+"""Files in, a description out: the library's front door."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from anatomy_clip.anatomy.terms import Modality, Orientation
+from anatomy_clip.data.limits import Limits
+from anatomy_clip.describe import onnx_tower
+from anatomy_clip.describe.body_parts import defined_term
+from anatomy_clip.describe.bundle import Bundle, Encoder, read_bundle
+from anatomy_clip.describe.inputs import common, gather
+from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
+from anatomy_clip.describe.results import Description, Rejection, SeriesDescription, SourceImage
+from anatomy_clip.describe.series import Seen, Stack, describe_stack, judged
+from anatomy_clip.describe.siblings import with_notes
+from anatomy_clip.imaging.dicom.geometry import normal
+from anatomy_clip.imaging.dicom.series import DicomSeries
+
+DEFAULT_LIMITS = Limits(seconds=30, memory_gb=2)  # of one file, or of one batch of slices
+BATCH_SIZE = 32
+
+
+class Describer:
+    """Describes CT and MR files with one bundle.
+
+    Archives are unpacked into temporary folders, which are removed by `close`, at the end of a `with`, or when the
+    describer is collected; until then `SourceImage.path` stays good.
+
+    Attributes:
+        bundle: the bundle.
+        onnx: whether the bundle's ONNX file is run instead of the network itself.
+    """
+
+    def __init__(self, bundle: Bundle, *, onnx: bool = False) -> None:
+        self.bundle = bundle
+        self.onnx = onnx
+        self._encoder: Encoder | None = None
+        self._scratch: list[tempfile.TemporaryDirectory[str]] = []
+
+    @classmethod
+    def from_bundle(cls, path: str | Path | None = None, *, onnx: bool = False) -> Describer:
+        """Open a bundle.
+
+        Args:
+            path: its folder, or `hf:<owner>/<name>@<commit>`; None: the one that comes with the package.
+            onnx: run its ONNX file by ONNX Runtime: the same answers, without the seconds that torch takes to start.
+
+        Raises:
+            ValueError: there is none, a file of it is missing or damaged, or ONNX Runtime isn't installed.
+        """
+        bundle = read_bundle(path)
+        if onnx:
+            onnx_tower.check(bundle.folder / onnx_tower.FILE)
+        return cls(bundle, onnx=onnx)
+
+    def describe(
+        self,
+        paths: str | Path | Iterable[str | Path],
+        *,
+        modality: str | None = None,
+        workers: int | None = None,
+        batch_size: int = BATCH_SIZE,
+        limits: Limits = DEFAULT_LIMITS,
+        pictures: bool = False,
+        progress: Progress = lambda done, found: None,
+    ) -> Description:
+        """Describe files, and all files below folders.
+
+        Args:
+            paths: DICOM files, DICOMDIRs, NIfTI files, PNGs, JPEGs, zip archives of such, and folders.
+            modality: "CT" or "MR", for what doesn't say it itself (NIfTI, pictures); None: judged from the image.
+            workers: processes that read files; None: one a processor, 0: this process, without limits and shelter.
+            batch_size: slices that the network takes at once.
+            limits: time and memory for one file, or for one batch of slices of a series.
+            pictures: keep every slice as the model is shown it (`SliceDescription.picture`).
+            progress: told how many slices are done, and how many were found so far.
+
+        Raises:
+            ValueError: a path is missing, or an argument is out of range.
+        """
+        if modality is not None and modality not in tuple(Modality):
+            raise ValueError(f"modality={modality!r}: give one of {', '.join(Modality)}")
+        if batch_size < 1 or (workers is not None and workers < 0):
+            raise ValueError(f"batch_size={batch_size}, workers={workers}: give 1 or more, and 0 or more")
+        items, rejected = gather([paths] if isinstance(paths, str | Path) else paths, self._folder)
+        known = Modality(modality) if modality else None
+        pipeline = Pipeline(
+            items, self.bundle.preprocessing, self._load,
+            modality=known, batch_size=batch_size, keep=pictures, progress=progress,
+        )  # fmt: skip
+        if items:
+            pipeline.run(_processes() if workers is None else workers, limits)
+        dicom = [read for read in pipeline.found if read.series is not None]
+        for read, noted in zip(dicom, with_notes([read.series for read in dicom if read.series]), strict=True):
+            read.series = noted
+        series = [self._series(read, known) for read in pipeline.found if read.embeddings]
+        return Description(tuple(series), tuple(dict.fromkeys([*rejected, *_in_order(pipeline.rejected)])))
+
+    def close(self) -> None:
+        """Remove the files of unpacked archives."""
+        while self._scratch:
+            self._scratch.pop().cleanup()
+
+    def __enter__(self) -> Describer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _folder(self) -> Path:
+        self._scratch.append(tempfile.TemporaryDirectory(prefix="anatomy_clip_"))
+        return Path(self._scratch[-1].name)
+
+    def _load(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = self.bundle.encoder(self.onnx)
+        return self._encoder
+
+    def _series(self, read: Read, modality: Modality | None) -> SeriesDescription:
+        path = common([item.shown for item in read.items])
+        if read.series is not None:
+            return describe_stack(self.bundle, _dicom(read.series, path), _seen(read, None))
+        if read.plane is None:
+            return self._judged_picture(Stack(path, modality), _seen(read, None))
+        orientation, spacing, headwards = read.plane
+        count = len(next(iter(read.embeddings.values())))
+        stack = Stack(
+            path,
+            orientation=orientation,
+            positions_mm=tuple(round(n * spacing, 3) for n in range(count)),
+            headwards=headwards if orientation is Orientation.AXIAL else None,
+        )
+        return self._judged_volume(stack, read, modality)
+
+    def _judged_volume(self, stack: Stack, read: Read, modality: Modality | None) -> SeriesDescription:
+        """Where both modalities are possible, the caption that fits best decides."""
+        tried = {m: (replace(stack, modality=m), _seen(read, m)) for m in Modality if m in read.embeddings}
+        best = max(tried, key=lambda m: judged(self.bundle, *tried[m])[1])
+        chosen, seen = tried[best]
+        notes = () if modality else (f"the modality {best} is judged from the image: the file doesn't say it",)
+        return describe_stack(self.bundle, replace(chosen, notes=notes), seen)
+
+    def _judged_picture(self, stack: Stack, seen: Seen) -> SeriesDescription:
+        caption = self.bundle.captions[judged(self.bundle, stack, seen)[0]]
+        said = "" if stack.modality else "the modality and "
+        notes = (f"{said}the orientation {'are' if said else 'is'} judged from the image: a picture doesn't say it",)
+        machine = stack.modality or Modality(caption.modality.split()[0])
+        plane = Orientation(caption.orientation)
+        return describe_stack(self.bundle, replace(stack, modality=machine, orientation=plane, notes=notes), seen)
+
+
+def _processes() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _seen(read: Read, modality: Modality | None) -> Seen:
+    places = sorted(read.embeddings[modality])
+    kept = read.squares.get(modality)
+    return Seen(
+        places,
+        np.stack([read.embeddings[modality][place] for place in places]),
+        np.array([place in read.blank for place in places]),
+        np.stack([kept[place] for place in places]) if kept else None,
+    )
+
+
+def _dicom(series: DicomSeries, path: str) -> Stack:
+    towards_head = float(normal(series.row, series.column)[2])
+    variant = [series.variant] if series.variant else []
+    if series.b_value is not None:
+        variant.append(f"b-value {series.b_value:g}")
+    burned_in = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
+    return Stack(
+        path,
+        modality=series.modality,
+        protocol=series.protocol,
+        evidence="; ".join(series.evidence),
+        orientation=series.orientation,
+        positions_mm=tuple(round(mm, 3) for mm in series.positions_mm),
+        headwards=towards_head > 0 if series.orientation is Orientation.AXIAL else None,
+        body_part=defined_term(series.body_part),
+        variant=", ".join(variant),
+        notes=(*series.notes, *([burned_in] if series.burned_in_annotation else [])),
+        sources=tuple(
+            SourceImage(
+                frame.path,
+                frame.sop_class_uid,
+                frame.sop_instance_uid,
+                series.study_uid,
+                series.series_uid,
+                frame.number,
+            )
+            for frame in series.frames
+        ),
+    )
+
+
+def _in_order(rejected: Sequence[Rejection]) -> list[Rejection]:
+    return sorted(rejected, key=lambda one: (one.path, one.reason))

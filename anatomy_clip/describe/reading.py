@@ -1,0 +1,200 @@
+"""What worker processes do: headers, series, and slices made grey squares. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.describe.preprocessing import Preprocessing
+from anatomy_clip.imaging.dicom.decode import FrameReader
+from anatomy_clip.imaging.dicom.dicomdir import referenced_files
+from anatomy_clip.imaging.dicom.grouping import Stack
+from anatomy_clip.imaging.dicom.headers import FrameHeader, read_headers
+from anatomy_clip.imaging.dicom.pixels import load
+from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
+from anatomy_clip.imaging.dicom.series import DicomSeries, series_of
+from anatomy_clip.imaging.nifti import read_volume, third_axis
+from anatomy_clip.imaging.volume import normal_axis
+
+_FAT_HU = -100.0  # any body in HU has values below; a file without such is no CT, or its values are no HU
+Squares = NDArray[np.uint8]  # (N, side, side)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Nothing to do: the worker is there."""
+
+
+@dataclass(frozen=True)
+class Headers:
+    """Read the frames that a file holds: `FrameHeader`s."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Read which files a DICOMDIR names."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Part frames that are alike into series: (`DicomSeries`, `Rejected`)."""
+
+    stack: Stack = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Make some slices of a series squares: `Rendered`.
+
+    Attributes:
+        series: the series, with these slices only.
+        number: which series of this reading it is.
+        first: where its first slice stands in the whole series.
+    """
+
+    series: DicomSeries
+    number: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Nifti:
+    """Make the slices of a NIfTI file squares: `NiftiSlices`."""
+
+    path: Path
+    modality: Modality | None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Make a PNG or JPEG a square: (1, side, side)."""
+
+    path: Path
+
+
+Task = Start | Headers | Directory | Parts | Frames | Nifti | Picture
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Slices of a DICOM series.
+
+    Attributes:
+        kept: (N,) places of the slices in their task.
+        squares: (N, side, side).
+        refused: slices that can't be read.
+    """
+
+    kept: tuple[int, ...]
+    squares: Squares
+    refused: tuple[Rejected, ...]
+
+
+@dataclass(frozen=True)
+class NiftiSlices:
+    """Slices of a NIfTI file along its third array axis.
+
+    Attributes:
+        orientation: plane of the slices.
+        spacing_mm: distance between slices, mm.
+        headwards: whether axial slices run towards the head.
+        squares: modality -> (N, side, side), as slices of that modality are shown.
+    """
+
+    orientation: Orientation
+    spacing_mm: float
+    headwards: bool
+    squares: dict[Modality, Squares]
+
+
+Outcome = None | Sequence[FrameHeader] | Sequence[Path] | tuple[list[DicomSeries], list[Rejected]] | Rendered | (
+    NiftiSlices
+) | Squares  # fmt: skip
+
+
+class Work:
+    """Does one task; keeps the last DICOM file in memory for its next frames.
+
+    Args:
+        preprocessing: how slices become squares.
+    """
+
+    def __init__(self, preprocessing: Preprocessing) -> None:
+        self.preprocessing = preprocessing
+        self._reader = FrameReader()
+
+    def __call__(self, task: Task) -> Outcome:
+        """Do it.
+
+        Raises:
+            ValueError: the file can't be used; says why and what to do.
+        """
+        match task:
+            case Start():
+                return None
+            case Headers(path):
+                return read_headers(path)
+            case Directory(path):
+                return referenced_files(path)
+            case Parts(stack):
+                return series_of(stack, self._reader)
+            case Frames():
+                return self._frames(task.series)
+            case Nifti(path, modality):
+                return self._nifti(path, (modality,) if modality else tuple(Modality))
+            case Picture(path):
+                return self._picture(path)
+
+    def _frames(self, series: DicomSeries) -> Rendered:
+        kept, squares, refused = [], [], []
+        for index, frame in enumerate(series.frames):
+            try:
+                squares.append(self.preprocessing.square(load(series, index, self._reader, blank=True)))
+                kept.append(index)
+            except Refused as error:
+                refused.append(Rejected(frame.path, error.reason, error.remedy))
+        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refused))
+
+    def _nifti(self, path: Path, modalities: Sequence[Modality]) -> NiftiSlices:
+        axis, direction = third_axis(path)
+        volume = read_volume(path, modalities[0])
+        if len(modalities) > 1 and volume.array.min() > _FAT_HU:
+            modalities = (Modality.MR,)
+        orientation = next(plane for plane in Orientation if normal_axis(plane) == axis)
+        indices = range(volume.array.shape[axis])[::direction]
+        squares: dict[Modality, list[NDArray[np.uint8]]] = {modality: [] for modality in modalities}
+        for index in indices:
+            image = volume.plane(orientation, index)
+            for modality in modalities:
+                protocol = Protocol.NONE if modality is Modality.CT else Protocol.OTHER
+                shown = replace(image, modality=modality, protocol=protocol)
+                squares[modality].append(self.preprocessing.square(shown))
+        side = self.preprocessing.side
+        shown_as = {modality: _stacked(made, side) for modality, made in squares.items()}
+        return NiftiSlices(orientation, volume.spacing_mm[axis], direction > 0, shown_as)
+
+    def _picture(self, path: Path) -> Squares:
+        from PIL import Image
+
+        try:
+            with Image.open(path, formats=("PNG", "JPEG")) as opened:
+                opened.load()
+                plain = opened if opened.mode.startswith(("I", "F")) else opened.convert("L")
+                pixels = np.asarray(plain)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            words = str(error).replace(str(path), "the file")
+            raise ValueError(f"can't be read as a picture ({type(error).__name__}: {words}); fetch it again") from error
+        return self.preprocessing.picture(pixels)[None]
+
+
+def _stacked(squares: Sequence[NDArray[np.uint8]], side: int) -> Squares:
+    return np.stack(squares) if squares else np.zeros((0, side, side), np.uint8)

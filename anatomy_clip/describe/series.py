@@ -1,0 +1,186 @@
+"""From the embeddings of a series' slices to what the series shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol, modality_words
+from anatomy_clip.describe.body_axis import ranges, smooth
+from anatomy_clip.describe.body_parts import agrees
+from anatomy_clip.describe.bundle import Bundle, Floats
+from anatomy_clip.describe.results import Finding, Range, SeriesDescription, SliceDescription, SourceImage
+from anatomy_clip.evaluation.decisions import Decided
+
+SHARE = 0.05  # of a series' slices that must name an organ, or a station that has no place along the body axis
+_DIGITS = 4  # of probabilities: what lies behind says nothing
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices that belong together, and what is known of them before the model has seen them.
+
+    Attributes:
+        path: their name in the answer.
+        modality, orientation: None where nothing says.
+        protocol, evidence: of MR.
+        positions_mm: place of each slice along the normal; None where unknown.
+        headwards: whether axial slices run towards the head; None where unknown, or for another plane.
+        body_part: defined term of the header, or "".
+        variant: what tells it from other stacks of the same path.
+        notes: what a user should know.
+        sources: where each slice came from; empty for what isn't DICOM.
+    """
+
+    path: str
+    modality: Modality | None = None
+    protocol: Protocol = Protocol.NONE
+    evidence: str = ""
+    orientation: Orientation | None = None
+    positions_mm: tuple[float | None, ...] = (None,)
+    headwards: bool | None = None
+    body_part: str = ""
+    variant: str = ""
+    notes: tuple[str, ...] = ()
+    sources: tuple[SourceImage, ...] = field(default=(), repr=False)
+
+    @property
+    def step_mm(self) -> float | None:
+        """Usual distance between slices; None for a single slice, or without positions."""
+        known = [mm for mm in self.positions_mm if mm is not None]
+        return float(np.median(np.abs(np.diff(known)))) if len(known) > 1 else None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the model made of a stack.
+
+    Attributes:
+        kept: (N,) places in the stack of the slices that could be read.
+        embeddings: (N, D) unit norm.
+        blank: (N,) slices of one value: there is nothing to see.
+        pictures: (N, side, side) uint8, or None where they weren't asked for.
+    """
+
+    kept: Sequence[int]
+    embeddings: Floats
+    blank: NDArray[np.bool_]
+    pictures: NDArray[np.uint8] | None = None
+
+
+def judged(bundle: Bundle, stack: Stack, seen: Seen) -> tuple[int, float]:
+    """The best caption, among those that what is known of a stack leaves: its place, and its mean cosine."""
+    allowed = _allowed(bundle, stack)
+    said = seen.embeddings[~seen.blank] if (~seen.blank).any() else seen.embeddings
+    means = (bundle.embeddings["caption"][allowed] @ said.T).mean(axis=1)
+    return int(allowed[means.argmax()]), float(means.max())
+
+
+def describe_stack(bundle: Bundle, stack: Stack, seen: Seen) -> SeriesDescription:
+    """Say what a stack of at least one slice shows."""
+    decided = bundle.decisions.decide(
+        seen.embeddings @ bundle.embeddings["organ"].T, seen.embeddings @ bundle.embeddings["station"].T
+    )
+    silent = decided.abstained | seen.blank
+    stations, found = _stations(bundle, stack, seen, decided, ~silent)
+    organs = _organs(bundle, decided, ~silent, [one.name for one in stations])
+    abstained = bool(silent.all())
+    caption = "" if abstained or not bundle.captions else bundle.captions[judged(bundle, stack, seen)[0]].text
+    named = [one.name for one in stations], [one.name for one in organs]
+    return SeriesDescription(
+        path=stack.path,
+        modality=stack.modality.value if stack.modality else "",
+        protocol=stack.protocol.value,
+        evidence=stack.evidence,
+        orientation=stack.orientation.value if stack.orientation else "",
+        stations=stations,
+        organs=organs,
+        ranges=found,
+        caption=caption,
+        abstained=abstained,
+        body_part=stack.body_part,
+        agrees=agrees(stack.body_part, *named),
+        notes=stack.notes,
+        slices=tuple(_slice(bundle, stack, seen, decided, bool(silent[n]), n) for n in range(len(seen.kept))),
+        variant=stack.variant,
+    )
+
+
+def _allowed(bundle: Bundle, stack: Stack) -> NDArray[np.int64]:
+    """Captions that agree with what the header says: with the protocol if there are such, else with the modality."""
+    planes = {stack.orientation.value} if stack.orientation else {one.orientation for one in bundle.captions}
+    modality = stack.modality
+    words = modality_words(modality, stack.protocol) if modality else ""
+
+    def places(fits: Sequence[bool]) -> NDArray[np.int64]:
+        return np.flatnonzero([ok and one.orientation in planes for ok, one in zip(fits, bundle.captions, strict=True)])
+
+    exact = places([one.modality == words for one in bundle.captions])
+    if len(exact) and words != Modality.MR.value:  # plain "MR" says nothing of the protocol
+        return exact
+    machine = places([not modality or one.modality.startswith(modality.value) for one in bundle.captions])
+    return machine if len(machine) else np.arange(len(bundle.captions))
+
+
+def _stations(
+    bundle: Bundle, stack: Stack, seen: Seen, decided: Decided, told: NDArray[np.bool_]
+) -> tuple[tuple[Finding, ...], tuple[Range, ...]]:
+    names, probabilities = bundle.taxonomy.stations, decided.station_probabilities
+    if not told.any():
+        return (), ()
+    if stack.orientation not in (None, Orientation.AXIAL):
+        return _enough(names, decided.stations, probabilities, told), ()
+    path = smooth(probabilities, told, stack.step_mm, stack.headwards)
+    chosen = np.zeros_like(decided.stations)
+    chosen[np.arange(len(path)), path] = True
+    if len(path) == 1:  # a single slice may lie where two stations meet
+        chosen |= decided.stations
+    places = [stack.positions_mm[n] for n in seen.kept]
+    found = _findings(names, {k: probabilities[told & chosen[:, k], k] for k in _places(chosen[told].any(axis=0))})
+    return found, ranges(path, told, names, places)
+
+
+def _organs(bundle: Bundle, decided: Decided, told: NDArray[np.bool_], stations: Sequence[str]) -> tuple[Finding, ...]:
+    """Organs that enough slices name, and that belong to a station of the series."""
+    shown = np.array([name in stations for name in bundle.taxonomy.stations])
+    possible = (bundle.decisions.belongs & shown).any(axis=1)
+    return _enough(bundle.taxonomy.organs, decided.organs & possible, decided.organ_probabilities, told)
+
+
+def _enough(
+    names: Sequence[str], named: NDArray[np.bool_], probabilities: NDArray[np.float64], told: NDArray[np.bool_]
+) -> tuple[Finding, ...]:
+    """Labels that at least a share of the slices name, each with its mean probability in those."""
+    named = named & told[:, None]
+    least = max(1.0, SHARE * len(named))
+    return _findings(names, {k: probabilities[named[:, k], k] for k in _places(named.sum(axis=0) >= least)})
+
+
+def _places(chosen: Any) -> list[int]:
+    return [int(k) for k in np.flatnonzero(chosen)]
+
+
+def _findings(names: Sequence[str], values: dict[int, NDArray[np.float64]]) -> tuple[Finding, ...]:
+    found = [Finding(names[k], round(float(value.mean()), _DIGITS)) for k, value in values.items()]
+    return tuple(sorted(found, key=lambda one: -one.score))
+
+
+def _slice(bundle: Bundle, stack: Stack, seen: Seen, decided: Decided, silent: bool, n: int) -> SliceDescription:
+    place = seen.kept[n]
+
+    def named(names: Sequence[str], chosen: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[Finding, ...]:
+        return _findings(names, {} if silent else {k: values[[k]] for k in _places(chosen)})
+
+    return SliceDescription(
+        index=place,
+        position_mm=stack.positions_mm[place],
+        stations=named(bundle.taxonomy.stations, decided.stations[n], decided.station_probabilities[n]),
+        organs=named(bundle.taxonomy.organs, decided.organs[n], decided.organ_probabilities[n]),
+        abstained=silent,
+        source=stack.sources[place] if stack.sources else None,
+        picture=None if seen.pictures is None else seen.pictures[n],
+    )

@@ -1,0 +1,53 @@
+"""Slices that headers put into one series, but that can't be shown as one stack: a sign that a header is wrong."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from anatomy_clip.imaging.dicom.geometry import turning
+from anatomy_clip.imaging.dicom.grouping import SAME_DIRECTION, SAME_SPACING
+from anatomy_clip.imaging.dicom.series import DicomSeries
+
+
+def with_notes(found: Sequence[DicomSeries]) -> list[DicomSeries]:
+    """Note at each stack what others of its Series Instance UID have that it has not.
+
+    Surveys hold several planes on purpose; in any other series such a note tells of a header that was altered.
+    """
+    siblings: dict[tuple[str, str], list[DicomSeries]] = defaultdict(list)
+    for one in found:
+        siblings[one.study_uid, one.series_uid].append(one)
+    return [_noted(one, siblings[one.study_uid, one.series_uid] if one.series_uid else []) for one in found]
+
+
+def _noted(one: DicomSeries, siblings: Sequence[DicomSeries]) -> DicomSeries:
+    found: dict[str, list[str]] = defaultdict(list)
+    slices = 0
+    for other in siblings:
+        differences = _differences(one, other)
+        slices += len(other.frames) if differences else 0
+        for word, value in differences.items():
+            found[word].append(value)
+    if not found:
+        return one
+    what = ", ".join(f"{word} ({', '.join(dict.fromkeys(values))})" for word, values in found.items())
+    note = f"its Series Instance UID is that of {slices} other slice(s) too, of another {what}: is the header right?"
+    return replace(one, notes=(*one.notes, note))
+
+
+def _differences(one: DicomSeries, other: DicomSeries) -> dict[str, str]:
+    """What differs -> its value in the other."""
+    turned = turning((*one.row, *one.column), (*other.row, *other.column)) >= SAME_DIRECTION
+    same_plane = one.orientation is other.orientation
+    scaled = turning(one.pixel_spacing_mm, other.pixel_spacing_mm) >= SAME_SPACING * min(one.pixel_spacing_mm)
+    height, width = other.pixel_spacing_mm
+    said = [
+        ("modality", other.modality.value, one.modality is not other.modality),
+        ("plane", other.orientation.value, not same_plane),
+        ("direction", "turned or mirrored", turned and same_plane),
+        ("frame size", f"{other.shape[0]} x {other.shape[1]}", one.shape != other.shape),
+        ("pixel spacing", f"{height:.3g} x {width:.3g} mm", scaled),
+    ]
+    return {word: value for word, value, differs in said if differs}

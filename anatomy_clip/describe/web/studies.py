@@ -1,0 +1,244 @@
+"""Studies that the page was given: received within limits, described one at a time, and forgotten again."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal
+
+from anatomy_clip.describe.web.engine import FILES, SCRATCH, Described, Engine, EngineError, Stopped
+from anatomy_clip.describe.web.names import free_place, safe_name
+
+KEPT = 8  # studies at a time
+IDLE_SECONDS = 1800.0  # after which a study that nobody looks at is forgotten
+_FREE = 2**29  # bytes that stay free on the disk
+
+
+class Refused(Exception):
+    """What was asked isn't done.
+
+    Args:
+        status: of the HTTP answer.
+        message: what is wrong and what to do.
+    """
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """What one study may hold.
+
+    Attributes:
+        megabytes: of all files together.
+        files: how many.
+
+    Raises:
+        ValueError: a limit isn't above 0.
+    """
+
+    megabytes: int = 2000
+    files: int = 5000
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value < 1:
+                raise ValueError(f"{name}={value}: give a limit of 1 or more")
+
+
+@dataclass(eq=False)
+class Study:
+    """One upload and what became of it.
+
+    Attributes:
+        key: secret that names it; whoever knows it may see the study.
+        folder: where its files lie until it is described.
+        modality: of what doesn't say it itself, or None.
+        state: where it is.
+        bytes, files: received so far.
+        done, found: slices.
+        message: why it failed.
+        described: the answer.
+    """
+
+    key: str
+    folder: Path = field(repr=False)
+    modality: str | None
+    state: Literal["receiving", "waiting", "describing", "done", "failed"] = "receiving"
+    bytes: int = 0
+    files: int = 0
+    done: int = 0
+    found: int = 0
+    message: str = ""
+    described: Described | None = field(default=None, repr=False)
+    forgotten: bool = False
+    touched: float = field(default_factory=time.monotonic)
+
+    def plain(self) -> dict[str, Any]:
+        """What the page is told while it waits."""
+        return {name: getattr(self, name) for name in ("state", "bytes", "files", "done", "found", "message")}
+
+
+class Studies:
+    """All studies of one server.
+
+    Args:
+        folder: empty, for temporary files; readable by this user alone.
+        engine: describes.
+        limits: of one study.
+    """
+
+    def __init__(self, folder: Path, engine: Engine, limits: UploadLimits) -> None:
+        self.engine = engine
+        self.limits = limits
+        self._folder = folder
+        self._studies: dict[str, Study] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def create(self, modality: str | None) -> Study:
+        """Begin a study; where too many are kept, the one that was looked at longest ago is forgotten.
+
+        Raises:
+            Refused: all that are kept are still worked on.
+        """
+        self.forget_idle()
+        if len(self._studies) >= KEPT:
+            over = [one for one in self._studies.values() if one.state in ("done", "failed")]
+            if not over:
+                raise Refused(
+                    HTTPStatus.SERVICE_UNAVAILABLE, f"{KEPT} studies are being worked on; wait for one to end"
+                )
+            self.forget(min(over, key=lambda one: one.touched).key)
+        key = secrets.token_urlsafe(16)
+        study = Study(key, self._folder / key, modality)
+        for name in (FILES, SCRATCH):
+            (study.folder / name).mkdir(parents=True)
+        self._studies[key] = study
+        return study
+
+    def find(self, key: str) -> Study:
+        """Look a study up.
+
+        Raises:
+            Refused: there is none.
+        """
+        study = self._studies.get(key)
+        if study is None:
+            minutes = IDLE_SECONDS / 60
+            raise Refused(
+                HTTPStatus.NOT_FOUND,
+                f"this study isn't kept any more: studies are forgotten after {minutes:g} minutes, and when others "
+                "take their place; add its files again",
+            )
+        study.touched = time.monotonic()
+        return study
+
+    async def receive(self, study: Study, name: str, size: int | None, chunks: AsyncIterator[bytes]) -> None:
+        """Write one file.
+
+        Args:
+            study: it belongs to.
+            name: what the browser calls it, with folders.
+            size: bytes that are announced, or None.
+            chunks: its content.
+
+        Raises:
+            Refused: the study is closed, a limit is passed, or the disk is full.
+        """
+        if study.state != "receiving":
+            raise Refused(HTTPStatus.CONFLICT, "this study takes no more files; begin a new one")
+        if study.files >= self.limits.files:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"more than {self.limits.files:,} files; add fewer, or start the server with a larger --max-files",
+            )
+        self._check(study, size or 0)
+        study.files += 1
+        try:
+            place = free_place(study.folder / FILES, safe_name(name))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("xb") as file:
+                async for chunk in chunks:
+                    self._check(study, len(chunk))
+                    study.bytes += len(chunk)
+                    study.touched = time.monotonic()
+                    file.write(chunk)
+        except ValueError as error:
+            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        except FileNotFoundError as error:  # forgotten meanwhile
+            raise Refused(HTTPStatus.NOT_FOUND, "this study isn't kept any more; add its files again") from error
+        except OSError as error:
+            reason = f"the file can't be kept ({type(error).__name__}); make room on the disk of the temporary folder"
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, reason) from error
+
+    def describe(self, study: Study) -> None:
+        """Begin to describe it, after those that wait already.
+
+        Raises:
+            Refused: it has no files, or was begun already.
+        """
+        if study.state != "receiving" or not study.files:
+            what = "this study is being described already" if study.files else "this study has no files; add some"
+            raise Refused(HTTPStatus.CONFLICT, what)
+        study.state = "waiting"
+        task = asyncio.create_task(self._run(study))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def forget(self, key: str) -> None:
+        """Remove a study and its files; what is worked on is stopped."""
+        study = self._studies.pop(key, None)
+        if study is not None:
+            study.forgotten = True
+            study.described = None
+            shutil.rmtree(study.folder, ignore_errors=True)
+
+    def forget_idle(self) -> None:
+        """Forget what nobody has looked at for long."""
+        long_ago = time.monotonic() - IDLE_SECONDS
+        for one in [one for one in self._studies.values() if one.touched < long_ago]:
+            self.forget(one.key)
+
+    async def close(self) -> None:
+        """Stop all work and forget everything."""
+        for key in list(self._studies):
+            self.forget(key)
+        await asyncio.to_thread(self.engine.close)
+        await asyncio.gather(*self._running, return_exceptions=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check(self, study: Study, more: int) -> None:
+        if study.bytes + more > self.limits.megabytes * 1_000_000:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"more than {self.limits.megabytes:,} MB in all; add fewer files, or start the server with a larger "
+                "--max-upload",
+            )
+        if more > shutil.disk_usage(self._folder).free - _FREE:
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the temporary folder is full; make room")
+
+    async def _run(self, study: Study) -> None:
+        def progress(done: int, found: int) -> None:
+            study.state, study.done, study.found = "describing", done, found
+            study.touched = time.monotonic()
+
+        try:
+            described = await asyncio.to_thread(
+                self.engine.describe, study.folder, study.modality, progress, lambda: study.forgotten
+            )
+            if not study.forgotten:
+                study.described, study.state = described, "done"
+        except Stopped:
+            pass
+        except (ValueError, EngineError) as error:
+            study.state, study.message = "failed", str(error).replace(f"{study.folder}/", "")
+        finally:
+            shutil.rmtree(study.folder, ignore_errors=True)

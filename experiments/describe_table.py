@@ -1,0 +1,263 @@
+"""Describe a folder of labelled CT and MR files, and write what was said beside what is right as a Markdown table.
+
+python experiments/describe_table.py REAL_DATA_FOLDER docs/REAL_DATA.md [--bundle FOLDER] [--onnx] [--workers N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anatomy_clip import Describer
+from anatomy_clip.describe.results import Finding, Rejection, SeriesDescription, SliceDescription
+from anatomy_clip.sources.label_table import LabelRow, read_table
+from anatomy_clip.sources.stacks import is_nifti
+
+LABELS = "labels.csv"
+HEAD = (
+    "volume", "described as", "stations: labelled", "said", "hits", "along the body",
+    "organs: labelled", "said", "hits", "unsure",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Labelled slices whose best name is one of the labelled ones.
+
+    Attributes:
+        right: such slices.
+        of: slices with a label.
+    """
+
+    right: int = 0
+    of: int = 0
+
+    def __add__(self, other: Hits) -> Hits:
+        return Hits(self.right + other.right, self.of + other.of)
+
+    def __str__(self) -> str:
+        return f"{self.right}/{self.of}" if self.of else "-"
+
+    @property
+    def percent(self) -> str:
+        """The share, in percent."""
+        return f"{100 * self.right / self.of:.0f} %" if self.of else "-"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One path of the label table: what was said, and how much of it is right.
+
+    Attributes:
+        rows: its labels.
+        series: what it was described as.
+        wrong: "modality", "protocol", "orientation": which of them aren't as labelled.
+        stations, organs: hits over its labelled slices.
+        along: station hits of the smoothed body axis; of the slices themselves where there is none.
+        unsure: labelled slices in which nothing was named.
+    """
+
+    rows: Sequence[LabelRow]
+    series: Sequence[SeriesDescription]
+    wrong: tuple[str, ...]
+    stations: Hits
+    organs: Hits
+    along: Hits
+    unsure: int
+
+    @property
+    def path(self) -> str:
+        """From the table's folder."""
+        return self.rows[0].path
+
+    @property
+    def labelled(self) -> int:
+        """Slices with a label."""
+        return sum(row.last - row.first + 1 for row in self.rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the table; returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", help=f"folder with a {LABELS} (columns: anatomy_clip/sources/label_table.py)")
+    parser.add_argument("to", help="Markdown file to write")
+    parser.add_argument("--bundle", help="default: the one that comes with the package")
+    parser.add_argument("--onnx", action="store_true")
+    parser.add_argument("--workers", type=int)
+    given = parser.parse_args(argv)
+    try:
+        with Describer.from_bundle(given.bundle, onnx=given.onnx) as describer:
+            judged, rejected = judge(describer, Path(given.folder), given.workers)
+        bundle = describer.bundle
+        Path(given.to).write_text(page(judged, rejected, bundle.name, bundle.digest), encoding="utf-8")
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{given.to}: {len(judged)} volumes, {len(rejected)} files set aside")
+    return 0
+
+
+def judge(describer: Describer, folder: Path, workers: int | None = None) -> tuple[list[Judged], list[Rejection]]:
+    """Describe every path of a label table, told nothing but the path, and compare.
+
+    Raises:
+        ValueError: the table is missing or faulty, or names a path that is missing.
+    """
+    judged: list[Judged] = []
+    rejected: list[Rejection] = []
+    for path, rows in read_table(folder / LABELS, describer.bundle.taxonomy).items():
+        description = describer.describe(folder / path, workers=workers)
+        rejected += description.rejected
+        judged.append(compare(rows, description.series))
+    return judged, rejected
+
+
+def compare(rows: Sequence[LabelRow], series: Sequence[SeriesDescription]) -> Judged:
+    """Set what was said of one path beside its labels."""
+    pairs = [(row, *place) for row in rows for place in _covered(row, series)]
+    facts = {
+        "modality": {row.modality.value for row in rows} == {one.modality for one in series},
+        # a label without a protocol says nothing, and of a NIfTI file nobody can know it
+        "protocol": is_nifti(rows[0].path) or all(one.protocol == rows[0].protocol for one in series)
+        or not rows[0].protocol,
+        "orientation": {row.orientation.value for row in rows} <= {one.orientation for one in series},
+    }  # fmt: skip
+    return Judged(
+        rows, series, tuple(name for name, right in facts.items() if not right),
+        _hits((row.stations, _names(each.stations)) for row, _, each in pairs),
+        _hits((row.organs, _names(each.organs)) for row, _, each in pairs),
+        _hits((row.stations, _on_axis(one, each)) for row, one, each in pairs),
+        sum(each.abstained for _, _, each in pairs),
+    )  # fmt: skip
+
+
+def _covered(
+    row: LabelRow, series: Sequence[SeriesDescription]
+) -> Iterator[tuple[SeriesDescription, SliceDescription]]:
+    """Slices that a row speaks of, with their series; the table counts by place, over all series of one orientation."""
+    alike = [one for one in series if one.orientation == row.orientation] or series[:1]
+    slices = [(number, each) for number, one in enumerate(alike) for each in one.slices]
+    files = {each.source.path for _, each in slices if each.source}
+    multi_frame = len(files) == 1 and len(slices) > 1
+
+    def place(entry: tuple[int, SliceDescription]) -> tuple[float, int, int]:
+        number, each = entry
+        frame = each.source.frame if multi_frame and each.source else each.position_mm or 0.0
+        return frame, number, each.index
+
+    covered = sorted(slices, key=place)[row.first : row.last + 1]
+    yield from ((alike[number], each) for number, each in covered)
+
+
+def _names(findings: Sequence[Finding]) -> list[str]:
+    return [one.name for one in findings]
+
+
+def _on_axis(series: SeriesDescription, each: SliceDescription) -> list[str]:
+    """The station that the smoothed axis gives a slice; what the slice itself says where a series has no axis."""
+    if not series.ranges:
+        return _names(each.stations)
+    return [one.station for one in series.ranges if one.first <= each.index <= one.last]
+
+
+def _hits(pairs: Iterable[tuple[Sequence[str] | None, Sequence[str]]]) -> Hits:
+    right = [bool(said) and said[0] in labelled for labelled, said in pairs if labelled is not None]
+    return Hits(sum(right), len(right))
+
+
+def page(judged: Sequence[Judged], rejected: Sequence[Rejection], name: str, digest: str) -> str:
+    """The whole Markdown page."""
+    lines = [
+        "# Real files, described",
+        "",
+        f"Made by `experiments/describe_table.py` with the bundle of `{name}` (digest `{digest[:16]}`). Every path of "
+        "the label table was described by itself, told nothing but the path; NIfTI files don't say their modality, so "
+        "there it was judged from the image.",
+        "",
+        "*Hits*: labelled slices whose best named station (organ) is one of the labelled ones; a slice in which "
+        "nothing was named (*unsure*) is no hit. *Along the body*: the same for the station that the smoothed axis "
+        "gives a slice. *Said*: stations of the series along the body, organs best first. Labels by eye list what is "
+        "plainly seen, so an organ that was said and isn't labelled need not be wrong. No slice here was used for "
+        "training or for a choice. They are few patients: no accuracy to report.",
+        "",
+        *_totals(judged),
+        "",
+        _line(HEAD),
+        _line(["---"] * len(HEAD)),
+        *(_line(_cells(one)) for one in judged),
+        "",
+        f"Files set aside: {len(rejected) or 'none'}.",
+        *(f"- `{Path(one.path).name}`: {one.reason}" for one in rejected),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _totals(judged: Sequence[Judged]) -> list[str]:
+    kinds = [
+        ("CT, DICOM", "CT", False), ("MR, DICOM", "MR", False), ("CT, NIfTI", "CT", True), ("MR, NIfTI", "MR", True),
+    ]  # fmt: skip
+    head = ("", "volumes", "patients", "slices", "modality right", "orientation right", "protocol right",
+            "station hits", "along the body", "organ hits", "unsure")  # fmt: skip
+    lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
+    for title, modality, nifti in kinds:
+        chosen = [one for one in judged if one.rows[0].modality == modality and is_nifti(one.path) is nifti]
+        if chosen:
+            lines.append(_line([title, *_total(chosen, nifti)]))
+    return [*lines, _line(["**all**", *_total(judged, False)])]
+
+
+def _total(chosen: Sequence[Judged], nifti: bool) -> list[str]:
+    right = {fact: sum(fact not in one.wrong for one in chosen) for fact in ("modality", "orientation", "protocol")}
+    with_protocol = [one for one in chosen if one.rows[0].protocol and not is_nifti(one.path)]
+    protocols = sum("protocol" not in one.wrong for one in with_protocol)
+    hits = [sum((getattr(one, kind) for one in chosen), Hits()) for kind in ("stations", "along", "organs")]
+    return [
+        str(len(chosen)),
+        str(len({one.rows[0].patient for one in chosen})),
+        str(sum(one.labelled for one in chosen)),
+        f"{right['modality']}/{len(chosen)}",
+        f"{right['orientation']}/{len(chosen)}",
+        "-" if nifti or not with_protocol else f"{protocols}/{len(with_protocol)}",
+        *(f"{one} = {one.percent}" for one in hits),
+        str(sum(one.unsure for one in chosen)),
+    ]
+
+
+def _cells(one: Judged) -> list[str]:
+    said = dict.fromkeys(" ".join(filter(None, (s.modality, s.protocol, s.orientation))) for s in one.series)
+    wrong = f" (wrong: {', '.join(one.wrong)})" if one.wrong else ""
+    return [
+        one.path.replace("_", r"\_"),
+        "; ".join(said) + wrong,
+        _labels(row.stations for row in one.rows),
+        _unique(name for series in one.series for name in _along(series)),
+        str(one.stations),
+        str(one.along),
+        _labels(row.organs for row in one.rows),
+        _unique(finding.name for series in one.series for finding in series.organs),
+        str(one.organs),
+        f"{one.unsure}/{one.labelled}",
+    ]
+
+
+def _along(series: SeriesDescription) -> list[str]:
+    return [one.station for one in series.ranges] or [one.name for one in series.stations]
+
+
+def _labels(names: Iterable[Sequence[str] | None]) -> str:
+    return _unique(name for group in names for name in group or ())
+
+
+def _unique(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names)) or "-"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
