@@ -8,6 +8,7 @@ OUTPUTS ?= outputs
 SCALE ?= laptop
 WEIGHTS ?= weights
 PRICE ?= null
+TABLE3_RUN = $(OUTPUTS)/table3/pmc_msa/seed_$(firstword $(subst $(COMMA), ,$(SEEDS)))
 COLUMNS := pmc pmc_m pmc_ms pmc_msa
 COMMA := ,
 FUZZ_FILES ?= 20000
@@ -73,6 +74,8 @@ reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print 
 	$(RUN) experiment=table3/stand_in $(PATHS)
 	$(RUN) --multirun sweep=table3 seed=$(SEEDS) $(PATHS)
 	$(PY) experiments/report.py suite=table3 $(PATHS)
+	@test $(TABLE3_RUN)/bundle/SHA256SUMS -nt $(TABLE3_RUN)/decisions.json || \
+		$(BIN)/anatomy-clip export $(TABLE3_RUN) --data $(DATA) --overwrite
 else
 # Run by run: a multirun's processes for further GPUs would each start the whole sweep.
 reproduce-table3: $(STAMP)

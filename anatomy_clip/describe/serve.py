@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise ValueError(f"the web page needs {name}; install it with pip install 'anatomy_clip[serve]'")
     from anatomy_clip.describe.web.protect import LOCAL
     from anatomy_clip.describe.web.studies import UploadLimits
+    from anatomy_clip.describe.web.temporary import temporary_folder
 
     limits = UploadLimits(arguments.max_upload, arguments.max_files)
     bundle = read_bundle(arguments.bundle)
@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
                 "encrypted; leave --host out to keep it to this machine",
                 file=sys.stderr,
             )
-        with tempfile.TemporaryDirectory(prefix="anatomy_clip_serve_", ignore_cleanup_errors=True) as folder:
-            _serve(opened, bundle, limits, Path(folder), names, addresses=not local)
+        with temporary_folder() as folder:
+            _serve(opened, bundle, limits, folder, names, addresses=not local)
     print("stopped")
     return 0
 

@@ -107,9 +107,10 @@ def to_square(image: Grey, spacing_mm: tuple[float, float], side: int, backgroun
 
 
 def _ramp(pixels: NDArray[np.float32], black: float, white: float) -> Grey:
-    scaled = (np.asarray(pixels, dtype=np.float32) - black) * (255.0 / (white - black))
-    grey: Grey = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-    return grey
+    scaled = np.asarray(pixels, dtype=np.float32) - black
+    scaled *= 255.0 / (white - black)
+    np.clip(np.rint(scaled, out=scaled), 0, 255, out=scaled)
+    return scaled.astype(np.uint8)
 
 
 def _resize(image: Grey, height: int, width: int) -> Grey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from math import isfinite
 from typing import Any
 
@@ -42,6 +43,7 @@ _FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence")
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 
 
+@cache
 def named(keyword: str) -> str:
     """A field as people look it up: "Echo Time (0018,0081)"."""
     return f"{dictionary_description(keyword)} {Tag(tag_for_keyword(keyword) or 0)}"

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_file_meta_info
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from anatomy_clip.imaging.dicom.refusal import FETCH_AGAIN, Refused, guarded
@@ -53,7 +54,7 @@ def read_header(path: Path, tags: Iterable[str | tuple[int, int]]) -> Header:
         Refused: no DICOM file, damaged, too large, no pixels, or pixels that are cut off.
     """
     with _opened(path) as source:
-        dataset = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=[Tag(tag) for tag in tags])
+        dataset = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=_wanted(tuple(tags)))
         return Header(dataset, _pixel_bytes(source, dataset))
 
 
@@ -68,6 +69,11 @@ def read_whole(path: Path) -> Dataset:
         if "PixelData" not in dataset:  # pydicom gives up without a word where a file ends too soon
             raise Refused("its Pixel Data (7FE0,0010) are missing or cut off", FETCH_AGAIN)
         return dataset
+
+
+@cache
+def _wanted(tags: tuple[str | tuple[int, int], ...]) -> list[BaseTag]:
+    return [Tag(tag) for tag in tags]
 
 
 @contextmanager

@@ -91,5 +91,7 @@ def _values(series: DicomSeries, frame: Frame, reader: FrameReader) -> NDArray[n
         ends = modality_values(dataset, np.asarray([stored_range(dataset)]), frame.number)
         values = ends.sum() - values
     mask = padded(dataset, stored)
+    if not mask.any():
+        return values.astype(np.float32)
     background = values[~mask].min(initial=values.max())
     return np.where(mask, background, values).astype(np.float32)

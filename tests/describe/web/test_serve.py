@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import zipfile
@@ -25,11 +26,16 @@ from PIL import Image
 
 from anatomy_clip.describe import serve
 from anatomy_clip.describe.web.engine import Engine, EngineError
+from anatomy_clip.describe.web.temporary import temporary_folder
 from anatomy_clip.models.image_text import NORMALISATIONS
 
 
 def content(folder):
     return {str(p.relative_to(folder.parent)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def kept(temporary):
+    return [path.name for path in temporary.rglob("*") if path.is_file() and path.name != "lock"]
 
 
 def png(client, key, series, place):
@@ -117,7 +123,7 @@ def test_files_are_gone_after_the_answer(client, server, write, tmp_path_factory
         archive.write(write("a.dcm"), "a.dcm")
     client.describe({"a.zip": packed.getvalue()})
     temporary = next(tmp_path_factory.getbasetemp().glob("serve*/temporary"))
-    assert [path for path in temporary.rglob("*") if path.is_file()] == []
+    assert kept(temporary) == []
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP], ids=["Ctrl-C", "closed terminal"])
@@ -130,7 +136,7 @@ def test_it_ends_and_leaves_nothing(bundle_folder, tmp_path, how):
             assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
         listed = subprocess.run(["pgrep", "-P", f"{process.pid}"], capture_output=True, check=True).stdout
         children = [int(pid) for pid in listed.split()]
-        assert children and [path.name for path in temporary.rglob("*") if path.is_file()] == ["a"]
+        assert children and kept(temporary) == ["a"]
         process.send_signal(how)
         status = process.wait(30)
     assert status == (0 if how == signal.SIGINT else -signal.SIGTERM)
@@ -139,6 +145,19 @@ def test_it_ends_and_leaves_nothing(bundle_folder, tmp_path, how):
     while any(map(is_running, children)):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_what_a_killed_server_left_goes_when_the_next_one_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other = tmp_path / "anatomy_clip_serve_left", tmp_path / "anatomy_clip_other"
+    for folder in (left / "study", other):
+        folder.mkdir(parents=True)
+        (folder.parent / "lock").touch()
+        (folder / "file").touch()
+    with temporary_folder() as first, temporary_folder() as second:
+        assert first != second and first.is_dir() and second.is_dir() and first.stat().st_mode & 0o77 == 0
+        assert not left.exists() and (other / "file").exists()
+    assert not first.exists() and not second.exists()
 
 
 def test_a_process_that_dies_is_told_and_replaced(bundle_folder, tmp_path):
