@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 class CaptionRetrieval:
-    """Finds the best complete caption of every slice, in two ways, and judges it slot by slot.
+    """Finds the best complete caption of every slice, in one way or two, and judges it slot by slot.
 
     Args:
         records: training slices; their captions can be chosen.
@@ -44,7 +44,7 @@ class CaptionRetrieval:
         wording: the captions' templates.
         seen: captions of training slices kept, the commonest.
         grown: captions that the beam may embed.
-        beam: captions that the beam keeps.
+        beam: captions that the beam keeps; 0: none are grown.
         resamples: bootstrap resamples of patients.
         device: where the model runs.
 
@@ -92,8 +92,9 @@ class CaptionRetrieval:
         seen = CaptionBank(embed, len(self.captions))
         seen.places(self.captions)
         grown = CaptionBank(embed, self.grown)
-        beam = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=self.longest)
-        ways: dict[str, CaptionBank | CaptionBeam] = {"seen": seen, "grown": beam}
+        ways: dict[str, CaptionBank | CaptionBeam] = {"seen": seen}
+        if self.beam:
+            ways["grown"] = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=self.longest)
         rows: list[dict[str, Any]] = []
         for name, (loader, manifest) in loaders.items():
             for batch in loader:

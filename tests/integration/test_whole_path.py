@@ -24,6 +24,7 @@ TINY = [
     "data.workers=0",
     "eval.resamples=50",
     "eval.captions.grown=1000",
+    "eval.captions.beam=2",
     "+trainer.enable_progress_bar=false",
 ]
 
