@@ -115,6 +115,7 @@ def _write_lists(lists: Lists, table: Table, folder: Path) -> list[Path]:
     from anatomy_clip.report.render import rows_csv
 
     kinds = {
+        "cells.csv": [*table.cells, *table.further],
         "gains.csv": table.steps,
         "by_size.csv": lists.sizes,
         "descriptions.csv": lists.descriptions,

@@ -14,7 +14,7 @@ from anatomy_clip.report.table3 import FEW, Cell, Table
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-CSV_COLUMNS = ("row", "column", "value", "n", "lo", "hi", "seeds", "paper", "seed_sd")
+CSV_COLUMNS = ("row", "column", "value", "n", "lo", "hi", "seeds", "paper")
 _MISSING = "n/a"
 
 
@@ -25,7 +25,7 @@ def to_csv(cells: Sequence[Cell]) -> str:
     writer.writerow(CSV_COLUMNS)
     for c in cells:
         bounds = [_plain(x) for x in (c.lo, c.hi)]
-        writer.writerow([c.row, c.column, _plain(c.value), c.n, *bounds, c.seeds, _plain(c.paper), _plain(c.spread)])
+        writer.writerow([c.row, c.column, _plain(c.value), c.n, *bounds, c.seeds, _plain(c.paper)])
     return out.getvalue()
 
 

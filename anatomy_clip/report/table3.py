@@ -20,8 +20,7 @@ FEW = 10  # patients; with fewer a percentile interval covers too little (3: 74 
 _AGREES = 1e-6  # a value from the predictions against the one that the evaluation wrote
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """One cell; values in percent.
 
     Attributes:
