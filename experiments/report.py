@@ -48,6 +48,7 @@ def report(cfg: DictConfig) -> None:
     from anatomy_clip import wiring
     from anatomy_clip.report.confounds import confounds
     from anatomy_clip.report.lists import measure
+    from anatomy_clip.report.readme import refresh
     from anatomy_clip.report.render import main_markdown, to_rich
     from anatomy_clip.report.results import read_suite
     from anatomy_clip.report.table3 import build
@@ -81,8 +82,10 @@ def report(cfg: DictConfig) -> None:
             f"{len(confounded)} undeclared difference(s) between columns, see the notes: run them again alike, declare "
             "the keys under differs in conf/table, or add allow_confounds=true"
         )
+    if cfg.record or cfg.readme:
+        _record(table, written, ROOT / cfg.recorded)
     if cfg.readme:
-        _record(table, written, ROOT / cfg.recorded, main_markdown(table))
+        refresh(ROOT / "README.md", main_markdown(table))
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
     console.print(f"open {shown} in a browser: intervals, every organ, errors and slices", markup=False)
 
@@ -122,9 +125,10 @@ def _write_lists(lists: Lists, table: Table, folder: Path) -> list[Path]:
         "certainty.csv": lists.certainties,
         "captions.csv": lists.captions,
     }
-    for name, rows in kinds.items():
+    measured = {name: rows for name, rows in kinds.items() if rows}
+    for name, rows in measured.items():
         (folder / name).write_text(rows_csv(rows), encoding="utf-8")
-    return [folder / name for name in kinds]
+    return [folder / name for name in measured]
 
 
 def _write_gallery(
@@ -175,19 +179,16 @@ def _images(stores: Mapping[str, str]) -> dict[str, Any]:
     return {name: SliceStore.open(path).images for name, path in there.items()}
 
 
-def _record(table: Table, written: Sequence[Path], recorded: Path, block: str) -> None:
-    """Keep the outputs in the repository and refresh the README, if the table is whole."""
-    from anatomy_clip.report.readme import refresh
-
+def _record(table: Table, written: Sequence[Path], recorded: Path) -> None:
+    """Keep the outputs in the repository, if the table is whole."""
     if table.replaced:
-        raise ValueError(f"readme=true needs the real test sets; missing: {', '.join(table.replaced)}")
+        raise ValueError(f"record=true needs the real test sets; missing: {', '.join(table.replaced)}")
     empty = [f"{cell.row} {cell.column}" for cell in table.cells if not cell.n]
     if empty:
-        raise ValueError(f"readme=true needs a whole table; not measured: {', '.join(empty)}; run them first")
+        raise ValueError(f"record=true needs a whole table; not measured: {', '.join(empty)}; run them first")
     recorded.mkdir(parents=True, exist_ok=True)
     for path in written:
         shutil.copyfile(path, recorded / path.name)
-    refresh(ROOT / "README.md", block)
 
 
 if __name__ == "__main__":
