@@ -26,6 +26,7 @@ PREPARE := $(PY) experiments/prepare.py paths.data=$(DATA)
 
 export NO_ALBUMENTATIONS_UPDATE := 1
 export HF_HUB_OFFLINE := 1
+export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus report benchmark clean

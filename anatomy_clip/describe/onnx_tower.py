@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ def write_tower(model: ImageTextModel, path: Path) -> None:
             aren't the model's.
     """
     _need("onnx", "onnxscript", "onnxruntime")
+    _keep_quiet()
     import torch
 
     class Tower(torch.nn.Module):
@@ -68,6 +70,7 @@ def load_tower(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]
         ValueError: ONNX Runtime is missing, or can't use the file.
     """
     check(path)
+    _keep_quiet()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -84,6 +87,11 @@ def load_tower(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]
         return embeddings
 
     return encode
+
+
+def _keep_quiet() -> None:
+    """Keep ONNX Runtime from sending its maker events and from leaving a device id behind; before it's imported."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 def check(path: Path) -> None:

@@ -1,4 +1,6 @@
 import json
+import os
+import socket
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -108,3 +110,30 @@ def test_a_file_that_embeds_otherwise_is_refused(onnx_folder, tmp_path, monkeypa
     write_tower(read_bundle(onnx_folder).model(), tmp_path / "own.onnx")
     with pytest.raises(ValueError, match=r"its embeddings differ by .* from the model's; export it without ONNX"):
         write_tower(stir(from_config(EMBED, VIT, TEXT, quick_gelu=True), seed=1), tmp_path / "other.onnx")
+
+
+def test_onnx_runtime_tells_nobody(tmp_path):
+    """Left to itself it keeps a device id and a store of events at home, and sends them to its maker."""
+    calls = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.2)
+        proxy = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy")
+        known = {k: v for k, v in os.environ.items() if k not in ("NO_PROXY", "no_proxy", "ORT_DISABLE_TELEMETRY")}
+        env = {**known, **dict.fromkeys(names, proxy), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+        code = (
+            "import time; import numpy as np; from anatomy_clip.describe import bundle\n"
+            "read = bundle.read_bundle(); size = read.preprocessing.image_size\n"
+            "read.encoder(onnx=True)(np.zeros((2, size, size), np.uint8)); time.sleep(2)"
+        )
+        child = subprocess.Popen([sys.executable, "-c", code], env=env)
+        while child.poll() is None:
+            try:
+                connection, _ = listening.accept()
+                calls.append(connection.recv(200))
+                connection.close()
+            except TimeoutError:
+                pass
+    assert child.returncode == 0
+    assert calls == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
