@@ -168,8 +168,9 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_stops_everything_at_once():
     with subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as parent:
+        [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+    ) as parent:  # fmt: skip
         pids = [int(parent.stdout.readline()) for _ in range(2)]
         start = time.monotonic()
         os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: to the whole group
