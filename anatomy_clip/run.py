@@ -59,7 +59,8 @@ def run(cfg: DictConfig) -> None:
             continue
         if first:  # the folder is the first rank's to write
             claim(cfg, folder)
-        STAGES[name](cfg, folder)
+        if first or name == "fit":  # every rank trains, one does the rest
+            STAGES[name](cfg, folder)
         done[name] = inputs
         if first:
             write_atomically(folder / STAGES_FILE, json.dumps(done, indent=1))
@@ -111,8 +112,6 @@ def average(cfg: DictConfig, folder: Path) -> None:
     from anatomy_clip.models.averaging import average as average_weights
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 
-    if not is_first_rank():
-        return
     if cfg.average is None:
         raise ValueError("stages: average needs average.checkpoints and average.shares")
     paths = list(cfg.average.checkpoints)
@@ -132,8 +131,6 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
     from anatomy_clip.evaluation.decisions import choose
     from anatomy_clip.evaluation.zero_shot import ZeroShot
 
-    if not is_first_rank():
-        return
     taxonomy, model, data = _tested(cfg, folder)
     evaluator = ZeroShot(
         evaluation_prompts(cfg, taxonomy, model),
@@ -181,8 +178,6 @@ def contrast(cfg: DictConfig, folder: Path) -> None:
     from anatomy_clip.evaluation.base import write_rows
     from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 
-    if not is_first_rank():
-        return
     taxonomy, model, data = _tested(cfg, folder)
     evaluator = PromptContrast(cfg.eval.contrast, taxonomy, resamples=cfg.eval.resamples, device=device(cfg))
     table = evaluator.predict(model, data.test_sets())
@@ -196,8 +191,6 @@ def retrieve(cfg: DictConfig, folder: Path) -> None:
     from anatomy_clip.evaluation.base import write_rows
     from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval
 
-    if not is_first_rank():
-        return
     taxonomy, model, data = _tested(cfg, folder)
     evaluator = CaptionRetrieval(
         data.training_records(), taxonomy, **cfg.eval.captions, resamples=cfg.eval.resamples, device=device(cfg)

@@ -82,15 +82,10 @@ def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Sl
 
 def evaluation_prompts(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
     """Tokenise the evaluation prompts: label kind -> (K, T, L)."""
-    from anatomy_clip.data.collate import tokenize
+    from anatomy_clip.data.collate import tokenize_classes
 
-    prompts = build(cfg.eval.prompts)
-    texts = {"organ": prompts.organ_prompts(taxonomy), "station": prompts.station_prompts(taxonomy)}
-    tokens = {}
-    for kind, classes in texts.items():
-        flat = tokenize([text for row in classes for text in row], model.context_length, model.tokenizer)
-        tokens[kind] = flat.reshape(len(classes), len(classes[0]), -1)
-    return tokens
+    texts = build(cfg.eval.prompts).texts(taxonomy).items()
+    return {kind: tokenize_classes(rows, model.context_length, model.tokenizer) for kind, rows in texts}
 
 
 def label_priors(data: SliceDataModule, model: ImageTextModel) -> dict[str, NDArray[np.float64]]:

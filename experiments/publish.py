@@ -44,6 +44,7 @@ def publish(cfg: DictConfig) -> None:
         ValueError: wandb isn't installed, the suite has no finished run, or a store can't be read.
     """
     from anatomy_clip import wiring
+    from anatomy_clip.data.store import images_of
     from anatomy_clip.report.results import read_suite
     from anatomy_clip.report.table3 import build
     from anatomy_clip.report.wandb_review import publish_run, publish_suite
@@ -51,7 +52,7 @@ def publish(cfg: DictConfig) -> None:
 
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
-    images = _images(cfg.gallery.stores)
+    images = images_of(cfg.gallery.stores)
     who = {"suite": cfg.suite, "project": cfg.project, "mode": cfg.mode}
     first = next(iter(layout.columns))
     for run in runs:
@@ -104,12 +105,6 @@ def _page(folder: Path, runs: Sequence[Run], images: Mapping[str, Any]) -> str |
         print("note: no report.html that is newer than the runs: make it with experiments/report.py")
         return None
     return path.read_text(encoding="utf-8")
-
-
-def _images(stores: Mapping[str, str]) -> dict[str, Any]:
-    from anatomy_clip.data.store import SliceStore
-
-    return {name: SliceStore.open(path).images for name, path in stores.items() if Path(path).is_dir()}
 
 
 if __name__ == "__main__":

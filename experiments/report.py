@@ -135,10 +135,11 @@ def _write_gallery(
     gallery_cfg: DictConfig, columns: Mapping[str, str], runs: Sequence[Run], folder: Path
 ) -> list[Path]:
     """Draw the picture, where there are slices to show; without the real volumes there is none."""
+    from anatomy_clip.data.store import images_of
     from anatomy_clip.report.gallery import gallery
 
     run = next((run for run in runs if run.name == gallery_cfg.column), None)
-    images = _images(gallery_cfg.stores) if run else {}
+    images = images_of(gallery_cfg.stores) if run else {}
     if run is None or not set(images) & set(run.predictions["set"]):
         wanted = " or ".join(gallery_cfg.stores)
         print(f"note: no picture: it needs the store and {gallery_cfg.column}'s predictions of {wanted}")
@@ -151,6 +152,7 @@ def _write_gallery(
 
 def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists, folder: Path) -> Path:
     """Write the report that a browser opens from disk."""
+    from anatomy_clip.data.store import images_of
     from anatomy_clip.report.page import page
     from anatomy_clip.runs import write_atomically
     from anatomy_clip.sources.cards import cards
@@ -159,7 +161,7 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists
     text = page(
         table,
         runs,
-        _images(cfg.page.stores),
+        images_of(cfg.page.stores),
         suite=cfg.suite,
         lists=lists,
         data_cards=cards(),
@@ -168,15 +170,6 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists
     )
     write_atomically(path, text)
     return path
-
-
-def _images(stores: Mapping[str, str]) -> dict[str, Any]:
-    there = {name: Path(path) for name, path in stores.items() if Path(path).is_dir()}
-    if not there:
-        return {}
-    from anatomy_clip.data.store import SliceStore
-
-    return {name: SliceStore.open(path).images for name, path in there.items()}
 
 
 def _record(table: Table, written: Sequence[Path], recorded: Path) -> None:

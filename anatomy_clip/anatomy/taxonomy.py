@@ -56,6 +56,7 @@ class Taxonomy:
         organs: organ names, in the order of the label vectors.
         stations: station names, in the order of the label vectors.
         organ_stations: organ -> stations in which it can occur, for organ-station pairs.
+        belongs: (K, S) bool, the same as a table.
         digest: short hash of all data, equal for equal taxonomies.
     """
 
@@ -72,6 +73,9 @@ class Taxonomy:
         self.organs: tuple[str, ...] = tuple(self._organs)
         self.stations: tuple[str, ...] = tuple(self._stations)
         self.organ_stations: dict[str, tuple[str, ...]] = {o.name: o.stations for o in self._organs.values()}
+        self.belongs: NDArray[np.bool_] = np.array(
+            [[station in self.organ_stations[organ] for station in self.stations] for organ in self.organs]
+        )
         self._ballots = {plane: self._ballot(plane) for plane in Orientation}
         self._known = self._known_structures()
         self.digest: str = hashlib.sha256(json.dumps(self._data).encode()).hexdigest()[:12]

@@ -52,6 +52,21 @@ def tokenize(
     return torch.from_numpy(tokens)
 
 
+def tokenize_classes(prompts: Sequence[Sequence[str]], context_length: int, tokenizer: Tokenizer) -> Tensor:
+    """Turn the prompts of classes into tokens.
+
+    Args:
+        prompts: K classes of T texts each.
+        context_length: see `tokenize`.
+        tokenizer: see `tokenize`.
+
+    Returns:
+        (K, T, L) int64.
+    """
+    flat = tokenize([text for texts in prompts for text in texts], context_length, tokenizer)
+    return flat.reshape(len(prompts), len(prompts[0]), -1)
+
+
 class Collate:
     """Joins samples into a `Batch`.
 

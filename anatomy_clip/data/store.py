@@ -73,6 +73,15 @@ def store_paths(stores: Stores) -> tuple[Path, ...]:
     return tuple(Path(path) for path in ([stores] if isinstance(stores, str | Path) else stores))
 
 
+def images_of(stores: Mapping[str, str | Path]) -> dict[str, NDArray[np.uint8]]:
+    """Name -> images, (N, S, S) uint8, of the stores that are there.
+
+    Raises:
+        ValueError: a folder that is there is no whole store.
+    """
+    return {name: SliceStore.open(path).images for name, path in stores.items() if Path(path).is_dir()}
+
+
 def read_meta(path: Path) -> dict[str, Any]:
     """Read a store's `store.json`, which is cheap.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -19,6 +18,7 @@ from anatomy_clip.data.store import file_digest
 from anatomy_clip.describe import onnx_tower
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.evaluation.decisions import Decisions
+from anatomy_clip.models.folders import whole_folder
 
 if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
@@ -185,22 +185,13 @@ def write_bundle(
     Raises:
         ValueError: the folder is there already.
     """
-    if folder.exists() and not overwrite:
-        raise ValueError(f"{folder}: is there already; add --overwrite to replace it")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(folder, overwrite=overwrite, option="--overwrite") as partial:
         write_model(partial)
         _write_contents(bundle, partial)
         (partial / CARD).write_text(card, encoding="utf-8")
         written = sorted(path.name for path in partial.iterdir())
         sums = "".join(f"{file_digest(partial / name)}  {name}\n" for name in written)
         (partial / SUMS).write_text(sums, encoding="ascii")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return hashlib.sha256(sums.encode()).hexdigest()
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.anatomy.records import Manifest
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.data.collate import tokenize
+from anatomy_clip.data.collate import tokenize_classes
 from anatomy_clip.data.store import MANIFEST, read_meta
 from anatomy_clip.describe import onnx_tower
 from anatomy_clip.describe.bundle import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
@@ -54,7 +54,7 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
     taxonomy = Taxonomy.from_dict(recipe["taxonomy"])
     model = _model(recipe["model"], run / CHECKPOINT)
     prompts = EvaluationPrompts(cfg.eval.prompts.organ_templates, cfg.eval.prompts.station_templates)
-    texts = {"organ": prompts.organ_prompts(taxonomy), "station": prompts.station_prompts(taxonomy)}
+    texts = prompts.texts(taxonomy)
     captions, preprocessing = _of_stores([Path(path) for path in cfg.data.train], taxonomy, model.image_size)
     told = training(cfg, run, {"organ": taxonomy.organs, "station": taxonomy.stations})
     bundle = Bundle(
@@ -111,8 +111,7 @@ def embed(
     """Embed prompts, one embedding a label, and captions, one each; float32, unit norm."""
     found: dict[str, Any] = {}
     for kind, rows in prompts.items():
-        tokens = tokenize([text for row in rows for text in row], model.context_length, model.tokenizer)
-        found[kind] = model.encode_prompts(tokens.reshape(len(rows), len(rows[0]), -1))
+        found[kind] = model.encode_prompts(tokenize_classes(rows, model.context_length, model.tokenizer))
     found["caption"] = embed_captions(model, [caption.text for caption in captions], torch.device("cpu"))
     return {kind: np.asarray(value.numpy(), np.float32) for kind, value in found.items()}
 

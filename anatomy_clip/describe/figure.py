@@ -12,7 +12,6 @@ from anatomy_clip.describe.results import Description, SeriesDescription, SliceD
 
 MOST_SERIES = 20  # in one picture
 _THUMBNAILS = 10  # of one series
-_BURNED_IN = "Burned In Annotation"  # its pictures may show a name: they are left out
 _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c")
 _WIDTH, _HEIGHT = 12.0, 2.9  # inches, of one series
 
@@ -62,7 +61,7 @@ def _draw(panel: Any, one: SeriesDescription, stations: Sequence[str]) -> None:
 def _mosaic(axes: Any, one: SeriesDescription) -> None:
     """Evenly spread slices side by side, each with its index."""
     axes.axis("off")
-    if any(note.startswith(_BURNED_IN) for note in one.notes):
+    if one.burned_in:
         axes.text(0.5, 0.5, "pictures are left out: text is burned into them", ha="center", va="center", fontsize=8)
         return
     kept = [each for each in one.slices if each.picture is not None]

@@ -179,7 +179,7 @@ def _dicom(series: DicomSeries, path: str) -> Stack:
     variant = [series.variant] if series.variant else []
     if series.b_value is not None:
         variant.append(f"b-value {series.b_value:g}")
-    burned_in = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
+    said = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
     return Stack(
         path,
         modality=series.modality,
@@ -190,7 +190,8 @@ def _dicom(series: DicomSeries, path: str) -> Stack:
         headwards=towards_head > 0 if series.orientation is Orientation.AXIAL else None,
         body_part=defined_term(series.body_part),
         variant=", ".join(variant),
-        notes=(*series.notes, *([burned_in] if series.burned_in_annotation else [])),
+        notes=(*series.notes, *([said] if series.burned_in_annotation else [])),
+        burned_in=bool(series.burned_in_annotation),
         sources=tuple(
             SourceImage(
                 frame.path,

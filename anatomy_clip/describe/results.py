@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCHEMA = "anatomy_clip/description/1"
-_PRIVATE = ("source", "picture")  # never printed
+_PRIVATE = ("source", "picture", "burned_in")  # never printed
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class SeriesDescription:
         notes: what a user should know (oblique planes, values that aren't HU, gaps).
         slices: one a slice.
         variant: what tells it from other series of the same path ("b-value 800"), or "".
+        burned_in: the header says that text stands in the pixels: its pictures aren't to be shown; a note says so.
     """
 
     path: str
@@ -121,6 +122,7 @@ class SeriesDescription:
     notes: tuple[str, ...]
     slices: tuple[SliceDescription, ...]
     variant: str = ""
+    burned_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ class Description:
 
     def plain(self) -> dict[str, Any]:
         """The JSON document (schema `SCHEMA`): plain dicts, lists, strings and numbers, without private fields."""
-        series = [{name: _plain(getattr(one, name)) for name in one.__dataclass_fields__} for one in self.series]
+        series = [_plain_item(one) for one in self.series]
         return {"schema": SCHEMA, "series": series, "rejected": [vars(one) for one in self.rejected]}
 
 

@@ -34,6 +34,7 @@ class Stack:
         variant: what tells it from other stacks of the same path.
         notes: what a user should know.
         sources: where each slice came from; empty for what isn't DICOM.
+        burned_in: the header says that text stands in the pixels.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Stack:
     variant: str = ""
     notes: tuple[str, ...] = ()
     sources: tuple[SourceImage, ...] = field(default=(), repr=False)
+    burned_in: bool = False
 
     @property
     def step_mm(self) -> float | None:
@@ -107,6 +109,7 @@ def describe_stack(bundle: Bundle, stack: Stack, seen: Seen) -> SeriesDescriptio
         notes=stack.notes,
         slices=tuple(_slice(bundle, stack, seen, decided, bool(silent[n]), n) for n in range(len(seen.kept))),
         variant=stack.variant,
+        burned_in=stack.burned_in,
     )
 
 

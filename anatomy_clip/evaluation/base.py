@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.models.image_text import ImageTextModel
-
 if TYPE_CHECKING:
     import pandas as pd
+
+    from anatomy_clip.models.image_text import ImageTextModel
 
 COLUMNS = (
     "set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation",
@@ -63,6 +63,12 @@ class Predictions:
     def write(self, path: Path) -> None:
         """Write to Parquet, atomically."""
         write_rows(self.table, path)
+
+
+def patients_of(table: pd.DataFrame) -> NDArray[np.str_]:
+    """(N,) the patient of each row, with the source, since ids of two sources may be alike."""
+    patients: NDArray[np.str_] = (table["source"] + "/" + table["patient"]).to_numpy()
+    return patients
 
 
 def write_rows(table: pd.DataFrame, path: Path) -> None:

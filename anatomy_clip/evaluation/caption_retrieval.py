@@ -12,7 +12,7 @@ import torch
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import modality_words
-from anatomy_clip.evaluation.base import Score
+from anatomy_clip.evaluation.base import Score, patients_of
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
 from anatomy_clip.evaluation.captions import (
     MOST,
@@ -134,7 +134,7 @@ class CaptionRetrieval:
         """Mean of every slot by test set and way, with patient intervals; a pure function of the rows."""
         cells = []
         for (name, way), part in table.groupby(["set", "way"], sort=False):
-            patients = (part["source"] + "/" + part["patient"]).to_numpy()
+            patients = patients_of(part)
             for slot in SLOTS:
                 values = part[f"{slot}_right"].to_numpy(dtype=float)
                 n = int((~np.isnan(values)).sum())

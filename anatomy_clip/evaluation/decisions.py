@@ -129,9 +129,8 @@ def choose(
     """
     organ = fit_rule(taxonomy.organs, organ_scores, organ_targets, "organ")
     station = fit_rule(taxonomy.stations, station_scores, station_targets, "station")
-    belongs = np.array([[s in taxonomy.organ_stations[o] for s in taxonomy.stations] for o in taxonomy.organs])
     level = _abstain_below(organ.probabilities(organ_scores), np.asarray(organ_targets, dtype=np.bool_))
-    return Decisions(organ, station, belongs, level)
+    return Decisions(organ, station, taxonomy.belongs, level)
 
 
 def _abstain_below(probability: Floats, targets: Bools) -> float:

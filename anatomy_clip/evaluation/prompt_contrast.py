@@ -13,7 +13,7 @@ from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import modality_words
 from anatomy_clip.data.collate import tokenize
-from anatomy_clip.evaluation.base import Score
+from anatomy_clip.evaluation.base import Score, patients_of
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.prompts.grid import CaptionGrid, contradict
@@ -68,9 +68,7 @@ class PromptContrast:
         self, template: str, taxonomy: Taxonomy, *, resamples: int = 1000, device: str | torch.device = "cpu"
     ) -> None:
         self.grid = CaptionGrid(template, taxonomy)
-        self.belongs = np.array(
-            [[station in taxonomy.organ_stations[organ] for station in taxonomy.stations] for organ in taxonomy.organs]
-        )
+        self.belongs = taxonomy.belongs
         self.resamples = resamples
         self.device = torch.device(device)
 
@@ -105,7 +103,7 @@ class PromptContrast:
         """Mean win rate of every test set and slot, with patient intervals; a pure function of the rows."""
         cells = []
         for (name, slot), part in table.groupby(["set", "slot"], sort=False):
-            patients = (part["source"] + "/" + part["patient"]).to_numpy()
+            patients = patients_of(part)
             interval = bootstrap_interval(part["win"].to_numpy(), patients, resamples=self.resamples)
             cell = f"contrast/{slot}/{name}"
             cells.append(Score(cell, float(part["win"].mean()), len(part), interval.lo, interval.hi))

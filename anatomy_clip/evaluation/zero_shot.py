@@ -12,7 +12,7 @@ from torch import Tensor
 
 from anatomy_clip.anatomy.records import Manifest
 from anatomy_clip.anatomy.terms import Modality
-from anatomy_clip.evaluation.base import COLUMNS, Predictions, Score
+from anatomy_clip.evaluation.base import COLUMNS, Predictions, Score, patients_of
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.classification import hits
 from anatomy_clip.models.image_text import ImageTextModel
@@ -112,7 +112,7 @@ class ZeroShot:
         hit, counted = hits(*Predictions(table, self.labels).arrays(kind))
         if not counted.any():
             return Score(cell, float("nan"), 0, float("nan"), float("nan"))
-        patients = (table["source"] + "/" + table["patient"]).to_numpy()[counted]
+        patients = patients_of(table)[counted]
         values = hit[counted].astype(float)
         interval = bootstrap_interval(values, patients, resamples=self.resamples)
         return Score(cell, float(values.mean()), int(counted.sum()), interval.lo, interval.hi)

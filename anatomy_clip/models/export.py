@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from anatomy_clip.models import facts, names
+from anatomy_clip.models.folders import whole_folder
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
 from anatomy_clip.models.open_clip import write_tokenizer
 from anatomy_clip.models.weight_files import OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, TRANSFORMERS_CONFIG, WEIGHT_NAMES
@@ -33,18 +33,9 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout {layout!r} is unknown; known are {', '.join(LAYOUTS)}")
-    if folder.exists() and not overwrite:
-        raise ValueError(f"{folder}: is there already; add overwrite=true to replace it")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(folder, overwrite=overwrite, option="overwrite=true") as partial:
         LAYOUTS[layout](model, partial)
         (partial / "README.md").write_text(card, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _open_clip(model: ImageTextModel, folder: Path) -> None:

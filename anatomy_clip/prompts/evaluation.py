@@ -34,6 +34,10 @@ class EvaluationPrompts:
         """Prompts of the stations, S lists (the taxonomy's order) of T texts."""
         return [[fill(t, {"station": station}) for t in self.station_templates] for station in taxonomy.stations]
 
+    def texts(self, taxonomy: Taxonomy) -> dict[str, list[list[str]]]:
+        """All prompts: label kind ("organ", "station") -> as above."""
+        return {"organ": self.organ_prompts(taxonomy), "station": self.station_prompts(taxonomy)}
+
 
 def _check(templates: Sequence[str], slot: str) -> tuple[str, ...]:
     if isinstance(templates, str) or not templates:

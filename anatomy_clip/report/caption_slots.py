@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from anatomy_clip.evaluation.base import patients_of
 from anatomy_clip.evaluation.captions import SLOTS, WAYS
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.report.layout import Layout
@@ -52,7 +53,7 @@ def caption_scores(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -
         keys = ["set", "way", "source", "patient", "row"]
         mean = pd.concat(tables).groupby(keys, sort=False)[["reachable", *_VALUES]].mean().reset_index()
         for (name, way), part in mean.groupby(["set", "way"], sort=False):
-            patients = (part["source"] + "/" + part["patient"]).to_numpy()
+            patients = patients_of(part)
             interval = bootstrap_interval(100 * part["organ_f1_right"].to_numpy(), patients, resamples)
             values = {slot: 100 * float(part[f"{slot}_right"].mean()) for slot in SLOTS}
             known = {"reachable": 100 * float(part["reachable"].mean()), **values}

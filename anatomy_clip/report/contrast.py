@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from anatomy_clip.evaluation.base import patients_of
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.report.layout import Layout
 from anatomy_clip.report.results import Run
@@ -41,7 +42,7 @@ def wins(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Mapping[
         keys = ["set", "slot", "source", "patient", "row"]
         mean = pd.concat(tables).groupby(keys, sort=False)[["win", "margin"]].mean().reset_index()
         for (name, slot), part in mean.groupby(["set", "slot"], sort=False):
-            patients = (part["source"] + "/" + part["patient"]).to_numpy()
+            patients = patients_of(part)
             interval = bootstrap_interval(100 * part["win"].to_numpy(), patients, resamples)
             value, margin = 100 * float(part["win"].mean()), float(part["margin"].mean())
             found.setdefault((str(name), str(slot)), {})[column] = Wins(

@@ -20,8 +20,6 @@ from anatomy_clip.describe.web.engine import FILES, SCRATCH, Comparison, Describ
 if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
 
-_BURNED_IN = "Burned In Annotation"  # how the note of `Describer` begins
-
 
 @dataclass(frozen=True, eq=False)
 class _Loaded(Bundle):
@@ -82,7 +80,7 @@ class Tasks:
             tempfile.tempdir = None
             os.chdir("/")
         pictures = tuple(_pictures(one) for one in found.series)
-        burned_in = tuple(any(note.startswith(_BURNED_IN) for note in one.notes) for one in found.series)
+        burned_in = tuple(one.burned_in for one in found.series)
         return Described(found.plain(), pictures, burned_in)
 
     def _compare(self, picture: Pictures, captions: Sequence[str]) -> Comparison:
