@@ -109,11 +109,8 @@ class ImageAugment:
         moves, greys = self._build()
         # albumentations keeps its own state, which DataLoader workers would repeat: hand it this sample's.
         python_rng = random.Random(int(rng.integers(1 << 63)))
-        for pipeline in (moves, greys):
-            pipeline.set_random_state(rng, python_rng)
-        moved = resize(moves(image=image)["image"], self.size)
-        out: Image = np.ascontiguousarray(greys(image=moved)["image"])
-        return out
+        moved = resize(_run(moves, image, rng, python_rng), self.size)
+        return np.ascontiguousarray(_run(greys, moved, rng, python_rng))
 
     def _warped(self, image: Image, rng: np.random.Generator) -> Image:
         if not self._warps:
@@ -135,6 +132,14 @@ class ImageAugment:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pipelines": None}  # spawned workers make their own
+
+
+def _run(pipeline: Any, image: Image, rng: np.random.Generator, python_rng: random.Random) -> Image:
+    if not pipeline.transforms:
+        return image
+    pipeline.set_random_state(rng, python_rng)
+    out: Image = pipeline(image=image)["image"]
+    return out
 
 
 def _checked(*pairs: tuple[Callable[..., Any], Options]) -> list[Callable[..., Any]]:

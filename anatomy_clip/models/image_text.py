@@ -89,8 +89,8 @@ class ImageTextModel(nn.Module):
         Returns:
             Features with `embedding` (B, D) unit norm.
         """
-        # (B, 3, H, W): one grey channel broadcasts against the three means, so it is copied on the device alone
-        pixels = (images.to(self.mean.dtype) / 255 - self.mean) / self.std
+        # (images / 255 - mean) / std in one pass, (B, 3, H, W): one grey channel broadcasts on the device alone
+        pixels = torch.addcmul(-self.mean / self.std, images.to(self.mean.dtype), 1 / (255 * self.std))
         features: Features = self.image(pixels)
         return features
 

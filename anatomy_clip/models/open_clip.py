@@ -13,12 +13,13 @@ import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CLIP, _build_vision_tower
 from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transformer import VisionTransformer, text_global_pool
+from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from anatomy_clip.models.bert import CLS_POOLER, BertTower, bert_config
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.prefixes import prefix_trees
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
 from anatomy_clip.models.weights import Weights, load_weights, read_weights, settings, settle
 from anatomy_clip.types import Features
@@ -62,13 +63,11 @@ class ConvolutionTower(nn.Module):
 
 
 class TextTower(nn.Module):
-    """CLIP's causal text transformer, run only as far as the batch's longest caption.
+    """CLIP's causal text transformer, run once for each token that captions begin with alike, and for no padding.
 
-    Attention is causal, so what follows the end-of-text token can't change its output: leaving the padding out
-    gives the same embedding.
+    Attention is causal, so what follows a token can't change what the tower makes of it: captions that begin alike
+    share that part, and what follows the end-of-text token isn't needed. The embeddings are the same.
     """
-
-    attn_mask: Tensor
 
     def __init__(self, clip: CLIP) -> None:
         super().__init__()
@@ -78,10 +77,12 @@ class TextTower(nn.Module):
         self.positional_embedding = clip.positional_embedding
         self.ln_final = clip.ln_final
         self.text_projection = clip.text_projection
-        self.register_buffer("attn_mask", clip.attn_mask, persistent=False)
+        self.heads = clip.transformer.resblocks[0].attn.num_heads
 
     def forward(self, tokens: Tensor) -> Features:
-        """Embed (B, L) token ids, L at most the context length; `local` is (B, L, W).
+        """Embed (B, L) token ids, L at most the context length; sorted ones, neighbours alike, are quickest.
+
+        `local` is (B, L, W); past a caption's end it repeats the end's vector.
 
         Raises:
             ValueError: the captions are longer than the context.
@@ -89,10 +90,12 @@ class TextTower(nn.Module):
         length = tokens.shape[1]
         if length > self.context_length:
             raise ValueError(f"captions of {length} tokens don't fit the context of {self.context_length}")
-        x = self.token_embedding(tokens) + self.positional_embedding[:length]  # (B, L, W)
-        x = self.ln_final(self.transformer(x, attn_mask=self.attn_mask[:length, :length]))
-        pooled = text_global_pool(x, tokens, "argmax")  # (B, W), at the end-of-text token: the largest id
-        return Features(pooled, normalize(pooled @ self.text_projection, dim=-1), x)
+        trees = prefix_trees(tokens, tokens.argmax(dim=1))  # a caption ends with the largest id
+        x = self.token_embedding(trees.tokens) + self.positional_embedding[trees.positions]  # (G, N, W)
+        x = self.transformer(x, attn_mask=trees.mask.repeat_interleave(self.heads, dim=0))
+        x = self.ln_final(x).flatten(0, 1)  # (G * N, W)
+        pooled = x[trees.nodes[:, -1]]
+        return Features(pooled, normalize(pooled @ self.text_projection, dim=-1), x[trees.nodes])
 
 
 def from_config(

@@ -8,6 +8,7 @@ whose slots the slice can fill. So a slice with no organ or no station gets a sh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from string import Formatter
 
 TABLE1_STATION = "A {orientation} oriented {modality} image of {organ} organs belong to {station} region"
@@ -19,6 +20,7 @@ Wording = tuple[str, ...]
 Slots = Mapping[str, str]
 
 
+@lru_cache(maxsize=1024)
 def slots_of(template: str) -> frozenset[str]:
     """Names of the slots in a template.
 

@@ -106,7 +106,7 @@ def test_one_chunk_after_the_other_is_embedded_again_and_left():
 
 
 def test_chunks_with_batch_statistics_are_refused_unless_frozen():
-    model, data = clip(RESNET), batch(side=32)
+    model, data = clip(RESNET).double(), batch(side=32)
     objective = CLIP(model, chunk_size=4)
     with pytest.raises(ValueError, match=r"objective.chunk_size: the model has BatchNorm layers"):
         objective(model, data)
@@ -120,7 +120,7 @@ def test_chunk_size_below_one_is_refused():
 
 
 def test_captions_of_a_frozen_tower_are_encoded_once_until_its_weights_change():
-    model, data = clip(), batch()
+    model, data = clip().double(), batch()
     prepare_towers(model, frozen_text="all")
     objective = CLIP(model, cached_captions=100)
     plain = step(model, CLIP(model), data)
@@ -154,7 +154,7 @@ def test_a_trained_text_tower_is_never_cached():
 
 
 def _chunked_rank(rank):
-    model = clip()
+    model = clip().double()
     prepare_towers(model, frozen_image=1)
     objective = CLIP(model, chunk_size=3)
     wrapped = DistributedDataParallel(_Step(model, objective))
@@ -173,7 +173,7 @@ class _Step(nn.Module):
 
 def test_two_ranks_in_chunks_under_ddp_equal_one_process_in_one_piece(tmp_path):
     ranks = on_two_ranks(_chunked_rank, tmp_path)
-    model = clip()
+    model = clip().double()
     prepare_towers(model, frozen_image=1)
     loss, plain = step(model, CLIP(model), batch())
     for ours in ranks:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 FETCH_AGAIN = "fetch the file again"
 
@@ -45,11 +45,11 @@ class Refused(ValueError):
         return Refused(self.reason, self.remedy, path)
 
 
-@contextmanager
-def guarded(stage: str, remedy: str = FETCH_AGAIN, told: bool = False) -> Iterator[None]:
+class guarded(AbstractContextManager[None]):
     """Turn whatever a damaged file raises into `Refused`, and keep pydicom from quoting header values in warnings.
 
-    Catches BaseException, since decoders written in Rust or C raise what is no Exception. Ctrl-C and exit pass.
+    Catches BaseException, since decoders written in Rust or C raise what is no Exception. Ctrl-C and exit pass. A file
+    goes through a hundred of these: one inside another leaves pydicom's settings alone.
 
     Args:
         stage: what was being done, as a sentence about the file: "its header can't be read".
@@ -59,13 +59,25 @@ def guarded(stage: str, remedy: str = FETCH_AGAIN, told: bool = False) -> Iterat
     Raises:
         Refused: in place of any other error.
     """
-    from pydicom.config import disable_value_validation  # half a second: who only names `Rejected` needn't pay it
 
-    try:
-        with disable_value_validation():  # values that break the standard can be names; we check what we use
-            yield
-    except (Refused, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        words = f": {' '.join(str(error).split())[:200]}" if told and str(error) else ""
-        raise Refused(f"{stage} ({type(error).__name__}{words})", remedy) from None
+    def __init__(self, stage: str, remedy: str = FETCH_AGAIN, told: bool = False) -> None:
+        self.stage, self.remedy, self.told = stage, remedy, told
+        self._silence: AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> None:
+        from pydicom import config  # half a second: who only names `Rejected` needn't pay it
+
+        # values that break the standard can be names; we check what we use
+        if config.settings.reading_validation_mode != config.IGNORE:
+            self._silence = config.disable_value_validation()
+            self._silence.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._silence is not None:
+            self._silence.__exit__(None, None, None)
+        if error is None or isinstance(error, Refused | KeyboardInterrupt | SystemExit | GeneratorExit):
+            return
+        words = f": {' '.join(str(error).split())[:200]}" if self.told and str(error) else ""
+        raise Refused(f"{self.stage} ({type(error).__name__}{words})", self.remedy) from None

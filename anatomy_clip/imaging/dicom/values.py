@@ -36,11 +36,12 @@ def modality_values(dataset: Dataset, stored: Stored, number: int = 1) -> Values
             values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
         else:
             slope, intercept = fields.number("RescaleSlope"), fields.number("RescaleIntercept")
-            values = stored * (1.0 if slope is None else slope) + (intercept or 0.0)
+            values = np.multiply(stored, 1.0 if slope is None else slope, dtype=np.float64)
+            values += intercept or 0.0
     ends = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)  # NaN where any value is
     if not all(abs(end) <= np.finfo(np.float32).max for end in ends):
         raise Refused(f"frame {number} holds values that are not finite", "mend its rescale, or leave it out")
-    return np.asarray(values, np.float64)
+    return values
 
 
 def padded(dataset: Dataset, stored: Stored) -> NDArray[np.bool_]:
