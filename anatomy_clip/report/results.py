@@ -25,7 +25,16 @@ _COLUMNS = (
     *("organ_targets", "station_targets", "organ_scores", "station_scores"),
 )
 CONTRAST, DECISIONS, CAPTIONS = "contrast.parquet", "decisions.json", "captions.parquet"
-_CAPTION_COLUMNS = ("set", "row", "source", "patient", "way", "reachable", *(f"{slot}_right" for slot in SLOTS))
+_CAPTION_COLUMNS = (
+    "set",
+    "row",
+    "source",
+    "patient",
+    "way",
+    "caption",
+    "reachable",
+    *(f"{slot}_right" for slot in SLOTS),
+)
 _CONTRAST_COLUMNS = (
     *("set", "row", "source", "patient", "modality", "slot"),
     *("win", "margin", "right", "wrong", "right_score", "wrong_score"),

@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.evaluation.captions import WAYS
 from anatomy_clip.report.errors import slice_hits
 from anatomy_clip.report.gallery import choose, verdict
 from anatomy_clip.report.results import TASKS, Run
+
+# A slot of a caption's verdict, and what people call it.
+_SLOTS = {"modality": "modality", "orientation": "plane", "station": "station", "organ_exact": "organs"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Card:
         organ, station: what it was named, with the softmax share in percent.
         organs, stations: the right answers.
         organ_right, station_right: whether the name is among them.
+        caption: the one of all captions of training slices that fits best; empty where captions weren't searched.
+        caption_faults: what is wrong in it.
     """
 
     test_set: str
@@ -39,6 +45,8 @@ class Card:
     stations: tuple[str, ...]
     organ_right: bool
     station_right: bool
+    caption: str = ""
+    caption_faults: tuple[str, ...] = ()
 
 
 def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list[Card]:
@@ -50,11 +58,27 @@ def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list
             continue
         wrong = np.logical_or.reduce([slice_hits(run, task, name) == 0 for task in TASKS])
         chosen = {*choose(frame, [name], count // 2).index, *choose(frame[wrong], [name], count - count // 2).index}
-        found += [_card(run, row, stack) for row in frame.loc[sorted(chosen)].to_dict("records")]
+        captions = _captions(run, name)
+        found += [_card(run, row, stack, captions) for row in frame.loc[sorted(chosen)].to_dict("records")]
     return found
 
 
-def _card(run: Run, row: Mapping[Any, Any], stack: NDArray[np.uint8]) -> Card:
+def _captions(run: Run, test_set: str) -> dict[int, tuple[str, tuple[str, ...]]]:
+    """Row -> the best caption of training slices, and what is wrong in it."""
+    if run.captions is None:
+        return {}
+    table = run.captions[(run.captions["set"] == test_set) & (run.captions["way"] == WAYS[0])]
+    wrong = {word: table[f"{slot}_right"] == 0 for slot, word in _SLOTS.items()}
+    return {
+        int(row): (str(caption), tuple(word for word in wrong if wrong[word][n]))
+        for n, row, caption in zip(table.index, table["row"], table["caption"], strict=True)
+    }
+
+
+def _card(
+    run: Run, row: Mapping[Any, Any], stack: NDArray[np.uint8], captions: Mapping[int, tuple[str, tuple[str, ...]]]
+) -> Card:
+    caption, faults = captions.get(row["row"], ("", ()))
     organ, station = verdict(run, row, "organ", 1), verdict(run, row, "station", 1)
     return Card(
         test_set=row["set"],
@@ -68,6 +92,8 @@ def _card(run: Run, row: Mapping[Any, Any], stack: NDArray[np.uint8]) -> Card:
         stations=station.truth,
         organ_right=organ.is_right(),
         station_right=station.is_right(),
+        caption=caption,
+        caption_faults=faults,
     )
 
 

@@ -3,10 +3,12 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_suite import ORGANS, STATIONS, write_suite
 from omegaconf import OmegaConf
@@ -179,6 +181,27 @@ def test_the_gallery_holds_right_and_wrong_slices_of_every_set_with_images(runs)
         assert 6 <= len(of_set) <= 12
         assert any(c.organ_right and c.station_right for c in of_set)
         assert any(not c.organ_right for c in of_set)
+
+
+def test_gallery_slices_carry_their_best_caption_and_its_faults(runs):
+    run = next(r for r in runs if r.name == "pmc_msa")  # the last column, whose slices the page shows
+    assert {c.caption for c in cards(run, stacks(runs), 32)} == {""}
+    frame = run.predictions[["set", "row", "source", "patient"]].assign(way="seen", reachable=True)
+    frame = frame.assign(modality_right=1.0, orientation_right=0.0, organ_f1_right=0.5, all_right=0.0)
+    frame["station_right"] = np.where(frame["row"] % 2, 1.0, np.nan)  # a slice without a station has no fault there
+    frame["organ_exact_right"] = (frame["row"] % 3 == 0).astype(float)
+    frame["caption"] = frame["set"] + " slice " + frame["row"].astype(str)
+    table = pd.concat([frame, frame.assign(way="grown", caption="of the beam")]).sample(frac=1, random_state=0)
+    run = replace(run, captions=table)
+    found = cards(run, stacks(runs), 32)
+    for card in found:
+        name, _, row = card.caption.rpartition(" slice ")
+        assert name == card.test_set
+        assert card.caption_faults == (("plane",) if int(row) % 3 == 0 else ("plane", "organs"))
+    said = [run if r.folder == run.folder else r for r in runs]
+    text = page(build(said, LAYOUT, {}, resamples=20), said, stacks(said), suite="table3")
+    assert re.findall("<q>(.*?)</q>", text) == [card.caption for card in found]
+    assert text.count("wrong in it: plane, organs") == sum(len(card.caption_faults) == 2 for card in found) > 0
 
 
 def test_a_suite_without_runs_of_its_columns_or_images_still_gives_a_page(runs):
