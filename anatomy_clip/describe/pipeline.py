@@ -16,6 +16,7 @@ from anatomy_clip.anatomy.terms import Modality, Orientation
 from anatomy_clip.data.guard import guarded
 from anatomy_clip.data.limits import Failure, Limits
 from anatomy_clip.describe.bundle import Encoder, Floats
+from anatomy_clip.describe.densities import Densities
 from anatomy_clip.describe.inputs import Item, rejection
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.describe.reading import (
@@ -54,6 +55,7 @@ class Read:
         embeddings: modality (None where only one way to show the slices was tried) -> place -> (D,).
         squares: the same for the pictures; empty unless they are kept.
         blank: places of slices of one value.
+        densities: what the values of a DICOM series are.
     """
 
     items: list[Item]
@@ -62,6 +64,7 @@ class Read:
     embeddings: dict[Modality | None, dict[int, Floats]] = field(default_factory=dict)
     squares: dict[Modality | None, dict[int, NDArray[np.uint8]]] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
+    densities: Densities = field(default_factory=Densities)
 
 
 class Tasks(Iterator[Task]):
@@ -219,6 +222,7 @@ class Pipeline:
     def _rendered(self, read: Read, first: int, rendered: Rendered) -> None:
         self._set_aside(rendered.refused)
         self._expect(-len(rendered.refused))
+        read.densities += rendered.densities
         self._squares(read, None, [first + place for place in rendered.kept], rendered.squares)
 
     def _nifti(self, item: Item, slices: NiftiSlices) -> None:

@@ -16,6 +16,7 @@ from anatomy_clip.data.limits import Limits
 from anatomy_clip.describe import onnx_tower
 from anatomy_clip.describe.body_parts import defined_term
 from anatomy_clip.describe.bundle import Bundle, Encoder, read_bundle
+from anatomy_clip.describe.densities import Densities
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
 from anatomy_clip.describe.results import Description, Rejection, SeriesDescription, SourceImage
@@ -129,7 +130,7 @@ class Describer:
     def _series(self, read: Read, modality: Modality | None) -> SeriesDescription:
         path = common([item.shown for item in read.items])
         if read.series is not None:
-            return describe_stack(self.bundle, _dicom(read.series, path), _seen(read, None))
+            return describe_stack(self.bundle, _dicom(read.series, path, read.densities), _seen(read, None))
         if read.plane is None:
             return self._judged_picture(Stack(path, modality), _seen(read, None))
         orientation, spacing, headwards = read.plane
@@ -174,11 +175,12 @@ def _seen(read: Read, modality: Modality | None) -> Seen:
     )
 
 
-def _dicom(series: DicomSeries, path: str) -> Stack:
+def _dicom(series: DicomSeries, path: str, found: Densities) -> Stack:
     towards_head = float(normal(series.row, series.column)[2])
     variant = [series.variant] if series.variant else []
     if series.b_value is not None:
         variant.append(f"b-value {series.b_value:g}")
+    doubts = [found.note()] if series.modality is Modality.CT and found.note() else []
     said = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
     return Stack(
         path,
@@ -190,7 +192,7 @@ def _dicom(series: DicomSeries, path: str) -> Stack:
         headwards=towards_head > 0 if series.orientation is Orientation.AXIAL else None,
         body_part=defined_term(series.body_part),
         variant=", ".join(variant),
-        notes=(*series.notes, *([said] if series.burned_in_annotation else [])),
+        notes=(*series.notes, *doubts, *([said] if series.burned_in_annotation else [])),
         burned_in=bool(series.burned_in_annotation),
         sources=tuple(
             SourceImage(

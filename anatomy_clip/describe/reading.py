@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.describe.densities import Densities, densities
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.dicomdir import referenced_files
@@ -92,11 +93,13 @@ class Rendered:
         kept: (N,) places of the slices in their task.
         squares: (N, side, side).
         refused: slices that can't be read.
+        densities: what the values of CT slices are.
     """
 
     kept: tuple[int, ...]
     squares: Squares
     refused: tuple[Rejected, ...]
+    densities: Densities
 
 
 @dataclass(frozen=True)
@@ -155,14 +158,16 @@ class Work:
                 return self._picture(path)
 
     def _frames(self, series: DicomSeries) -> Rendered:
-        kept, squares, refused = [], [], []
+        kept, squares, refused, counts = [], [], [], Densities()
         for index, frame in enumerate(series.frames):
             try:
-                squares.append(self.preprocessing.square(load(series, index, self._reader, blank=True)))
+                image = load(series, index, self._reader, blank=True)
+                squares.append(self.preprocessing.square(image))
                 kept.append(index)
+                counts += densities(image.pixels)
             except Refused as error:
                 refused.append(Rejected(frame.path, error.reason, error.remedy))
-        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refused))
+        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refused), counts)
 
     def _nifti(self, path: Path, modalities: Sequence[Modality]) -> NiftiSlices:
         axis, direction = third_axis(path)
