@@ -143,7 +143,7 @@ def main() -> None:
         images, captions, texts, phantom = image_calls(), caption_calls(), text_calls(), phantom_call()
     title = f"one slice, {STORED} to {SIZE} px, one core"
     table(title, {name: milliseconds(call) for name, call in (images | captions).items()})
-    title = "text tower, tiny model, 60 captions, one core"
+    title = f"text tower, tiny model, {len(Orientation) * len(ORGANS)} captions, one core"
     table(title, {name: milliseconds(call, repeats=5) for name, call in texts.items()})
     seconds = evaluation_seconds()
     print(

@@ -55,7 +55,7 @@ class Read:
         embeddings: modality (None where only one way to show the slices was tried) -> place -> (D,).
         squares: the same for the pictures; empty unless they are kept.
         blank: places of slices of one value.
-        densities: what the values of a DICOM series are.
+        densities: what the values of a CT series are; empty for anything else.
     """
 
     items: list[Item]

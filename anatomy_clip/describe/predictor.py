@@ -180,7 +180,6 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> Stack:
     variant = [series.variant] if series.variant else []
     if series.b_value is not None:
         variant.append(f"b-value {series.b_value:g}")
-    doubts = [found.note()] if series.modality is Modality.CT and found.note() else []
     said = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
     return Stack(
         path,
@@ -192,7 +191,7 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> Stack:
         headwards=towards_head > 0 if series.orientation is Orientation.AXIAL else None,
         body_part=defined_term(series.body_part),
         variant=", ".join(variant),
-        notes=(*series.notes, *doubts, *([said] if series.burned_in_annotation else [])),
+        notes=(*series.notes, *filter(None, [found.note()]), *([said] if series.burned_in_annotation else [])),
         burned_in=bool(series.burned_in_annotation),
         sources=tuple(
             SourceImage(

@@ -93,7 +93,7 @@ class Rendered:
         kept: (N,) places of the slices in their task.
         squares: (N, side, side).
         refused: slices that can't be read.
-        densities: what the values of CT slices are.
+        densities: what the values of CT slices are; empty for MR.
     """
 
     kept: tuple[int, ...]
@@ -164,7 +164,8 @@ class Work:
                 image = load(series, index, self._reader, blank=True)
                 squares.append(self.preprocessing.square(image))
                 kept.append(index)
-                counts += densities(image.pixels)
+                if series.modality is Modality.CT:
+                    counts += densities(image.pixels)
             except Refused as error:
                 refused.append(Rejected(frame.path, error.reason, error.remedy))
         return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refused), counts)

@@ -26,13 +26,7 @@ _COLUMNS = (
 )
 CONTRAST, DECISIONS, CAPTIONS = "contrast.parquet", "decisions.json", "captions.parquet"
 _CAPTION_COLUMNS = (
-    "set",
-    "row",
-    "source",
-    "patient",
-    "way",
-    "caption",
-    "reachable",
+    *("set", "row", "source", "patient", "way", "caption", "reachable"),
     *(f"{slot}_right" for slot in SLOTS),
 )
 _CONTRAST_COLUMNS = (

@@ -45,8 +45,8 @@ class Card:
     stations: tuple[str, ...]
     organ_right: bool
     station_right: bool
-    caption: str = ""
-    caption_faults: tuple[str, ...] = ()
+    caption: str
+    caption_faults: tuple[str, ...]
 
 
 def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list[Card]:
