@@ -7,6 +7,7 @@ import logging
 import shutil
 import signal
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from anatomy_clip.wiring import (
 if TYPE_CHECKING:
     from anatomy_clip.anatomy.taxonomy import Taxonomy
     from anatomy_clip.data.datamodule import SliceDataModule
+    from anatomy_clip.evaluation.embedded import EmbeddedSet
     from anatomy_clip.models.image_text import ImageTextModel
 
 
@@ -50,6 +52,7 @@ def run(cfg: DictConfig) -> None:
     if cfg.overwrite and first and folder.exists():
         shutil.rmtree(folder)
     done = finished_stages(folder) if first or not cfg.overwrite else {}
+    tested = Tested(cfg, folder)
     for name in cfg.stages:
         if name not in STAGES:
             raise ValueError(f"stages: {name!r} is unknown{nearest(name, STAGES)}; known are {', '.join(STAGES)}")
@@ -60,10 +63,54 @@ def run(cfg: DictConfig) -> None:
         if first:  # the folder is the first rank's to write
             claim(cfg, folder)
         if first or name == "fit":  # every rank trains, one does the rest
-            STAGES[name](cfg, folder)
+            if name in MAKERS:
+                MAKERS[name](cfg, folder)
+                tested = Tested(cfg, folder)  # of the new weights
+            else:
+                TESTS[name](tested)
         done[name] = inputs
         if first:
             write_atomically(folder / STAGES_FILE, json.dumps(done, indent=1))
+
+
+class Tested:
+    """What the tests of a run share; each part is made when it is first asked for.
+
+    Args:
+        cfg: the run's config.
+        folder: the run's folder.
+    """
+
+    def __init__(self, cfg: DictConfig, folder: Path) -> None:
+        self.cfg = cfg
+        self.folder = folder
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The run's taxonomy."""
+        taxonomy: Taxonomy = build(self.cfg.taxonomy)
+        return taxonomy
+
+    @cached_property
+    def model(self) -> ImageTextModel:
+        """The model that the run trained; its weights as they are, where it trained none."""
+        # stages=[evaluate] tests what the run trained before, not what it started from
+        trained = (self.folder / "last.ckpt").exists() or set(MAKERS) & set(self.cfg.stages)
+        return load_run(self.cfg, self.folder, self.taxonomy) if trained else build_model(self.cfg)
+
+    @cached_property
+    def data(self) -> SliceDataModule:
+        """The run's data, checked for leakage."""
+        data = build_data(self.cfg, self.taxonomy, self.model)
+        data.setup("test")
+        return data
+
+    @cached_property
+    def sets(self) -> dict[str, EmbeddedSet]:
+        """The test sets that are at hand, embedded."""
+        from anatomy_clip.evaluation.embedded import embed_sets
+
+        return embed_sets(self.model, self.data.test_sets(), device(self.cfg))
 
 
 def fit(cfg: DictConfig, folder: Path) -> None:
@@ -122,16 +169,17 @@ def average(cfg: DictConfig, folder: Path) -> None:
     AtomicCheckpointIO().save_checkpoint(made, folder / "last.ckpt")
 
 
-def evaluate(cfg: DictConfig, folder: Path) -> None:
+def evaluate(tested: Tested) -> None:
     """Score every test set into `folder/predictions.parquet` and `folder/results.json`; choose decisions on validation.
 
     The validation slices go to `validation.parquet`, and what is chosen on them to `decisions.json` (null where they
     have no labels to choose by). Nothing is chosen on a test slice.
     """
     from anatomy_clip.evaluation.decisions import choose
+    from anatomy_clip.evaluation.embedded import embed_sets
     from anatomy_clip.evaluation.zero_shot import ZeroShot
 
-    taxonomy, model, data = _tested(cfg, folder)
+    cfg, folder, taxonomy, model, data = tested.cfg, tested.folder, tested.taxonomy, tested.model, tested.data
     evaluator = ZeroShot(
         evaluation_prompts(cfg, taxonomy, model),
         label_names(taxonomy),
@@ -142,11 +190,11 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
     absent = data.absent_tests()
     for name in absent:
         print(f"{folder}: test set {name} isn't there and is left out")
-    predictions = evaluator.predict(model, data.test_sets())
+    predictions = evaluator.predict(model, tested.sets)
     predictions.write(folder / "predictions.parquet")
     scores = evaluator.score(predictions)
     notes = [f"test set {name} was absent" for name in absent]
-    validation = evaluator.predict(model, data.validation_sets())
+    validation = evaluator.predict(model, embed_sets(model, data.validation_sets(), evaluator.device))
     validation.write(folder / "validation.parquet")
     try:
         decisions: dict[str, Any] | None = choose(
@@ -173,53 +221,43 @@ def evaluate(cfg: DictConfig, folder: Path) -> None:
         )
 
 
-def contrast(cfg: DictConfig, folder: Path) -> None:
+def contrast(tested: Tested) -> None:
     """Set right captions against contradicted ones on every test slice, into `folder/contrast.parquet`."""
     from anatomy_clip.evaluation.base import write_rows
     from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 
-    taxonomy, model, data = _tested(cfg, folder)
-    evaluator = PromptContrast(cfg.eval.contrast, taxonomy, resamples=cfg.eval.resamples, device=device(cfg))
-    table = evaluator.predict(model, data.test_sets())
-    write_rows(table, folder / "contrast.parquet")
+    evaluation = tested.cfg.eval
+    evaluator = PromptContrast(
+        evaluation.contrast, tested.taxonomy, resamples=evaluation.resamples, device=device(tested.cfg)
+    )
+    table = evaluator.predict(tested.model, tested.sets)
+    write_rows(table, tested.folder / "contrast.parquet")
     for score in evaluator.score(table):
         print(f"  {score.cell:32s} {100 * score.value:5.1f} %  n={score.n}")
 
 
-def retrieve(cfg: DictConfig, folder: Path) -> None:
+def retrieve(tested: Tested) -> None:
     """Find the best complete caption of every test slice, into `folder/captions.parquet`."""
     from anatomy_clip.evaluation.base import write_rows
     from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval
 
-    taxonomy, model, data = _tested(cfg, folder)
+    evaluation = tested.cfg.eval
     evaluator = CaptionRetrieval(
-        data.training_records(), taxonomy, **cfg.eval.captions, resamples=cfg.eval.resamples, device=device(cfg)
+        tested.data.training_records(),
+        tested.taxonomy,
+        **evaluation.captions,
+        resamples=evaluation.resamples,
+        device=device(tested.cfg),
     )
-    table = evaluator.predict(model, data.test_sets())
-    write_rows(table, folder / "captions.parquet")
+    table = evaluator.predict(tested.model, tested.sets)
+    write_rows(table, tested.folder / "captions.parquet")
     for score in evaluator.score(table):
         print(f"  {score.cell:40s} {100 * score.value:5.1f} %  n={score.n}")
 
 
-STAGES: dict[str, Callable[[DictConfig, Path], None]] = {
-    "fit": fit,
-    "average": average,
-    "evaluate": evaluate,
-    "contrast": contrast,
-    "retrieve": retrieve,
-}
-MAKE_WEIGHTS = {"fit", "average"}  # stages that leave a `last.ckpt`
-
-
-def _tested(cfg: DictConfig, folder: Path) -> tuple[Taxonomy, ImageTextModel, SliceDataModule]:
-    """What a test needs: the taxonomy, the model that the run trained (or its weights as they are), the test sets."""
-    taxonomy = build(cfg.taxonomy)
-    # stages=[evaluate] tests what the run trained before, not what it started from
-    trained = (folder / "last.ckpt").exists() or MAKE_WEIGHTS & set(cfg.stages)
-    model = load_run(cfg, folder, taxonomy) if trained else build_model(cfg)
-    data = build_data(cfg, taxonomy, model)
-    data.setup("test")
-    return taxonomy, model, data
+MAKERS: dict[str, Callable[[DictConfig, Path], None]] = {"fit": fit, "average": average}  # leave a `last.ckpt`
+TESTS: dict[str, Callable[[Tested], None]] = {"evaluate": evaluate, "contrast": contrast, "retrieve": retrieve}
+STAGES = (*MAKERS, *TESTS)
 
 
 def _progress_bar(cfg: DictConfig) -> list[Any]:

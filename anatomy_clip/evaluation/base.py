@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from anatomy_clip.evaluation.embedded import EmbeddedSet
     from anatomy_clip.models.image_text import ImageTextModel
 
 COLUMNS = (
@@ -81,8 +82,8 @@ def write_rows(table: pd.DataFrame, path: Path) -> None:
 class Evaluator(Protocol):
     """Turns a model into predictions, and predictions into scores."""
 
-    def predict(self, model: ImageTextModel, loaders: Mapping[str, Any]) -> Predictions:
-        """Score every slice of the named test sets."""
+    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> Predictions:
+        """Score every slice of the named test sets, which the same model embedded."""
         ...
 
     def score(self, predictions: Predictions) -> list[Score]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import modality_words
 from anatomy_clip.evaluation.base import Score, patients_of
@@ -23,6 +24,7 @@ from anatomy_clip.evaluation.captions import (
     make_caption,
     plausible_captions,
 )
+from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.prompts.grid import MODALITIES, contradict
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "set", "row", "source", "patient", "way", "caption", "truth", "reachable", "score", *(f"{s}_right" for s in SLOTS),
 )  # fmt: skip
+_SLICES_AT_ONCE = 64  # the beam embeds what all of them ask for in one go
 
 
 class CaptionRetrieval:
@@ -75,12 +78,12 @@ class CaptionRetrieval:
         self.device = torch.device(device)
 
     @torch.inference_mode()
-    def predict(self, model: ImageTextModel, loaders: Mapping[str, tuple[Any, Manifest]]) -> pd.DataFrame:
+    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> pd.DataFrame:
         """Caption every slice of the named test sets.
 
         Args:
             model: the model to test.
-            loaders: test set name -> (loader of `Batch`, the manifest that its rows point into).
+            sets: test set name -> its slices, embedded by the same model.
 
         Returns:
             A row a slice and way, columns `COLUMNS`. `reachable`: the true caption can be chosen at all.
@@ -96,27 +99,34 @@ class CaptionRetrieval:
         if self.beam:
             ways["grown"] = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=self.longest)
         rows: list[dict[str, Any]] = []
-        for name, (loader, manifest) in loaders.items():
-            for batch in loader:
-                images = model.encode_image(batch.images.to(self.device)).embedding.float()
-                shown = [manifest[row] for row in batch.rows.tolist()]
+        for name, shown in sets.items():
+            truths = self._truths(shown)
+            for part in shown.split(_SLICES_AT_ONCE):
+                images = part.embeddings.float()
                 for way, search in ways.items():
-                    found = zip(batch.rows.tolist(), shown, search.best(images), strict=True)
-                    rows += [self._row(name, row, record, way, best) for row, record, best in found]
+                    found = zip(part.rows, part.records, search.best(images), strict=True)
+                    rows += [self._row(name, row, record, truths[row], way, best) for row, record, best in found]
         if grown.refused:
             print(
                 f"captions: the beam had room for {self.grown} (eval.captions.grown), not for {len(grown.refused)} more"
             )
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
-    def _row(self, name: str, row: int, record: SliceRecord, way: str, found: Found) -> dict[str, Any]:
-        truth = make_caption(
-            modality_words(record.modality, record.protocol),
-            record.orientation.value,
-            record.organs_in(self.taxonomy),
-            record.stations_in(self.taxonomy),
-            self.wording,
-        )
+    def _truths(self, shown: EmbeddedSet) -> dict[int, Caption]:
+        """Row -> the caption that says what its slice shows."""
+        labels = zip(shown.rows, shown.records, shown.organs, shown.stations, strict=True)
+        return {
+            row: make_caption(
+                modality_words(record.modality, record.protocol),
+                record.orientation.value,
+                tuple(compress(self.taxonomy.organs, organs)),
+                tuple(compress(self.taxonomy.stations, stations)),
+                self.wording,
+            )
+            for row, record, organs, stations in labels
+        }
+
+    def _row(self, name: str, row: int, record: SliceRecord, truth: Caption, way: str, found: Found) -> dict[str, Any]:
         known = {"set": name, "row": row, "source": record.source, "patient": record.patient, "way": way}
         captions = {"caption": found.caption.text, "truth": truth.text, "reachable": self._reachable(truth, way)}
         slots = {f"{slot}_right": value for slot, value in judge(found.caption, truth).items()}

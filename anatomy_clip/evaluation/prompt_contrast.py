@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import modality_words
 from anatomy_clip.data.collate import tokenize
 from anatomy_clip.evaluation.base import Score, patients_of
+from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.prompts.grid import CaptionGrid, contradict
@@ -29,6 +30,7 @@ COLUMNS = (
     "win", "margin", "right", "wrong", "right_score", "wrong_score",
 )  # fmt: skip
 _CAPTIONS_AT_ONCE = 256
+_SLICES_AT_ONCE = 256
 
 
 class Contrast(NamedTuple):
@@ -73,12 +75,12 @@ class PromptContrast:
         self.device = torch.device(device)
 
     @torch.inference_mode()
-    def predict(self, model: ImageTextModel, loaders: Mapping[str, tuple[Any, Manifest]]) -> pd.DataFrame:
+    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> pd.DataFrame:
         """Contrast every slice of the named test sets.
 
         Args:
             model: the model to test.
-            loaders: test set name -> (loader of `Batch`, the manifest that its rows point into).
+            sets: test set name -> its slices, embedded by the same model.
 
         Returns:
             A row a slice and slot, columns `COLUMNS`; `right` and `wrong` are the captions of the closest pair.
@@ -89,14 +91,13 @@ class PromptContrast:
         tokens = tokenize(self.grid.captions(), model.context_length, model.tokenizer).to(self.device)
         texts = torch.cat([model.encode_text(part).embedding for part in torch.split(tokens, _CAPTIONS_AT_ONCE)])
         rows: list[dict[str, Any]] = []
-        for name, (loader, manifest) in loaders.items():
-            for batch in loader:
-                embedding = model.encode_image(batch.images.to(self.device)).embedding
-                scores = (embedding @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
-                shown = zip(batch.organs.numpy(), batch.stations.numpy(), batch.rows.tolist(), strict=True)
-                for grid, (organs, stations, row) in zip(scores, shown, strict=True):
+        for name, shown in sets.items():
+            for part in shown.split(_SLICES_AT_ONCE):
+                scores = (part.embeddings @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
+                known = zip(part.rows, part.records, part.organs, part.stations, strict=True)
+                for grid, (row, record, organs, stations) in zip(scores, known, strict=True):
                     if organs.any() and stations.any():
-                        rows += self._rows(name, row, manifest[row], grid, organs, stations)
+                        rows += self._rows(name, row, record, grid, organs, stations)
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def score(self, table: pd.DataFrame) -> list[Score]:

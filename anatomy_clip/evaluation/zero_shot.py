@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.anatomy.records import Manifest
+from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.evaluation.base import COLUMNS, Predictions, Score, patients_of
+from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.classification import hits
 from anatomy_clip.models.image_text import ImageTextModel
@@ -48,50 +49,47 @@ class ZeroShot:
         self.device = torch.device(device)
 
     @torch.inference_mode()
-    def predict(self, model: ImageTextModel, loaders: Mapping[str, tuple[Any, Manifest]]) -> Predictions:
+    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> Predictions:
         """Score every slice of the named test sets; the prompts are embedded once.
 
         Args:
             model: the model to test.
-            loaders: test set name -> (loader of `Batch`, the manifest that its rows point into).
+            sets: test set name -> its slices, embedded by the same model.
         """
         import pandas as pd
 
         model = model.to(self.device).eval()
         classes = {kind: model.encode_prompts(tokens.to(self.device)) for kind, tokens in self.prompts.items()}
-        tables = [self._predict_set(model, classes, name, *pair) for name, pair in loaders.items()]
+        tables = [self._predict_set(classes, name, shown) for name, shown in sets.items()]
         none = pd.DataFrame(columns=list(COLUMNS))
         return Predictions(pd.concat(tables, ignore_index=True) if tables else none, self.labels)
 
-    def _predict_set(
-        self, model: ImageTextModel, classes: Mapping[str, Tensor], name: str, loader: Any, manifest: Manifest
-    ) -> pd.DataFrame:
+    def _predict_set(self, classes: Mapping[str, Tensor], name: str, shown: EmbeddedSet) -> pd.DataFrame:
         import pandas as pd
 
-        rows: list[dict[str, Any]] = []
-        for batch in loader:
-            embedding = model.encode_image(batch.images.to(self.device)).embedding  # (B, D)
-            scores = {kind: (embedding @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (B, K)
-            scores = {kind: cosine + self.offsets.get(kind, 0.0) for kind, cosine in scores.items()}
-            targets = {"organ": batch.organs.numpy(), "station": batch.stations.numpy()}
-            for n, row in enumerate(batch.rows.tolist()):
-                rows.append(self._row(name, row, manifest[row], n, scores, targets))
+        scores = {kind: (shown.embeddings @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (N, K)
+        scores = {kind: cosine + self.offsets.get(kind, 0.0) for kind, cosine in scores.items()}
+        targets = {"organ": shown.organs, "station": shown.stations}
+        rows = [
+            self._row(name, row, record, n, scores, targets)
+            for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True))
+        ]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _row(
         self,
         name: str,
         row: int,
-        record: Any,
+        record: SliceRecord,
         n: int,
         scores: Mapping[str, np.ndarray],
         targets: Mapping[str, np.ndarray],
     ) -> dict[str, Any]:
-        known = {
-            key: getattr(record, key)
-            for key in ("source", "patient", "series", "index", "modality", "protocol", "orientation")
+        known: dict[str, Any] = {
+            key: str(getattr(record, key))
+            for key in ("source", "patient", "series", "modality", "protocol", "orientation")
         }
-        known = {key: str(value) if key != "index" else int(value) for key, value in known.items()}
+        known["index"] = int(record.index)
         for kind, names in self.labels.items():
             known[f"{kind}_scores"] = scores[kind][n].tolist()
             known[f"{kind}_targets"] = [names[k] for k in np.flatnonzero(targets[kind][n])]

@@ -14,9 +14,11 @@ from torch.nn.functional import normalize
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.data.dataset import label_matrices
 from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam
 from anatomy_clip.evaluation.captions import PMC_MS, WAYS, Caption, make_caption, plausible_captions
+from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.prompts.grid import MODALITIES
 from anatomy_clip.types import Batch, Features
 
@@ -190,11 +192,13 @@ def test_rows_and_cells_of_a_test_set():
     train = [record(("liver",), ("abdomen",)), record(("brain",), ("head",), Protocol.T1)]
     shown = [*train, record(("liver", "kidneys"), ("abdomen",), patient="q"), record((), (), patient="q")]
     truths = [c.text for r in shown for c in plausible_captions([r], TAXONOMY)]
-    labels = torch.zeros(len(shown), 1)
+    organs, stations = (torch.from_numpy(labels) for labels in label_matrices(shown, TAXONOMY))
+    empty = torch.zeros(len(shown))
     images = torch.arange(len(shown), dtype=torch.uint8).reshape(-1, 1, 1, 1)
-    batch = Batch(images, labels, labels, labels, labels, torch.arange(len(shown)))
+    batch = Batch(images, empty, organs, stations, empty, torch.arange(len(shown)))
     retrieval = CaptionRetrieval(train, TAXONOMY, grown=5000, resamples=50)
-    table = retrieval.predict(Stub(truths), {"set1": ([batch], Manifest(shown))})
+    model = Stub(truths)
+    table = retrieval.predict(model, embed_sets(model, {"set1": ([batch], Manifest(shown))}))
     assert len(table) == len(shown) * len(WAYS)
     seen = table[table["way"] == "seen"]
     assert seen["reachable"].tolist() == [True, True, False, False]

@@ -9,6 +9,7 @@ from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.collate import CLIP_TOKENIZER, tokenize
+from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 from anatomy_clip.prompts.grid import MODALITIES, CaptionGrid, contradict
 from anatomy_clip.prompts.templates import TABLE1_ORGAN, TABLE1_STATION
@@ -113,7 +114,7 @@ def test_predictions_match_captions_scored_one_by_one():
     empty = torch.zeros(3)
     batch = Batch(images, empty, organs, stations, empty, torch.tensor([2, 0, 1]))
     manifest = Manifest([record(patient="b"), record(Protocol.NONE, patient="c"), record(patient="a")])
-    table = contrast.predict(model, {"set1": ([batch], manifest)})
+    table = contrast.predict(model, embed_sets(model, {"set1": ([batch], manifest)}))
     assert sorted(set(table["row"])) == [1, 2]  # the slice without an organ is left out
     image = model.encode_image(images).embedding.detach()
     for place, row in ((0, 2), (2, 1)):

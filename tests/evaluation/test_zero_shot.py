@@ -7,6 +7,7 @@ from torch.nn.functional import normalize
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.evaluation.base import Predictions
+from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.evaluation.zero_shot import ZeroShot
 from anatomy_clip.types import Batch, Features
 
@@ -53,7 +54,7 @@ def loader_and_manifest():
 
 
 def predictions():
-    return ZeroShot(PROMPTS, LABELS).predict(Stub(), {"set1": loader_and_manifest()})
+    return ZeroShot(PROMPTS, LABELS).predict(Stub(), embed_sets(Stub(), {"set1": loader_and_manifest()}))
 
 
 def test_predictions_hold_one_row_a_slice_with_targets_and_cosines():

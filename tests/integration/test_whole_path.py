@@ -11,6 +11,7 @@ from support import compose_config
 from anatomy_clip.anatomy.records import Manifest
 from anatomy_clip.data.store import SliceStore, write_store
 from anatomy_clip.evaluation.decisions import Decisions
+from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.run import run
 from anatomy_clip.runs import run_folder
 
@@ -47,6 +48,20 @@ def weights(folder):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_tests_of_a_run_embed_each_slice_once(data, outputs, monkeypatch):
+    embedded = []
+    encode = ImageTextModel.encode_image
+    monkeypatch.setattr(
+        ImageTextModel, "encode_image", lambda model, images: embedded.append(len(images)) or encode(model, images)
+    )
+    cfg = config(data, outputs, "experiment=table3/pmc", "name=once")
+    run(cfg)
+    folder = run_folder(cfg)
+    slices = len(pd.read_parquet(folder / "predictions.parquet")) + len(pd.read_parquet(folder / "validation.parquet"))
+    assert sum(embedded) == slices + 1  # the report of the weights embeds a golden image
+    assert (folder / "contrast.parquet").exists() and (folder / "captions.parquet").exists()
 
 
 def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsys):

@@ -1,0 +1,83 @@
+"""Slices as evaluators see them: embedded once, beside what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.types import Batch
+
+
+@dataclass(frozen=True)
+class EmbeddedSet:
+    """A named set of slices after the image tower.
+
+    Attributes:
+        embeddings: (N, D) unit norm, on the device of the model.
+        organs: (N, K) bool, organs in the slice, in the taxonomy's order.
+        stations: (N, S) bool, stations of the slice.
+        rows: the row of each slice in `manifest`.
+        manifest: the records.
+    """
+
+    embeddings: Tensor
+    organs: NDArray[np.bool_]
+    stations: NDArray[np.bool_]
+    rows: tuple[int, ...]
+    manifest: Manifest
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def records(self) -> list[SliceRecord]:
+        """The record of each slice."""
+        return [self.manifest[row] for row in self.rows]
+
+    def split(self, size: int) -> Iterator[EmbeddedSet]:
+        """Parts of at most `size` slices, for scores that would not fit in memory all at once."""
+        for n in range(0, len(self), size):
+            part = slice(n, n + size)
+            yield EmbeddedSet(
+                self.embeddings[part], self.organs[part], self.stations[part], self.rows[part], self.manifest
+            )
+
+
+@torch.inference_mode()
+def embed_sets(
+    model: ImageTextModel,
+    loaders: Mapping[str, tuple[Iterable[Batch], Manifest]],
+    device: str | torch.device = "cpu",
+) -> dict[str, EmbeddedSet]:
+    """Embed every slice of the named sets.
+
+    Args:
+        model: the model to test; it is moved to the device and left in evaluation mode.
+        loaders: set name -> (loader of `Batch`, the manifest that its rows point into).
+        device: where the model runs.
+
+    Raises:
+        ValueError: a set without slices.
+    """
+    model = model.to(device).eval()
+    return {name: _embed_set(name, model, *pair, device) for name, pair in loaders.items()}
+
+
+def _embed_set(
+    name: str, model: ImageTextModel, batches: Iterable[Batch], manifest: Manifest, device: str | torch.device
+) -> EmbeddedSet:
+    kept: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    for batch in batches:
+        embeddings = model.encode_image(batch.images.to(device)).embedding
+        kept.append((embeddings, batch.organs, batch.stations, batch.rows))
+    if not kept:
+        raise ValueError(f"set {name}: there is no slice to test on; prepare its data again or leave it out")
+    embeddings, organs, stations, rows = (torch.cat(parts) for parts in zip(*kept, strict=True))
+    return EmbeddedSet(embeddings, organs.numpy(), stations.numpy(), tuple(rows.tolist()), manifest)

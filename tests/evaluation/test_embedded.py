@@ -1,0 +1,55 @@
+"""Test slices embedded once for all evaluators."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.evaluation.embedded import embed_sets
+from anatomy_clip.types import Batch, Features
+
+
+class Pixels(torch.nn.Module):
+    """Embeds an image as its pixels; remembers how many it was given, and in which mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def encode_image(self, images):
+        self.seen.append((len(images), self.training, torch.is_inference_mode_enabled()))
+        pooled = images.flatten(1).float()
+        return Features(pooled, normalize(pooled, dim=-1))
+
+
+def test_every_slice_is_embedded_once_and_keeps_its_row_labels_and_record():
+    torch.manual_seed(0)
+    images = torch.randint(1, 200, (5, 1, 2, 2), dtype=torch.uint8)
+    organs, stations = torch.rand(5, 3) > 0.5, torch.rand(5, 2) > 0.5
+    rows = torch.tensor([4, 2, 0, 1, 3])
+    records = [SliceRecord("test", "t", p, "s", "1", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL) for p in "abcde"]
+    empty = torch.zeros(5)
+    batches = [Batch(images[p], empty[p], organs[p], stations[p], empty[p], rows[p]) for p in ([0, 1, 2], [3, 4])]
+    model = Pixels().train()
+    shown = embed_sets(model, {"set1": (batches, Manifest(records))})["set1"]
+    assert model.seen == [(3, False, True), (2, False, True)]
+    pixels = images.flatten(1).double().numpy()
+    expected = pixels / np.linalg.norm(pixels, axis=1, keepdims=True)
+    np.testing.assert_allclose(shown.embeddings.numpy(), expected, atol=1e-6)
+    np.testing.assert_array_equal(shown.organs, organs.numpy())
+    np.testing.assert_array_equal(shown.stations, stations.numpy())
+    assert [record.patient for record in shown.records] == ["e", "c", "a", "b", "d"]
+
+    parts = list(shown.split(2))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert [row for part in parts for row in part.rows] == [4, 2, 0, 1, 3]
+    assert torch.equal(torch.cat([part.embeddings for part in parts]), shown.embeddings)
+    np.testing.assert_array_equal(np.concatenate([part.organs for part in parts]), shown.organs)
+    np.testing.assert_array_equal(np.concatenate([part.stations for part in parts]), shown.stations)
+
+
+def test_a_set_without_slices_is_refused_by_name():
+    with pytest.raises(ValueError, match="set empty: there is no slice to test on"):
+        embed_sets(Pixels(), {"empty": ([], Manifest([]))})
