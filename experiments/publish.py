@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from overrides import check_overrides
 
@@ -41,17 +41,19 @@ def publish(cfg: DictConfig) -> None:
     """Publish every finished run of a suite's columns, then the suite.
 
     Raises:
-        ValueError: wandb isn't installed, the suite has no finished run, or a store can't be read.
+        ValueError: wandb isn't installed, the suite has no finished run, or a store or the paper's numbers can't be
+            read.
     """
     from anatomy_clip import wiring
     from anatomy_clip.data.store import images_of
     from anatomy_clip.report.results import read_suite
-    from anatomy_clip.report.table3 import build
+    from anatomy_clip.report.table3 import build, read_paper
     from anatomy_clip.report.wandb_review import publish_run, publish_suite
     from anatomy_clip.sources.private import Pseudonyms
 
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
+    paper, mean_gain = read_paper(ROOT / cfg.paper)
     images = images_of(cfg.gallery.stores)
     who = {"suite": cfg.suite, "project": cfg.project, "mode": cfg.mode}
     first = next(iter(layout.columns))
@@ -60,11 +62,7 @@ def publish(cfg: DictConfig) -> None:
         options = {"slices_a_set": cfg.gallery.slices_a_set, "resamples": cfg.resamples}
         publish_run(run, base, layout, images, pseudonym=Pseudonyms(cfg.salt), **who, **options)
         print(f"{cfg.suite}: published {run.name}, seed {run.seed}", flush=True)
-    if not (ROOT / cfg.paper).is_file():
-        raise ValueError(f"paper={cfg.paper}: no such file; it holds the paper's numbers")
-    paper: Any = OmegaConf.to_container(OmegaConf.load(ROOT / cfg.paper))
-    gains = paper.get("mean_gain_over_pmc")
-    table = build(runs, layout, paper["table3"], mean_gain=gains, notes=notes, resamples=cfg.resamples)
+    table = build(runs, layout, paper, mean_gain=mean_gain, notes=notes, resamples=cfg.resamples)
     folder = Path(cfg.paths.outputs, cfg.suite)
     publish_suite(table, folder, _pictures(table, runs), _page(folder, runs, images), **who)
     where = f"; send it with sync=true, or by `wandb sync .` in each offline-run folder below {folder}"

@@ -10,10 +10,10 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from overrides import check_overrides
 
@@ -51,17 +51,17 @@ def report(cfg: DictConfig) -> None:
     from anatomy_clip.report.readme import refresh
     from anatomy_clip.report.render import main_markdown, to_rich
     from anatomy_clip.report.results import read_suite
-    from anatomy_clip.report.table3 import build
+    from anatomy_clip.report.table3 import build, read_paper
 
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
-    paper = _read_paper(ROOT / cfg.paper)
+    paper, mean_gain = read_paper(ROOT / cfg.paper)
     confounded = confounds(runs, layout)
     table = build(
         runs,
         layout,
-        paper["table3"],
-        mean_gain=paper.get("mean_gain_over_pmc"),
+        paper,
+        mean_gain=mean_gain,
         notes=[*confounded, *notes],
         resamples=cfg.resamples,
     )
@@ -88,15 +88,6 @@ def report(cfg: DictConfig) -> None:
         refresh(ROOT / "README.md", main_markdown(table))
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
     console.print(f"open {shown} in a browser: intervals, every organ, errors and slices", markup=False)
-
-
-def _read_paper(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ValueError(f"paper={path.name}: no such file; it holds the paper's numbers")
-    numbers: Any = OmegaConf.to_container(OmegaConf.load(path))
-    if not isinstance(numbers, dict) or not isinstance(numbers.get("table3"), dict):
-        raise ValueError(f"{path.name}: needs the key table3 (row -> column -> percent)")
-    return numbers
 
 
 def _write_table(table: Table, folder: Path) -> list[Path]:

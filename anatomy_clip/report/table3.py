@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from anatomy_clip.metrics.bootstrap import bootstrap_interval, paired_p_value
@@ -110,6 +112,23 @@ class _Scored(NamedTuple):
     hit: NDArray[np.float64]
     seeds: int
     spread: float
+
+
+def read_paper(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, float] | None]:
+    """Read the paper's numbers from YAML.
+
+    Returns:
+        `table3` (row -> column -> percent), and `mean_gain_over_pmc` (task -> points) where the file has it.
+
+    Raises:
+        ValueError: the file is missing, or has no `table3`.
+    """
+    if not path.is_file():
+        raise ValueError(f"paper={path.name}: no such file; it holds the paper's numbers")
+    numbers = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(numbers, dict) or not isinstance(numbers.get("table3"), dict):
+        raise ValueError(f"paper={path.name}: needs the key table3 (row -> column -> percent)")
+    return numbers["table3"], numbers.get("mean_gain_over_pmc")
 
 
 def build(

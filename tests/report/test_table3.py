@@ -19,7 +19,7 @@ from anatomy_clip.metrics.comparisons import holm
 from anatomy_clip.report.layout import layout as make_layout
 from anatomy_clip.report.render import CSV_COLUMNS, main_markdown, to_csv, to_latex, to_markdown, to_rich
 from anatomy_clip.report.results import read_suite
-from anatomy_clip.report.table3 import build
+from anatomy_clip.report.table3 import build, read_paper
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = yaml.safe_load((ROOT / "experiments/table3/paper.yaml").read_text())
@@ -251,3 +251,13 @@ def test_terminal_table_has_every_cell(table):
 def test_layout_errors(rows, message):
     with pytest.raises(ValueError, match=message):
         make_layout({"pmc": "PMC"}, rows, {}, "")
+
+
+def test_the_papers_numbers_are_read_or_refused_by_name(tmp_path):
+    numbers, gains = read_paper(ROOT / "experiments/table3/paper.yaml")
+    assert numbers == PAPER["table3"] and gains == PAPER["mean_gain_over_pmc"]
+    with pytest.raises(ValueError, match=r"paper=none\.yaml: no such file"):
+        read_paper(tmp_path / "none.yaml")
+    (tmp_path / "empty.yaml").write_text("table4: {}\n")
+    with pytest.raises(ValueError, match=r"paper=empty\.yaml: needs the key table3"):
+        read_paper(tmp_path / "empty.yaml")
