@@ -7,6 +7,8 @@ from typing import Any, Self, cast
 
 import lightning
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -139,6 +141,31 @@ class PretrainModule(lightning.LightningModule):
         optimizer = self.make_optimizer([self.model, self.objective])
         scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients under bf16 too, where Lightning refuses to with a fused optimiser.
+
+        It takes bf16 for fp16, whose gradients are scaled until a fused step takes the scale off; bf16 needs no scale.
+
+        Raises:
+            ValueError: 16-mixed with a fused optimiser.
+        """
+        precision = self.trainer.precision_plugin
+        if not isinstance(precision, MixedPrecision) or not gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif precision.scaler is None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+            Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
+        else:
+            raise ValueError(
+                f"trainer.precision={precision.precision} can't clip the gradients of a fused optimiser; "
+                "use trainer.precision=bf16-mixed, or trainer.gradient_clip_val=null"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the recipe into the checkpoint."""

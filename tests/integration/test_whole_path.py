@@ -50,6 +50,18 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_a_column_is_trained_in_bf16_as_the_gpu_configs_ask(data, outputs):
+    gpu = config(data, outputs, "experiment=table3/pmc_msa", "trainer=gpu").trainer
+    precision = [f"trainer.precision={gpu.precision}", f"trainer.gradient_clip_val={gpu.gradient_clip_val}"]
+    cfg = config(data, outputs, "experiment=table3/pmc_msa", "name=bf16", "stages=[fit,evaluate]", *precision)
+    run(cfg)
+    assert (gpu.precision, gpu.gradient_clip_val) == ("bf16-mixed", 1.0)
+    state, start = weights(run_folder(cfg)), weights(outputs / "table3/stand_in/seed_0")
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {torch.float32}
+    assert not same(state, start)
+
+
 def test_the_tests_of_a_run_embed_each_slice_once(data, outputs, monkeypatch):
     embedded = []
     encode = ImageTextModel.encode_image
