@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from anatomy_clip.runs import STAGES_FILE, claim, finished_stages, run_folder, stage_inputs, write_atomically
+from anatomy_clip.files import write_text
+from anatomy_clip.runs import STAGES_FILE, claim, finished_stages, run_folder, stage_inputs
 from anatomy_clip.wiring import (
     build,
     build_data,
@@ -70,7 +71,7 @@ def run(cfg: DictConfig) -> None:
                 TESTS[name](tested)
         done[name] = inputs
         if first:
-            write_atomically(folder / STAGES_FILE, json.dumps(done, indent=1))
+            write_text(folder / STAGES_FILE, json.dumps(done, indent=1))
 
 
 class Tested:
@@ -203,7 +204,7 @@ def evaluate(tested: Tested) -> None:
     except ValueError as error:
         decisions = None
         notes.append(f"no decisions: {error}")
-    write_atomically(folder / "decisions.json", json.dumps(decisions, indent=1))
+    write_text(folder / "decisions.json", json.dumps(decisions, indent=1))
     results = {
         "suite": cfg.suite,
         "name": cfg.name,
@@ -214,7 +215,7 @@ def evaluate(tested: Tested) -> None:
         "weights": model.report.plain() if model.report else None,
         "notes": notes,
     }
-    write_atomically(folder / "results.json", json.dumps(results, indent=1))
+    write_text(folder / "results.json", json.dumps(results, indent=1))
     for score in scores:
         print(
             f"  {score.cell:32s} {100 * score.value:5.1f} %  [{100 * score.lo:.1f}, {100 * score.hi:.1f}]  n={score.n}"

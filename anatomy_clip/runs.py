@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from anatomy_clip.data.store import file_digest, flush, store_paths
+from anatomy_clip.data.store import store_paths
+from anatomy_clip.files import sha256_of, write_text
 
 STAGES_FILE = "stages.json"
 _NOT_TRAINING = ("checkpoint_every", "eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
@@ -77,18 +77,7 @@ def claim(cfg: DictConfig, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for orphan in folder.glob(".*.partial"):
         orphan.unlink()
-    write_atomically(path, OmegaConf.to_yaml(cfg, resolve=False))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text so that the path holds the old one or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    flush(path.parent)
+    write_text(path, OmegaConf.to_yaml(cfg, resolve=False))
 
 
 def _differences(a: Any, b: Any, where: str = "") -> list[str]:
@@ -106,4 +95,4 @@ def _weights_digest(source: str) -> str | None:
 
 
 def _digest_if_there(path: str | Path) -> str | None:
-    return file_digest(Path(path)) if Path(path).is_file() else None
+    return sha256_of(Path(path)) if Path(path).is_file() else None

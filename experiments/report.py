@@ -144,8 +144,8 @@ def _write_gallery(
 def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists, folder: Path) -> Path:
     """Write the report that a browser opens from disk."""
     from anatomy_clip.data.store import images_of
+    from anatomy_clip.files import write_text
     from anatomy_clip.report.page import page
-    from anatomy_clip.runs import write_atomically
     from anatomy_clip.sources.cards import cards
 
     path = folder / "report.html"
@@ -159,7 +159,7 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists
         slices_a_set=cfg.page.slices_a_set,
         commands=[f"make reproduce-table3  # or, from the predictions alone: make report SUITE={cfg.suite}"],
     )
-    write_atomically(path, text)
+    write_text(path, text)
     return path
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.files import sha256_of, whole_folder
 
 STORE_VERSION = 1
 IMAGES, MANIFEST, META = "images.npy", "manifest.parquet", "store.json"
@@ -114,23 +112,12 @@ def write_store(
     Raises:
         ValueError: numbers of images and records differ, or there is none, or parts differ in side.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # the orphan of a run that was killed here
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(path) as partial:
         side = _write_images(partial / IMAGES, images, len(records), path)
         Manifest(records).write(partial / MANIFEST)
-        checksums = {name: file_digest(partial / name) for name in (IMAGES, MANIFEST)}
+        checksums = {name: sha256_of(partial / name) for name in (IMAGES, MANIFEST)}
         meta = {"version": STORE_VERSION, "count": len(records), "side": side, "sha256": checksums}
         (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))
-        for name in (IMAGES, MANIFEST, META):
-            flush(partial / name)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
-    flush(path.parent)
 
 
 def _write_images(
@@ -153,22 +140,7 @@ def _write_images(
     return side
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _verify(path: Path, meta: Mapping[str, Any]) -> None:
     for name, expected in meta["sha256"].items():
-        if file_digest(path / name) != expected:
+        if sha256_of(path / name) != expected:
             raise ValueError(f"{path / name}: its checksum isn't the one that it was written with; {_REMEDY}")
-
-
-def flush(path: Path) -> None:
-    """Force what was written to a file, or renamed in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

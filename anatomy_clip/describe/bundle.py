@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.data.store import file_digest
 from anatomy_clip.describe import onnx_tower
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.evaluation.decisions import Decisions
-from anatomy_clip.models.folders import whole_folder
+from anatomy_clip.files import sha256_of, whole_folder
 
 if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
@@ -185,12 +184,12 @@ def write_bundle(
     Raises:
         ValueError: the folder is there already.
     """
-    with whole_folder(folder, overwrite=overwrite, option="--overwrite") as partial:
+    with whole_folder(folder, unless=None if overwrite else "--overwrite") as partial:
         write_model(partial)
         _write_contents(bundle, partial)
         (partial / CARD).write_text(card, encoding="utf-8")
         written = sorted(path.name for path in partial.iterdir())
-        sums = "".join(f"{file_digest(partial / name)}  {name}\n" for name in written)
+        sums = "".join(f"{sha256_of(partial / name)}  {name}\n" for name in written)
         (partial / SUMS).write_text(sums, encoding="ascii")
     return hashlib.sha256(sums.encode()).hexdigest()
 
@@ -255,9 +254,9 @@ def _verified(folder: Path) -> str:
     for name, digest in _sums(folder).items():
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name}: is missing from the bundle; {_REMEDY}")
-        if file_digest(folder / name) != digest:
+        if sha256_of(folder / name) != digest:
             raise ValueError(f"{folder / name}: its checksum isn't the one in {SUMS}; {_REMEDY}")
-    return file_digest(folder / SUMS)
+    return sha256_of(folder / SUMS)
 
 
 def _json(path: Path) -> Any:

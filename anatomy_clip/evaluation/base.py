@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from anatomy_clip.files import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,9 +75,8 @@ def patients_of(table: pd.DataFrame) -> NDArray[np.str_]:
 
 def write_rows(table: pd.DataFrame, path: Path) -> None:
     """Write rows to Parquet, so that the path holds a whole file or none."""
-    partial = path.with_name(f".{path.name}.partial")
-    table.to_parquet(partial, index=False)
-    os.replace(partial, path)
+    with whole_file(path) as partial:
+        table.to_parquet(partial, index=False)
 
 
 class Evaluator(Protocol):

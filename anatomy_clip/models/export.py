@@ -10,8 +10,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from anatomy_clip.files import whole_folder
 from anatomy_clip.models import facts, names
-from anatomy_clip.models.folders import whole_folder
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
 from anatomy_clip.models.open_clip import write_tokenizer
 from anatomy_clip.models.weight_files import OPEN_CLIP_CONFIG, PREPROCESSOR_CONFIG, TRANSFORMERS_CONFIG, WEIGHT_NAMES
@@ -33,7 +33,7 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout {layout!r} is unknown; known are {', '.join(LAYOUTS)}")
-    with whole_folder(folder, overwrite=overwrite, option="overwrite=true") as partial:
+    with whole_folder(folder, unless=None if overwrite else "overwrite=true") as partial:
         LAYOUTS[layout](model, partial)
         (partial / "README.md").write_text(card, encoding="utf-8")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from anatomy_clip.files import sha256_of
 from anatomy_clip.models.image_text import ImageTextModel
 
 GOLDEN_SENTENCE = "An axial CT image of the liver"
@@ -67,12 +67,10 @@ class LoadReport:
 def load_report(model: ImageTextModel, source: str, layout: str, file: Path) -> LoadReport:
     """Describe a model that was just loaded from a file."""
     image, text = golden_embeddings(model)
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
     return LoadReport(
         source=source,
         layout=layout,
-        sha256=digest,
+        sha256=sha256_of(file),
         activation="quick_gelu" if model.architecture["quick_gelu"] else "gelu",
         normalisation=model.normalisation,
         image_size=model.image_size,

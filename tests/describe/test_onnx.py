@@ -12,10 +12,11 @@ import torch
 from models.clips import EMBED, TEXT, VIT, stir
 
 from anatomy_clip.describe import onnx_tower
-from anatomy_clip.describe.bundle import SUMS, file_digest, read_bundle
+from anatomy_clip.describe.bundle import SUMS, read_bundle
 from anatomy_clip.describe.export import export_run
 from anatomy_clip.describe.onnx_tower import FILE, load_tower, write_tower
 from anatomy_clip.describe.predictor import Describer
+from anatomy_clip.files import sha256_of
 from anatomy_clip.models.open_clip import from_config
 
 RESNET = {"image_size": 64, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"}
@@ -54,7 +55,7 @@ def test_a_bundles_vit_embeds_as_torch_does(onnx_folder):
 
 def test_the_file_is_checked_like_any_other_and_names_nothing_of_the_machine(onnx_folder):
     content = (onnx_folder / FILE).read_bytes()
-    assert f"{file_digest(onnx_folder / FILE)}  {FILE}\n" in (onnx_folder / SUMS).read_text()
+    assert f"{sha256_of(onnx_folder / FILE)}  {FILE}\n" in (onnx_folder / SUMS).read_text()
     for word in (b"site-packages", b".py", b"/home", b"stack_trace"):
         assert word not in content
     assert VIT["width"] == 128 and len(content) > 128 * 128 * 4 * 12  # the weights are in it

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anatomy_clip.training import checkpoints
+from anatomy_clip import files
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO, DiskFull, tensor_bytes
 
 KILLS = int(os.environ.get("SOAK_WRITES", "8"))  # `make soak` takes 100
@@ -71,7 +71,7 @@ def test_a_disk_that_is_full_only_at_the_flush_is_no_different(tmp_path, monkeyp
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(DiskFull, match="there is no checkpoint yet"):
         AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(10)}, tmp_path / "new" / "last.ckpt")
     assert not list((tmp_path / "new").iterdir())
@@ -81,7 +81,7 @@ def test_other_errors_of_the_disk_are_told_as_they_are(tmp_path, monkeypatch):
     def broken(descriptor):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(checkpoints.os, "fsync", broken)
+    monkeypatch.setattr(files.os, "fsync", broken)
     with pytest.raises(OSError, match="Input/output error"):
         AtomicCheckpointIO().save_checkpoint({}, tmp_path / "last.ckpt")
     assert not list(tmp_path.iterdir())
@@ -99,7 +99,7 @@ def test_file_and_folder_are_flushed_before_and_after_the_rename(tmp_path, monke
         order.append("rename")
         return replace(self, target)
 
-    monkeypatch.setattr(checkpoints.os, "fsync", watched_fsync)
+    monkeypatch.setattr(files.os, "fsync", watched_fsync)
     monkeypatch.setattr(Path, "replace", watched_replace)
     AtomicCheckpointIO().save_checkpoint({"step": 1}, tmp_path / "last.ckpt")
     assert order == [".last.ckpt.partial", "rename", tmp_path.name]
