@@ -10,7 +10,7 @@ from torch import Tensor
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.image_text import CLIP
-from anatomy_clip.objectives.losses import class_cross_entropy
+from anatomy_clip.objectives.losses import class_cross_entropy, cosines
 from anatomy_clip.types import Batch, Losses
 
 
@@ -53,6 +53,6 @@ class ClassTokens(CLIP):
         for kind in self.kinds:
             names = model.encode_text(getattr(self, f"{kind}_tokens")).embedding  # (K, D)
             shown = gather_with_grad(getattr(batch, f"{kind}s"))  # (N, K)
-            terms.append(class_cross_entropy(self.logit_scale.exp() * image @ names.T, shown))
+            terms.append(class_cross_entropy(cosines(image, names, self.logit_scale.exp()), shown))
         term = sum(terms[1:], start=terms[0]) / len(terms)
         return Losses(losses.loss + self.class_weight * term, {**losses.terms, "image_to_class": term.detach()})

@@ -7,6 +7,24 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
 
+def cosines(a: Tensor, b: Tensor, scale: Tensor | float = 1.0) -> Tensor:
+    """Cosines of all pairs of two sets of embeddings, in float32 or finer, under autocast too.
+
+    bf16 holds 8 bits: a logit of 100 would be a multiple of 0.5, and many cosines the same.
+
+    Args:
+        a: (N, D) unit norm.
+        b: (M, D) unit norm.
+        scale: () what they are multiplied by.
+
+    Returns:
+        (N, M).
+    """
+    kept = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
+    with torch.autocast(a.device.type, enabled=False):
+        return scale * a.to(kept) @ b.to(kept).T
+
+
 def image_text_contrastive(
     image: Tensor, text: Tensor, logit_scale: Tensor, targets: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -21,7 +39,7 @@ def image_text_contrastive(
     Returns:
         Cross entropy of image to text and of text to image, each () and averaged over the batch.
     """
-    logits = logit_scale * image @ text.T  # (B, B)
+    logits = cosines(image, text, logit_scale)  # (B, B)
     if targets is None:
         targets = torch.arange(len(image), device=image.device)
     return cross_entropy(logits, targets), cross_entropy(logits.T, targets)

@@ -17,6 +17,7 @@ from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.metrics.streaming import ZeroShotMetric
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
+from anatomy_clip.objectives.losses import cosines
 from anatomy_clip.training.towers import still_frozen
 from anatomy_clip.types import Batch, Losses
 
@@ -116,7 +117,7 @@ class PretrainModule(lightning.LightningModule):
         name = self.validation_sets[dataloader_idx]
         modalities = tuple(Modality)
         for kind, targets in (("organ", batch.organs), ("station", batch.stations)):
-            scores = embedding @ self._classes[kind].T  # (B, K)
+            scores = cosines(embedding, self._classes[kind])  # (B, K)
             if kind == "station":
                 self._metric(kind, name, "mr_ct").update(scores, targets)
                 continue

@@ -31,6 +31,15 @@ def test_loss_equals_eq_1_written_out_in_numpy():
     assert [float(t) for t in terms] == pytest.approx([cross_entropy(logits), cross_entropy(logits.T)], abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_leaves_the_logits_in_full_precision(dtype):
+    image, text = (e.to(dtype) for e in embeddings())
+    wanted = image_text_contrastive(image.double(), text.double(), torch.tensor(100.0).double())
+    with torch.autocast("cpu", torch.bfloat16):
+        found = image_text_contrastive(image, text, torch.tensor(100.0))
+    torch.testing.assert_close(torch.stack(found).double(), torch.stack(wanted), rtol=1e-5, atol=0)
+
+
 class Stub(nn.Module):
     """A linear model in place of two towers; tokens are made floats."""
 
