@@ -14,6 +14,7 @@ import hydra
 from omegaconf import DictConfig
 
 from overrides import check_overrides
+from plain_errors import plain_errors
 
 CONFIG = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 20  # leaks printed
@@ -22,11 +23,8 @@ _SHOWN = 20  # leaks printed
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="check")
 def main(cfg: DictConfig) -> None:
     """Check the stores; end with status 1 where they share something, with 2 where one is broken."""
-    try:
+    with plain_errors():
         shared = check(cfg)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     if shared:
         raise SystemExit(1)
 

@@ -6,7 +6,6 @@ python experiments/describe_table.py REAL_DATA_FOLDER docs/REAL_DATA.md [--bundl
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from anatomy_clip import Describer
 from anatomy_clip.describe.results import Finding, Rejection, SeriesDescription, SliceDescription
 from anatomy_clip.sources.label_table import LabelRow, read_table
 from anatomy_clip.sources.stacks import is_nifti
+from plain_errors import plain_errors
 
 LABELS = "labels.csv"
 HEAD = (
@@ -79,8 +79,8 @@ class Judged:
         return sum(row.last - row.first + 1 for row in self.rows)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the table; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", help=f"folder with a {LABELS} (columns: anatomy_clip/sources/label_table.py)")
     parser.add_argument("to", help="Markdown file to write")
@@ -88,16 +88,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--onnx", action="store_true")
     parser.add_argument("--workers", type=int)
     given = parser.parse_args(argv)
-    try:
+    with plain_errors():
         with Describer.from_bundle(given.bundle, onnx=given.onnx) as describer:
             judged, rejected = judge(describer, Path(given.folder), given.workers)
         bundle = describer.bundle
         Path(given.to).write_text(page(judged, rejected, bundle.name, bundle.digest), encoding="utf-8")
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     print(f"{given.to}: {len(judged)} volumes, {len(rejected)} files set aside")
-    return 0
 
 
 def judge(describer: Describer, folder: Path, workers: int | None = None) -> tuple[list[Judged], list[Rejection]]:
@@ -260,4 +256,4 @@ def _line(cells: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main()

@@ -16,6 +16,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from overrides import check_overrides
+from plain_errors import plain_errors
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is fetched by accident
 
@@ -25,11 +26,8 @@ CONFIG = Path(__file__).resolve().parent.parent / "conf"
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="export")
 def main(cfg: DictConfig) -> None:
     """Export the run."""
-    try:
+    with plain_errors():
         export_run(cfg)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 def export_run(cfg: DictConfig) -> None:

@@ -16,6 +16,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from overrides import check_overrides
+from plain_errors import plain_errors
 
 if TYPE_CHECKING:
     from anatomy_clip.imaging.intensity import Display, Grey
@@ -32,17 +33,15 @@ def main(cfg: DictConfig) -> None:
     from anatomy_clip.sources.download import Unreachable
     from anatomy_clip.wiring import build, check_targets
 
-    try:
-        check_targets(OmegaConf.to_container(cfg, resolve=False))
-        source = build(cfg.source)
-        for split in source.splits():
-            prepare(cfg, source, split)
-    except Unreachable as error:
-        print(f"{cfg.source._target_.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
-        raise SystemExit(NO_NETWORK) from error
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    with plain_errors():
+        try:
+            check_targets(OmegaConf.to_container(cfg, resolve=False))
+            source = build(cfg.source)
+            for split in source.splits():
+                prepare(cfg, source, split)
+        except Unreachable as error:
+            print(f"{cfg.source._target_.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
+            raise SystemExit(NO_NETWORK) from error
 
 
 def prepare(cfg: DictConfig, source: Source, split: str) -> None:

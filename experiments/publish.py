@@ -16,6 +16,7 @@ import hydra
 from omegaconf import DictConfig
 
 from overrides import check_overrides
+from plain_errors import plain_errors
 
 if TYPE_CHECKING:
     from anatomy_clip.report.results import Run
@@ -28,13 +29,10 @@ CONFIG = ROOT / "conf"
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="publish")
 def main(cfg: DictConfig) -> None:
     """Publish the suite, and sync it where asked to."""
-    try:
+    with plain_errors():
         publish(cfg)
         if cfg.sync:
             sync(Path(cfg.paths.outputs, cfg.suite))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 def publish(cfg: DictConfig) -> None:

@@ -16,6 +16,7 @@ import hydra
 from omegaconf import DictConfig
 
 from overrides import check_overrides
+from plain_errors import plain_errors
 
 if TYPE_CHECKING:
     from anatomy_clip.report.lists import Lists
@@ -29,11 +30,8 @@ CONFIG = ROOT / "conf"
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="report")
 def main(cfg: DictConfig) -> None:
     """Read the runs, write the tables and the picture, print the table."""
-    try:
+    with plain_errors():
         report(cfg)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 def report(cfg: DictConfig) -> None:

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from overrides import check_overrides
+from plain_errors import plain_errors
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for its version otherwise
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is fetched by accident
@@ -28,12 +29,9 @@ def main(cfg: DictConfig) -> None:
     """Hand the composed config to `anatomy_clip.run`."""
     from anatomy_clip.run import run
 
-    try:
+    with plain_errors():
         refuse_sweep_over_ranks(cfg)
         run(cfg)
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
 
 
 def refuse_sweep_over_ranks(cfg: DictConfig) -> None:
