@@ -11,7 +11,7 @@ from anatomy_clip.data.store import SliceStore
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [
-    "trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.devices=2", "trainer.max_epochs=1",
+    "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1",
     "trainer.sync_batchnorm=false", "+trainer.enable_progress_bar=false", "+trainer.limit_train_batches=2",
     "model.weights=null", "model.vision.image_size=32", "data.workers=0", "data.batch_size=8",
     "optim.scheduler.warmup_steps=1", "eval.resamples=10",
