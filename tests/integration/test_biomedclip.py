@@ -78,7 +78,9 @@ def test_zero_shot_equals_scores_that_open_clip_gives(data, tmp_path, capsys):
 
 
 def test_it_is_trained_tested_from_its_checkpoint_alone_and_exported(data, tmp_path):
-    cfg = config(data, tmp_path, "experiment=table3/pmc_msa", "augment.images_per_image=2", "stages=[fit,evaluate]")
+    precision = "trainer.precision=bf16-mixed"  # as scale=paper asks for
+    augment = "augment.images_per_image=2"
+    cfg = config(data, tmp_path, "experiment=table3/pmc_msa", augment, precision, "stages=[fit,evaluate]")
     run(cfg)
     folder = run_folder(cfg)
     recipe = torch.load(folder / "last.ckpt", weights_only=True)["recipe"]
