@@ -245,3 +245,16 @@ def test_a_few_patients_train_and_all_others_stay_what_they_are(stores):
     assert len(data.val_dataloader()[0].dataset) == 5
     with pytest.raises(ValueError, match="the training stores hold 11"):
         make(train_patients=99).setup("fit")
+
+
+@pytest.mark.parametrize(("kind", "waits"), [("cuda", False), ("cpu", True)])
+def test_a_gpu_gets_its_batch_while_the_step_before_still_runs(stores, kind, waits):
+    given = []
+
+    class Spy:
+        def to(self, device, non_blocking):
+            given.append((device.type, non_blocking))
+            return "moved"
+
+    assert make().transfer_batch_to_device(Spy(), torch.device(kind), 0) == "moved"
+    assert given == [(kind, not waits)]
