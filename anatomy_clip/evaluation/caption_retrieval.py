@@ -12,7 +12,6 @@ import torch
 
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import modality_words
 from anatomy_clip.evaluation.base import Score, patients_of
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
 from anatomy_clip.evaluation.captions import (
@@ -20,8 +19,8 @@ from anatomy_clip.evaluation.captions import (
     PMC_MS,
     SLOTS,
     Caption,
+    caption_of,
     embed_captions,
-    make_caption,
     plausible_captions,
 )
 from anatomy_clip.evaluation.embedded import EmbeddedSet
@@ -114,16 +113,10 @@ class CaptionRetrieval:
 
     def _truths(self, shown: EmbeddedSet) -> dict[int, Caption]:
         """Row -> the caption that says what its slice shows."""
-        labels = zip(shown.rows, shown.records, shown.organs, shown.stations, strict=True)
+        organs, stations = self.taxonomy.organs, self.taxonomy.stations
         return {
-            row: make_caption(
-                modality_words(record.modality, record.protocol),
-                record.orientation.value,
-                tuple(compress(self.taxonomy.organs, organs)),
-                tuple(compress(self.taxonomy.stations, stations)),
-                self.wording,
-            )
-            for row, record, organs, stations in labels
+            row: caption_of(record, tuple(compress(organs, o)), tuple(compress(stations, s)), self.wording)
+            for row, record, o, s in zip(shown.rows, shown.records, shown.organs, shown.stations, strict=True)
         }
 
     def _row(self, name: str, row: int, record: SliceRecord, truth: Caption, way: str, found: Found) -> dict[str, Any]:

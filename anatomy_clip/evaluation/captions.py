@@ -57,6 +57,14 @@ def make_caption(
     return Caption(text, modality, orientation, tuple(organs), tuple(stations))
 
 
+def caption_of(
+    record: SliceRecord, organs: Sequence[str], stations: Sequence[str], wording: Wording = PMC_MS
+) -> Caption:
+    """Write the caption of a slice that shows these organs and stations."""
+    modality = modality_words(record.modality, record.protocol)
+    return make_caption(modality, record.orientation.value, organs, stations, wording)
+
+
 def plausible_captions(
     records: Iterable[SliceRecord], taxonomy: Taxonomy, wording: Wording = PMC_MS, most: int = MOST
 ) -> tuple[Caption, ...]:
@@ -69,14 +77,7 @@ def plausible_captions(
         most: captions kept; rarer ones are left out. Equally common ones are kept in alphabetical order.
     """
     counts = Counter(
-        make_caption(
-            modality_words(record.modality, record.protocol),
-            record.orientation.value,
-            record.organs_in(taxonomy),
-            record.stations_in(taxonomy),
-            wording,
-        )
-        for record in records
+        caption_of(record, record.organs_in(taxonomy), record.stations_in(taxonomy), wording) for record in records
     )
     return tuple(sorted(counts, key=lambda caption: (-counts[caption], caption.text))[:most])
 
