@@ -19,6 +19,7 @@ from anatomy_clip.data.guard import guarded
 from anatomy_clip.data.limits import Failure, Limits
 from anatomy_clip.data.selection import Selection
 from anatomy_clip.data.store import read_meta, write_store
+from anatomy_clip.files import flush, whole_file, write_text
 from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.slices import Slice
 
@@ -153,11 +154,11 @@ def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str
         files = "".join(f", and {path} {reason}" for path, reason, _ in aside[:_SHOWN])
         raise ValueError(f"no slice was taken from it{files}; check its labels and the selection, or leave it out")
     if aside:
-        (parts / f"{n}.aside").write_text(json.dumps(aside))
+        write_text(parts / f"{n}.aside", json.dumps(aside))
     np.save(parts / f"{n}.npy", np.stack([image for image, _ in pairs]))
-    partial_file = parts / f"{n}.partial"
-    Manifest(record for _, record in pairs).write(partial_file)
-    partial_file.rename(parts / f"{n}.parquet")  # last: its presence says that the volume is done
+    flush(parts / f"{n}.npy")
+    with whole_file(parts / f"{n}.parquet") as partial_file:  # last: its presence says that the volume is done
+        Manifest(record for _, record in pairs).write(partial_file)
     return len(pairs)
 
 
