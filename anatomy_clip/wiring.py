@@ -71,7 +71,7 @@ def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Sl
         cfg.data,
         seed=cfg.seed,
         taxonomy=taxonomy,
-        prompts=build(cfg.prompts),
+        prompts=build(cfg.prompts, taxonomy=taxonomy),
         augment=build(cfg.augment, size=model.image_size),
         context_length=model.context_length,
         tokenizer=model.tokenizer,

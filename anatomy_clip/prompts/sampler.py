@@ -15,7 +15,7 @@ from anatomy_clip.prompts.templates import SLOTS, Wording, check_wording, fill_f
 
 
 class Prompts(Protocol):
-    """Whatever makes the caption of a training slice."""
+    """Whatever makes the caption of a training slice; built with the taxonomy."""
 
     def __call__(
         self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
@@ -29,7 +29,7 @@ class Prompts(Protocol):
 
 
 class PromptSampler:
-    """Captions from templates, with the language augmentation of PMC-MSA (`some_organs` is our addition).
+    """Captions from templates, with the language augmentation of PMC-MSA (`some_*` are our additions).
 
     All probabilities are 0-1. At 0 each the caption is the first template that the slice can fill, with the
     organs in the taxonomy's order.
@@ -42,8 +42,11 @@ class PromptSampler:
         shuffle_entities: probability of the phrases in random order, in place of a sentence.
         missing_station: probability that the station is left out, of a slice with an organ and a station.
         missing_organs: probability that the organs are left out, of such a slice; never both.
+        some_stations: probability that only some of several stations are named, with the organs that belong there;
+            how many is drawn evenly.
         some_organs: probability that only some of several organs are named; how many is drawn evenly.
         shuffle_organs: probability that the organs are named in random order.
+        taxonomy: which organs belong to which station; only `some_stations` needs it.
 
     Raises:
         ValueError: a template with an unknown slot, a wording that needs an organ or a station, a probability
@@ -60,8 +63,10 @@ class PromptSampler:
         shuffle_entities: float = 0.0,
         missing_station: float = 0.0,
         missing_organs: float = 0.0,
+        some_stations: float = 0.0,
         some_organs: float = 0.0,
         shuffle_organs: float = 0.0,
+        taxonomy: Taxonomy | None = None,
     ) -> None:
         self.templates: Wording = tuple(templates)
         self.wordings: tuple[Wording, ...] = tuple(tuple(wording) for wording in wordings)
@@ -71,6 +76,8 @@ class PromptSampler:
         self.missing_station = _chance("missing_station", missing_station)
         self.missing_organs = _chance("missing_organs", missing_organs)
         _chance("missing_station + missing_organs", self.missing_station + self.missing_organs)
+        self.some_stations = _chance("some_stations", some_stations, taxonomy is not None, "taxonomy")
+        self._organ_stations = taxonomy.organ_stations if taxonomy is not None else {}
         self.some_organs = _chance("some_organs", some_organs)
         self.shuffle_organs = _chance("shuffle_organs", shuffle_organs)
         for wording in (self.templates, *self.wordings):
@@ -82,6 +89,7 @@ class PromptSampler:
         self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
     ) -> str:
         """Caption one slice that shows these organs and stations; every draw comes from `rng`."""
+        organs, stations = self._choose_stations(organs, stations, rng)
         if organs and stations:
             draw = rng.random()
             if draw < self.missing_station:
@@ -98,16 +106,22 @@ class PromptSampler:
             return fill_first(self.wordings[int(rng.integers(len(self.wordings)))], slots)
         return fill_first(self.templates, slots)
 
+    def _choose_stations(
+        self, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        if len(stations) < 2 or rng.random() >= self.some_stations:
+            return organs, stations
+        kept = _some(stations, rng)
+        return [organ for organ in organs if not set(kept).isdisjoint(self._organ_stations[organ])], kept
+
     def _vary_organs(self, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
         if len(organs) < 2:
             return organs
-        kept = list(range(len(organs)))
         if rng.random() < self.some_organs:
-            chosen = rng.choice(len(organs), size=int(rng.integers(1, len(organs))), replace=False)
-            kept = sorted(int(i) for i in chosen)
+            organs = _some(organs, rng)
         if rng.random() < self.shuffle_organs:
-            kept = [kept[i] for i in rng.permutation(len(kept))]
-        return [organs[i] for i in kept]
+            organs = [organs[i] for i in rng.permutation(len(organs))]
+        return organs
 
     def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
         """Every template with all organs and all stations, in each orientation, modality and protocol.
@@ -125,7 +139,14 @@ class PromptSampler:
 
 
 class OwnCaption:
-    """The caption that the source gave, unchanged (ROCO, figure-like pairs)."""
+    """The caption that the source gave, unchanged (ROCO, figure-like pairs).
+
+    Args:
+        taxonomy: given to all that make captions; one that was written by hand has no use for it.
+    """
+
+    def __init__(self, taxonomy: Taxonomy | None = None) -> None:
+        pass
 
     def __call__(
         self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
@@ -143,6 +164,12 @@ class OwnCaption:
     def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
         """The distinct captions of the records."""
         return sorted({record.caption for record in records})
+
+
+def _some(names: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """Fewer than all of several names, at least one, in their order; how many is drawn evenly."""
+    chosen = rng.choice(len(names), size=int(rng.integers(1, len(names))), replace=False)
+    return [names[i] for i in sorted(chosen.tolist())]
 
 
 def _chance(name: str, value: float, filled: bool = True, source: str = "") -> float:

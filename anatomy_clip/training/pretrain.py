@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self, cast
 
 import lightning
@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.metrics.streaming import ZeroShotMetric
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.trained_words import train_only
 from anatomy_clip.objectives.base import Objective
 from anatomy_clip.objectives.losses import cosines
 from anatomy_clip.training.towers import still_frozen
@@ -35,6 +36,8 @@ class PretrainModule(lightning.LightningModule):
         validation_sets: names of the validation loaders, in their order.
         recipe: plain values that let the checkpoint be read without its config.
         prepare: freezes layers of the model and chooses how its towers run, see `towers.prepare_towers`.
+        words: ids of the tokens that captions and class names have, the only ones whose vectors are learned; None
+            learns all of them, which comes to the same and takes longer.
         log_every: steps over which the logged loss terms are averaged.
     """
 
@@ -50,11 +53,14 @@ class PretrainModule(lightning.LightningModule):
         validation_sets: Sequence[str],
         recipe: Mapping[str, Any],
         prepare: Callable[[ImageTextModel], None] | None = None,
+        words: Collection[int] | None = None,
         log_every: int = 50,
     ) -> None:
         super().__init__()
         if prepare is not None:
             prepare(model)
+        if words is not None:
+            train_only(model.text, sorted(words))
         self.model = model
         self.objective = objective
         self.make_optimizer = optimizer

@@ -76,6 +76,13 @@ def epochs(data, count=2):
     return out
 
 
+def test_caption_tokens_hold_those_of_every_caption(stores):
+    data = make()
+    data.setup("fit")
+    drawn = {token for batch in data.train_dataloader() for token in batch.tokens.flatten().tolist()}
+    assert len(drawn) > 5 and drawn <= data.caption_tokens()
+
+
 def test_batches_are_the_same_with_and_without_workers(stores):
     alone, two = epochs(make()), epochs(make(workers=2))
     assert alone == two

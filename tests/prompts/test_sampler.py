@@ -41,7 +41,7 @@ def config(name):
 
 
 def sampler(name, **changes):
-    keys = config(name) | changes
+    keys = config(name) | {"taxonomy": BODY} | changes
     assert keys.pop("_target_") == "anatomy_clip.prompts.sampler.PromptSampler"
     return PromptSampler(**keys)
 
@@ -124,6 +124,36 @@ def test_some_organs_are_a_proper_subset_in_order():
     }
 
 
+def test_some_stations_are_named_with_the_organs_that_belong_there():
+    prompts = sampler("organs_stations", some_stations=0.6)
+
+    def counts(organs, stations):
+        return Counter(prompts(ABDOMEN, organs, stations, np.random.default_rng(seed)) for seed in range(2000))
+
+    # named stations -> the organs of brain, neck, heart and knee that belong to one of them
+    belong = {
+        "head": "brain, neck",
+        "chest": "neck, heart",
+        "lower body": "knee",
+        "head and chest": "brain, neck, heart",
+        "head and lower body": "brain, neck, knee",
+        "chest and lower body": "neck, heart, knee",
+        "head and chest and lower body": "brain, neck, heart, knee",
+    }
+    found = counts(["brain", "neck", "heart", "knee"], ["head", "chest", "lower body"])
+    whole = found.pop(f"A axial oriented CT image of {belong['head and chest and lower body']} organs belong to "
+                      "head and chest and lower body region")  # fmt: skip
+    assert whole == pytest.approx(800, abs=80)
+    del belong["head and chest and lower body"]
+    assert set(found) == {f"A axial oriented CT image of {o} organs belong to {s} region" for s, o in belong.items()}
+    assert min(found.values()) > 200 * 0.75
+    assert set(counts(["knee"], ["head", "lower body"])) == {
+        "A axial oriented CT image of head region",  # no organ that belongs there
+        "A axial oriented CT image of knee organs belong to lower body region",
+        "A axial oriented CT image of knee organs belong to head and lower body region",
+    }
+
+
 def test_entities_are_shuffled():
     prompts = sampler("augmented", shuffle_entities=1.0, missing_station=0, missing_organs=0, some_organs=0)
     counts = many(prompts, replace(ABDOMEN, structures={"liver": 9000.0}))
@@ -159,6 +189,10 @@ def test_no_caption_is_cut_by_the_tokenizer():
         drawn = [prompts(whole, BODY.organs, BODY.stations, rng) for _ in range(200)]
         longest = max(len(tokenizer.encode(text)) + 2 for text in texts)  # start and end of text
         assert max(len(tokenizer.encode(text)) + 2 for text in drawn) <= longest
+        # and what training takes for all words of its captions is all of them
+        assert {token for text in drawn for token in tokenizer.encode(text)} <= {
+            token for text in texts for token in tokenizer.encode(text)
+        }
         length = max(length, longest)
     assert length <= 77
 
@@ -170,6 +204,7 @@ def test_no_caption_is_cut_by_the_tokenizer():
         ({"missing_station": 0.6, "missing_organs": 0.6}, r"missing_station \+ missing_organs"),
         ({"other_wording": 0.1}, "wordings is empty"),
         ({"shuffle_entities": 0.1}, "entities is empty"),
+        ({"some_stations": 0.1, "taxonomy": None}, "some_stations is 0.1, but taxonomy is empty"),
         ({"entities": ["{organ}", "{station}"]}, "one phrase for each"),
         ({"templates": ["{organ}"]}, "neither organ nor station"),
         ({"wordings": [["{organs}", "x"]]}, "unknown slot 'organs'"),
