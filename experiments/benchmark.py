@@ -72,7 +72,8 @@ def caption_calls() -> dict[str, Callable[[int], object]]:
         return lambda n: prompts(RECORD, ORGANS, STATIONS, sample_rng(0, 0, n))
 
     names = ("organs", "organs_stations", "augmented")
-    calls = {f"prompts={n}": call(instantiate(compose(overrides=[f"+prompts={n}"]).prompts)) for n in names}
+    nodes = {f"prompts={n}": compose(overrides=[f"+prompts={n}"]).prompts for n in names}
+    calls = {name: call(instantiate(node, taxonomy=TAXONOMY)) for name, node in nodes.items()}
     words = "A coronal oriented MR T2 image of liver, kidneys organs"
     fresh = iter(range(10**9))
     calls["tokens, new caption"] = lambda n: tokenize([f"{words} {next(fresh)}"])

@@ -81,7 +81,7 @@ def test_flips_break_no_caption():
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for name in ("organs", "organs_stations", "augmented"):
-            prompts = instantiate(compose(overrides=[f"+prompts={name}"]).prompts)
+            prompts = instantiate(compose(overrides=[f"+prompts={name}"]).prompts, taxonomy=TAXONOMY)
             dataset = make_dataset(prompts=prompts)
             texts = [dataset[n, e].caption for n in range(6) for e in range(20)]
             texts += prompts.longest_captions(TAXONOMY)
