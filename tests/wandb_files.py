@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 
 _BLOCK = 32768  # a LevelDB log: blocks of this size, a header of checksum, length and kind before each piece
@@ -19,6 +20,8 @@ def records(path):
         if left < 7 or not kind:  # what is left of a block is filled with zeros
             place += left
             continue
+        if place + 7 + length > len(data):
+            return  # it is still being written
         piece += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (_WHOLE, _LAST):
@@ -33,10 +36,16 @@ def offline_runs(folder):
     return sorted(Path(folder).rglob("offline-run-*"), key=lambda path: ("review" in path.parts, path.name))
 
 
-def record_of(run):
-    """The records of one offline folder."""
+def record_of(run, seconds=60):
+    """The records of one offline folder, once its last one is written: that is done beside us, after the run's end."""
     (path,) = run.glob("run-*.wandb")
-    return list(records(path))
+    until = time.monotonic() + seconds
+    while True:
+        found = list(records(path))
+        if any(record.HasField("exit") for record in found):
+            return found
+        assert time.monotonic() < until, f"{path.name}: no record of the run's end after {seconds} s"
+        time.sleep(0.1)
 
 
 def values(run, kind):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch.loggers import WandbLogger
+from wandb_files import record_of
 
 from anatomy_clip.training import loggers
 from anatomy_clip.training.loggers import wandb_logger
@@ -31,6 +32,7 @@ def test_offline_run_needs_no_account_and_tells_nothing_of_the_machine(tmp_path,
     assert logger.experiment.id == run_id("table3", "pmc_m", 1)
     logger.experiment.finish()
     (record,) = tmp_path.rglob("run-*.wandb")
+    record_of(record.parent)  # whole by then
     content = record.read_bytes()
     assert b"train/loss" in content
     assert b"table3" in content
