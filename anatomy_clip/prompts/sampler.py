@@ -112,7 +112,7 @@ class PromptSampler:
         if len(stations) < 2 or rng.random() >= self.some_stations:
             return organs, stations
         kept = _some(stations, rng)
-        return [organ for organ in organs if not set(kept).isdisjoint(self._organ_stations[organ])], kept
+        return [organ for organ in organs if any(home in kept for home in self._organ_stations[organ])], kept
 
     def _vary_organs(self, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
         if len(organs) < 2:

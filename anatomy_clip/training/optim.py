@@ -39,11 +39,12 @@ def adamw(
     Words that no caption has are no parameters of it (`models.trained_words`), but decay as if they were.
     """
     modules = list(modules)
+    tables = tables_of(modules)
     made = AdamW(decay_groups(modules, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
     @torch.no_grad()
     def decay(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for table in tables_of(modules):
+        for table in tables:
             table.weight.mul_(1 - optimizer.param_groups[0]["lr"] * weight_decay)
 
     made.register_step_post_hook(decay)
