@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -14,7 +15,8 @@ class Batch:
 
     Attributes:
         images: (B, 1, H, W) uint8, grey 0-255; made three-channel and normalised by the model, on its device.
-        tokens: (B, L) int64 token ids, L = the longest caption of the batch, padded with the tokenizer's id for it.
+        tokens: (V * B, L) int64 token ids of V captions a slice, caption v of slice b in row v * B + b; L = the longest
+            caption of the batch, padded with the tokenizer's id for it.
         organs: (B, K) bool, organs in the slice, in the taxonomy's order.
         stations: (B, S) bool, stations of the slice, in the taxonomy's order.
         modalities: (B,) int64, position of the slice's modality in `tuple(Modality)`.
@@ -38,6 +40,10 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
+
+    def by_caption(self) -> list[Batch]:
+        """V batches of the same slices, each with one caption a slice."""
+        return [replace(self, tokens=tokens) for tokens in torch.split(self.tokens, len(self))]
 
 
 @dataclass(frozen=True)

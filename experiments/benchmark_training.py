@@ -227,7 +227,7 @@ def write_csv(data: SliceDataModule, folder: Path) -> Path:
             path = folder / f"{sample.row}.png"
             if not path.exists():
                 Image.fromarray(np.asarray(dataset.images[sample.row])).save(path)
-            rows.writerow([path, sample.caption])
+            rows.writerow([path, sample.captions[0]])
     return folder / "train.csv"
 
 

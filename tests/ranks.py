@@ -16,7 +16,8 @@ def share(batch, rank):
     """The half of a batch that a rank gets."""
     half = len(batch) // 2
     rows = slice(half * rank, half * (rank + 1))
-    return replace(batch, **{f.name: getattr(batch, f.name)[rows] for f in fields(batch)})
+    shared = {f.name: getattr(batch, f.name)[rows] for f in fields(batch) if f.name != "tokens"}
+    return replace(batch, **shared, tokens=torch.cat([part[rows] for part in batch.tokens.split(len(batch))]))
 
 
 def _rank(rank, work, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -80,10 +81,11 @@ class Collate:
         self.tokenizer = tokenizer
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Stack images, labels and rows; tokenise captions."""
+        """Stack images, labels and rows; tokenise captions, the first of every slice before any second one."""
+        captions = list(chain.from_iterable(zip(*(s.captions for s in samples), strict=True)))
         return Batch(
             images=torch.from_numpy(np.stack([s.image for s in samples])[:, None]),  # (B, 1, H, W)
-            tokens=tokenize([s.caption for s in samples], self.context_length, self.tokenizer),
+            tokens=tokenize(captions, self.context_length, self.tokenizer),  # (V * B, L)
             organs=torch.from_numpy(np.stack([s.organs for s in samples])),
             stations=torch.from_numpy(np.stack([s.stations for s in samples])),
             modalities=torch.tensor([s.modality for s in samples], dtype=torch.int64),

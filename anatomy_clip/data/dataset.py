@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import NamedTuple, Protocol
 
@@ -16,9 +16,9 @@ from anatomy_clip.anatomy.terms import Modality
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.rng import sample_rng
 from anatomy_clip.data.warp import Image
+from anatomy_clip.prompts.sampler import Prompts
 
 Labels = npt.NDArray[np.bool_]
-Prompts = Callable[[SliceRecord, Sequence[str], Sequence[str], np.random.Generator], str]
 
 
 class Sample(NamedTuple):
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
 
     Attributes:
         image: (size, size) uint8 grey.
-        caption: its sentence; empty where no prompts were given.
+        captions: its sentences, as many as the prompts make an image; one that is empty where no prompts were given.
         organs: (K,) bool.
         stations: (S,) bool.
         modality: position in `tuple(Modality)`.
@@ -34,7 +34,7 @@ class Sample(NamedTuple):
     """
 
     image: Image
-    caption: str
+    captions: tuple[str, ...]
     organs: Labels
     stations: Labels
     modality: int
@@ -89,7 +89,7 @@ class SliceDataset(Dataset[Sample]):
         images: (N, S, S) uint8 by row.
         records: the N records, in the same order.
         taxonomy: makes organs and stations of each record's structures.
-        prompts: makes a caption of (record, organs, stations, generator); None gives empty captions.
+        prompts: makes captions of (record, organs, stations, generator); None gives empty ones.
         augment: draws the image; with everything off it only resizes.
         seed: seed of the run.
         name: what messages call this data set.
@@ -138,13 +138,14 @@ class SliceDataset(Dataset[Sample]):
         rng = sample_rng(self.seed, epoch, index)
         # One generator drives image and words, in this order.
         image = self.augment(np.asarray(self.images[row]), rng)
-        caption = ""
+        captions: tuple[str, ...] = ("",)
         if self.prompts is not None:
             organs = list(compress(self.taxonomy.organs, self.organs[row]))
             stations = list(compress(self.taxonomy.stations, self.stations[row]))
-            caption = self.prompts(record, organs, stations, rng)
+            draws = range(self.prompts.captions_per_image)
+            captions = tuple(self.prompts(record, organs, stations, rng) for _ in draws)
         modality = self._modality[record.modality]
-        return Sample(image, caption, self.organs[row], self.stations[row], modality, row)
+        return Sample(image, captions, self.organs[row], self.stations[row], modality, row)
 
 
 def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> tuple[Labels, Labels]:

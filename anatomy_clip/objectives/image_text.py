@@ -19,6 +19,9 @@ from anatomy_clip.types import Batch, Losses
 class CLIP(nn.Module):
     """Contrastive language-image pretraining (Kakkar et al., eq. 1; Radford et al. 2021, figure 3).
 
+    Where a batch has several captions a slice, the loss is the mean of eq. 1 over the first of each slice, the second
+    of each, and so on: the same in expectation as with one, with less of the draw's noise in its gradients.
+
     Args:
         model: the model to train; its weights' temperature is the starting point.
         classes: label kind -> (K, L) tokens of its class names; eq. 1 has no use for them.
@@ -66,22 +69,25 @@ class CLIP(nn.Module):
 
     def _losses(self, image: Tensor, model: ImageTextModel, batch: Batch) -> Losses:
         """Compare the image embeddings of all ranks, (N, D), with the texts of all ranks."""
-        text = gather_with_grad(self._encode_texts(model, batch.tokens))
-        targets = None if self.positives is None else self.positives(batch)
+        texts = torch.split(self._encode_texts(model, batch.tokens), len(batch))  # V of (B, D)
         scale = self.logit_scale.exp()
-        image_term, text_term = image_text_contrastive(image, text, scale, targets)
+        each = []
+        for text, one in zip(texts, batch.by_caption(), strict=True):
+            targets = None if self.positives is None else self.positives(one)
+            each.append(torch.stack(image_text_contrastive(image, gather_with_grad(text), scale, targets)))
+        image_term, text_term = torch.stack(each).mean(dim=0)
         terms = {"image_to_text": image_term, "text_to_image": text_term, "logit_scale": scale}
         loss = self.image_weight * image_term + self.text_weight * text_term
         return Losses(loss, {name: value.detach() for name, value in terms.items()})
 
     def _encode_texts(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
-        """Embed (B, L) tokens as (B, D): each distinct caption once, since template captions repeat within a batch.
+        """Embed (N, L) tokens as (N, D): each distinct caption once, since template captions repeat within a batch.
 
         The gradients of its copies add up all the same.
         """
         distinct: Tensor
         row: Tensor
-        distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (B,)
+        distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (N,)
         if self.captions.limit and is_frozen(model.text):
             return self.captions(model, distinct)[row]
         return in_chunks(lambda x: model.encode_text(x).embedding, distinct, self.chunk_size)[row]

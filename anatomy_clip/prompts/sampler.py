@@ -15,7 +15,12 @@ from anatomy_clip.prompts.templates import SLOTS, Wording, check_wording, fill_f
 
 
 class Prompts(Protocol):
-    """Whatever makes the caption of a training slice; built with the taxonomy."""
+    """Whatever makes the captions of a training slice; built with the taxonomy.
+
+    `captions_per_image` says how many of them an image is shown with at once.
+    """
+
+    captions_per_image: int
 
     def __call__(
         self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
@@ -46,11 +51,12 @@ class PromptSampler:
             how many is drawn evenly.
         some_organs: probability that only some of several organs are named; how many is drawn evenly.
         shuffle_organs: probability that the organs are named in random order.
+        captions_per_image: captions that an image is shown with at once, each with its own draws.
         taxonomy: which organs belong to which station; only `some_stations` needs it.
 
     Raises:
         ValueError: a template with an unknown slot, a wording that needs an organ or a station, a probability
-            outside 0-1, or one with nothing to draw from.
+            outside 0-1, or one with nothing to draw from, or less than one caption an image.
     """
 
     def __init__(
@@ -66,6 +72,7 @@ class PromptSampler:
         some_stations: float = 0.0,
         some_organs: float = 0.0,
         shuffle_organs: float = 0.0,
+        captions_per_image: int = 1,
         taxonomy: Taxonomy | None = None,
     ) -> None:
         self.templates: Wording = tuple(templates)
@@ -80,6 +87,9 @@ class PromptSampler:
         self._organ_stations = taxonomy.organ_stations if taxonomy is not None else {}
         self.some_organs = _chance("some_organs", some_organs)
         self.shuffle_organs = _chance("shuffle_organs", shuffle_organs)
+        if captions_per_image < 1:
+            raise ValueError(f"prompts.captions_per_image is {captions_per_image}; it must be 1 or more")
+        self.captions_per_image = captions_per_image
         for wording in (self.templates, *self.wordings):
             check_wording(wording)
         if self.entities and sorted(slot for e in self.entities for slot in slots_of(e)) != sorted(SLOTS):
@@ -144,6 +154,8 @@ class OwnCaption:
     Args:
         taxonomy: given to all that make captions; one that was written by hand has no use for it.
     """
+
+    captions_per_image = 1
 
     def __init__(self, taxonomy: Taxonomy | None = None) -> None:
         pass

@@ -8,9 +8,9 @@ from anatomy_clip.data.dataset import Sample
 TEXTS = ["", "An image of Axial CT scan", "a  knee, thigh", "humerus " * 20]
 
 
-def make_sample(row, caption):
+def make_sample(row, *captions):
     image = np.full((4, 4), row, np.uint8)
-    return Sample(image, caption, np.eye(20, dtype=bool)[row], np.eye(5, dtype=bool)[row], row % 2, row)
+    return Sample(image, captions, np.eye(20, dtype=bool)[row], np.eye(5, dtype=bool)[row], row % 2, row)
 
 
 def test_tokens_are_open_clips():
@@ -43,3 +43,13 @@ def test_batch():
     assert batch.organs.int().argmax(1).tolist() == [2, 1] == batch.stations.int().argmax(1).tolist()
     assert batch.modalities.tolist() == [0, 1]
     assert len(batch) == 2
+
+
+def test_several_captions_a_slice_stand_one_after_the_other():
+    batch = Collate()([make_sample(2, "a liver", "two kidneys"), make_sample(1, "a knee", "a leg in two parts")])
+    assert torch.equal(batch.tokens, tokenize(["a liver", "a knee", "two kidneys", "a leg in two parts"]))
+    assert len(batch) == 2 and len(batch.by_caption()) == 2
+    spoken = [["a liver", "a knee"], ["two kidneys", "a leg in two parts"]]
+    for one, texts in zip(batch.by_caption(), spoken, strict=True):
+        assert torch.equal(one.images, batch.images)
+        assert torch.equal(one.tokens[:, : tokenize(texts).shape[1]], tokenize(texts))

@@ -83,12 +83,14 @@ def test_caption_tokens_hold_those_of_every_caption(stores):
     assert len(drawn) > 5 and drawn <= data.caption_tokens()
 
 
-def test_batches_are_the_same_with_and_without_workers(stores):
-    alone, two = epochs(make()), epochs(make(workers=2))
+@pytest.mark.parametrize("captions", [1, 3])
+def test_batches_are_the_same_with_and_without_workers(stores, captions):
+    prompts = PromptSampler(["{organ} {modality}", "{modality}"], shuffle_organs=0.5, captions_per_image=captions)
+    alone, two = epochs(make(prompts=prompts)), epochs(make(prompts=prompts, workers=2))
     assert alone == two
     assert len(alone[0]) == 2 * 20 // 4
     assert len({*alone[0], *alone[1]}) == 20  # no batch twice, in either epoch
-    assert epochs(make(seed=4)) != alone
+    assert epochs(make(prompts=prompts, seed=4)) != alone
 
 
 def test_batches_do_not_follow_global_random_state(stores):

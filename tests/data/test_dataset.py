@@ -40,18 +40,18 @@ def test_item():
     assert sample.image.shape == (24, 24) and sample.image.dtype == np.uint8
     assert [TAXONOMY.organs[k] for k in np.flatnonzero(sample.organs)] == ["liver", "kidneys"]
     assert [TAXONOMY.stations[k] for k in np.flatnonzero(sample.stations)] == ["abdomen"]
-    assert sample.caption == "liver, kidneys MR T2"
+    assert sample.captions == ("liver, kidneys MR T2",)
     assert tuple(Modality)[sample.modality] is Modality.MR
     assert sample.row == 1
 
 
 def test_slice_without_structures_has_empty_targets():
     sample = make_dataset()[2, 0]
-    assert not sample.organs.any() and not sample.stations.any() and sample.caption
+    assert not sample.organs.any() and not sample.stations.any() and all(sample.captions)
 
 
 def test_without_prompts_captions_are_empty():
-    assert make_dataset(prompts=None)[0, 0].caption == ""
+    assert make_dataset(prompts=None)[0, 0].captions == ("",)
 
 
 def test_variants_of_a_row_share_labels_but_not_draws():
@@ -59,21 +59,25 @@ def test_variants_of_a_row_share_labels_but_not_draws():
     dataset = make_dataset(augment=augment)
     assert len(dataset) == 18
     variants = [dataset[4 + 6 * k, 0] for k in range(3)]
-    assert {v.row for v in variants} == {4} and len({v.caption for v in variants}) == 1
+    assert {v.row for v in variants} == {4} and len({v.captions for v in variants}) == 1
     assert len({v.image.tobytes() for v in variants}) == 3
 
 
 def test_one_generator_draws_the_image_first_and_then_the_words():
     augment = ImageAugment(24, rotation={"p": 1, "degrees": [-20, 20]})
 
-    def prompts(record, organs, stations, rng):
-        return str(rng.random())
+    class Draws:
+        captions_per_image = 2
 
+        def __call__(self, record, organs, stations, rng):
+            return str(rng.random())
+
+    prompts = Draws()
     dataset = make_dataset(augment=augment, prompts=prompts, seed=7)
     rng = sample_rng(7, 3, 5)
     image = augment(dataset.images[5], rng)
     sample = dataset[5, 3]
-    assert (sample.image == image).all() and sample.caption == str(rng.random())
+    assert (sample.image == image).all() and sample.captions == (str(rng.random()), str(rng.random()))
     assert (make_dataset(augment=augment, prompts=None, seed=7)[5, 3].image == image).all()
 
 
@@ -83,7 +87,7 @@ def test_flips_break_no_caption():
         for name in ("organs", "organs_stations", "augmented"):
             prompts = instantiate(compose(overrides=[f"+prompts={name}"]).prompts, taxonomy=TAXONOMY)
             dataset = make_dataset(prompts=prompts)
-            texts = [dataset[n, e].caption for n in range(6) for e in range(20)]
+            texts = [text for n in range(6) for e in range(20) for text in dataset[n, e].captions]
             texts += prompts.longest_captions(TAXONOMY)
             assert not [t for t in texts if re.search(r"\b(left|right|upper|top|bottom)\b", t, re.IGNORECASE)]
 

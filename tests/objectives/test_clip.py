@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch.nn.functional import normalize
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.image_text import CLIP
 from anatomy_clip.objectives.losses import image_text_contrastive
+from anatomy_clip.objectives.positives import SameCaption
 from anatomy_clip.types import Batch, Features
 
 
@@ -59,10 +61,10 @@ class Stub(nn.Module):
         return Features(pooled, normalize(pooled, dim=-1))
 
 
-def batch(n=8):
+def batch(n=8, captions=1):
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(0, 9, (n, 1, 2, 2), generator=generator, dtype=torch.uint8)
-    tokens = torch.randint(0, 9, (n, 4), generator=generator)
+    tokens = torch.randint(0, 9, (captions * n, 4), generator=generator)
     empty = torch.zeros(n, 1, dtype=torch.bool)
     return Batch(images, tokens, empty, empty, torch.zeros(n), torch.arange(n))
 
@@ -83,11 +85,22 @@ def test_objective_equals_open_clip_loss_and_clamps_its_temperature():
     assert objective.logit_scale.exp().item() == pytest.approx(100.0)
 
 
-def mean_gradients(rank):
+def test_several_captions_a_slice_are_the_mean_of_open_clips_loss_over_them():
+    model, data = Stub(), batch(captions=3)
+    losses = CLIP(model)(model, data)
+    image = model.encode_image(data.images).embedding
+    texts = model.encode_text(data.tokens).embedding.reshape(3, len(data), -1)
+    each = [ClipLoss()(image, text, torch.tensor(1 / 0.07)) for text in texts]
+    torch.testing.assert_close(losses.loss, sum(each) / 3)
+    own = [CLIP(model, positives=SameCaption())(model, one).loss for one in data.by_caption()]
+    torch.testing.assert_close(CLIP(model, positives=SameCaption())(model, data).loss, sum(own) / 3)
+
+
+def mean_gradients(rank, captions=1):
     """What DDP makes of this rank's half of the batch: the mean over ranks."""
     model = Stub()
     objective = CLIP(model)
-    objective(model, share(batch(), rank)).loss.backward()
+    objective(model, share(batch(captions=captions), rank)).loss.backward()
     found = gradients(model, objective)
     for gradient in found:
         torch.distributed.all_reduce(gradient)
@@ -95,11 +108,12 @@ def mean_gradients(rank):
     return found
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path):
+@pytest.mark.parametrize("captions", [1, 2])
+def test_two_processes_have_the_gradients_of_one(tmp_path, captions):
     model = Stub()
     objective = CLIP(model)
-    objective(model, batch()).loss.backward()
-    for ranks in on_two_ranks(mean_gradients, tmp_path):
+    objective(model, batch(captions=captions)).loss.backward()
+    for ranks in on_two_ranks(partial(mean_gradients, captions=captions), tmp_path):
         for ours, expected in zip(ranks, gradients(model, objective), strict=True):
             torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 

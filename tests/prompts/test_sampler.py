@@ -206,6 +206,7 @@ def test_no_caption_is_cut_by_the_tokenizer():
         ({"shuffle_entities": 0.1}, "entities is empty"),
         ({"some_stations": 0.1, "taxonomy": None}, "some_stations is 0.1, but taxonomy is empty"),
         ({"entities": ["{organ}", "{station}"]}, "one phrase for each"),
+        ({"captions_per_image": 0}, "captions_per_image is 0"),
         ({"templates": ["{organ}"]}, "neither organ nor station"),
         ({"wordings": [["{organs}", "x"]]}, "unknown slot 'organs'"),
     ],
