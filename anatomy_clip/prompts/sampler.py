@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -50,9 +50,11 @@ class PromptSampler:
         some_stations: probability that only some of several stations are named, with the organs that belong there;
             how many is drawn evenly.
         some_organs: probability that only some of several organs are named; how many is drawn evenly.
+        largest_organs: name those then that fill most of the slice, in place of any; without areas, any.
         shuffle_organs: probability that the organs are named in random order.
         captions_per_image: captions that an image is shown with at once, each with its own draws.
-        taxonomy: which organs belong to which station; only `some_stations` needs it.
+        taxonomy: which organs belong to which station, and which structures are theirs; only `some_stations` and
+            `largest_organs` need it.
 
     Raises:
         ValueError: a template with an unknown slot, a wording that needs an organ or a station, a probability
@@ -71,6 +73,7 @@ class PromptSampler:
         missing_organs: float = 0.0,
         some_stations: float = 0.0,
         some_organs: float = 0.0,
+        largest_organs: bool = False,
         shuffle_organs: float = 0.0,
         captions_per_image: int = 1,
         taxonomy: Taxonomy | None = None,
@@ -84,7 +87,10 @@ class PromptSampler:
         self.missing_organs = _chance("missing_organs", missing_organs)
         _chance("missing_station + missing_organs", self.missing_station + self.missing_organs)
         self.some_stations = _chance("some_stations", some_stations, taxonomy is not None, "taxonomy")
-        self._organ_stations = taxonomy.organ_stations if taxonomy is not None else {}
+        if largest_organs and taxonomy is None:
+            raise ValueError("prompts: largest_organs is true, but taxonomy is empty")
+        self.largest_organs = largest_organs
+        self._taxonomy = taxonomy
         self.some_organs = _chance("some_organs", some_organs)
         self.shuffle_organs = _chance("shuffle_organs", shuffle_organs)
         if captions_per_image < 1:
@@ -106,7 +112,7 @@ class PromptSampler:
                 stations = ()
             elif draw < self.missing_station + self.missing_organs:
                 organs = ()
-        organs = self._vary_organs(organs, rng)
+        organs = self._vary_organs(record, organs, rng)
         words = terms.modality_words(record.modality, record.protocol)
         slots = make_slots(record.orientation.value, words, organs, stations)
         if rng.random() < self.shuffle_entities:
@@ -122,16 +128,24 @@ class PromptSampler:
         if len(stations) < 2 or rng.random() >= self.some_stations:
             return organs, stations
         kept = _some(stations, rng)
-        return [organ for organ in organs if any(home in kept for home in self._organ_stations[organ])], kept
+        homes = cast(Taxonomy, self._taxonomy).organ_stations
+        return [organ for organ in organs if any(home in kept for home in homes[organ])], kept
 
-    def _vary_organs(self, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
+    def _vary_organs(self, record: SliceRecord, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
         if len(organs) < 2:
             return organs
         if rng.random() < self.some_organs:
-            organs = _some(organs, rng)
+            organs = self._largest(record, organs, rng) if self.largest_organs else _some(organs, rng)
         if rng.random() < self.shuffle_organs:
             organs = [organs[i] for i in rng.permutation(len(organs))]
         return organs
+
+    def _largest(self, record: SliceRecord, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
+        if record.organs is not None:  # stated, not found by areas
+            return _some(organs, rng)
+        area = {organ: cast(Taxonomy, self._taxonomy).organ_area(organ, record.structures) for organ in organs}
+        kept = sorted(organs, key=area.__getitem__, reverse=True)[: int(rng.integers(1, len(organs)))]
+        return [organ for organ in organs if organ in kept]
 
     def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
         """Every template with all organs and all stations, in each orientation, modality and protocol.

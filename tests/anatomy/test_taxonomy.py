@@ -254,3 +254,18 @@ def test_reference_table_agrees():
     simple = [row for row in rows if row["rule"] == "presence" and row["organ"] not in ("shoulder", "")]
     for row in simple:
         assert BODY.organs_of({row["ts_class"]: 1500.0}, AXIAL) == (row["organ"],), row["ts_class"]
+
+
+def test_the_area_of_an_organ_is_that_of_the_rule_that_finds_most():
+    areas = {
+        "kidney_left": 300.0,
+        "kidney_right": 200.0,
+        "liver": 900.0,
+        "femur_left": 400.0,
+        "quadriceps_femoris_left": 50.0,
+    }
+    assert BODY.organ_area("kidneys", areas) == 500.0
+    assert BODY.organ_area("thigh", areas) == 400.0  # bone, not muscle
+    assert BODY.organ_area("brain", areas) == 0.0
+    with pytest.raises(ValueError, match="did you mean 'kidneys'"):
+        BODY.organ_area("kidney", areas)

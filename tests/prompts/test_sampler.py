@@ -124,6 +124,19 @@ def test_some_organs_are_a_proper_subset_in_order():
     }
 
 
+def test_the_largest_organs_are_the_ones_that_are_kept():
+    prompts = sampler("organs", some_organs=1.0, largest_organs=True)
+    # 9000, 1200 and 900 mm2, both kidneys and all of the bowel counted together
+    slice_ = replace(ABDOMEN, structures={
+        "colon": 500.0, "kidney_left": 450.0, "kidney_right": 450.0, "liver": 9000.0, "small_bowel": 700.0,
+    })  # fmt: skip
+    named = {re.search("consisting of (.*) organs", text).group(1): n for text, n in many(prompts, slice_).items()}
+    assert set(named) == {"liver", "liver, intestine"}
+    assert min(named.values()) > 900
+    stated = replace(slice_, organs=("liver", "kidneys", "intestine"))  # no areas
+    assert len(many(prompts, stated)) == 6
+
+
 def test_some_stations_are_named_with_the_organs_that_belong_there():
     prompts = sampler("organs_stations", some_stations=0.6)
 
@@ -174,7 +187,7 @@ def test_no_caption_names_what_the_slice_does_not_show():
 
 
 def test_augmentation_gives_many_captions():
-    assert len(many(sampler("augmented"), ABDOMEN, 500)) > 100
+    assert len(many(sampler("augmented"), ABDOMEN, 1000)) > 100
 
 
 def test_no_caption_is_cut_by_the_tokenizer():
@@ -206,6 +219,7 @@ def test_no_caption_is_cut_by_the_tokenizer():
         ({"shuffle_entities": 0.1}, "entities is empty"),
         ({"some_stations": 0.1, "taxonomy": None}, "some_stations is 0.1, but taxonomy is empty"),
         ({"entities": ["{organ}", "{station}"]}, "one phrase for each"),
+        ({"largest_organs": True, "taxonomy": None}, "largest_organs is true, but taxonomy is empty"),
         ({"captions_per_image": 0}, "captions_per_image is 0"),
         ({"templates": ["{organ}"]}, "neither organ nor station"),
         ({"wordings": [["{organs}", "x"]]}, "unknown slot 'organs'"),
