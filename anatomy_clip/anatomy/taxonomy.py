@@ -141,18 +141,18 @@ class Taxonomy:
         areas = Areas(structures)
         return tuple(o.name for o in self._organs.values() if any(rule.holds(areas, orientation) for rule in o.rules))
 
-    def organ_area(self, name: str, structures: Mapping[str, float]) -> float:
-        """Area of the structures that an organ is found by, mm2; of its rules, the one that finds most.
+    def organ_areas(self, organs: Iterable[str], structures: Mapping[str, float]) -> dict[str, float]:
+        """Areas of the structures that organs are found by, mm2; of an organ's rules, the one that finds most.
 
         Args:
-            name: the organ.
+            organs: their names.
             structures: as for `organs_of`.
 
         Raises:
             ValueError: there is no such organ.
         """
         areas = Areas(structures)
-        return max(sum(areas.of(need.of) for need in rule.all) for rule in self.organ(name).rules)
+        return {o: max(sum(areas.of(n.of) for n in rule.all) for rule in self.organ(o).rules) for o in organs}
 
     def stations_of(self, structures: Mapping[str, float], orientation: Orientation) -> tuple[str, ...]:
         """Stations that a slice shows, in the taxonomy's order: level first, class second.

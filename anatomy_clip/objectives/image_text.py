@@ -69,12 +69,13 @@ class CLIP(nn.Module):
 
     def _losses(self, image: Tensor, model: ImageTextModel, batch: Batch) -> Losses:
         """Compare the image embeddings of all ranks, (N, D), with the texts of all ranks."""
-        texts = torch.split(self._encode_texts(model, batch.tokens), len(batch))  # V of (B, D)
+        own = torch.split(self._encode_texts(model, batch.tokens), len(batch))  # V of (B, D)
+        texts = gather_with_grad(torch.stack(own, dim=1))  # (N, V, D): one exchange between ranks for all of them
         scale = self.logit_scale.exp()
         each = []
-        for text, one in zip(texts, batch.by_caption(), strict=True):
+        for text, one in zip(texts.unbind(dim=1), batch.by_caption(), strict=True):
             targets = None if self.positives is None else self.positives(one)
-            each.append(torch.stack(image_text_contrastive(image, gather_with_grad(text), scale, targets)))
+            each.append(torch.stack(image_text_contrastive(image, text, scale, targets)))
         image_term, text_term = torch.stack(each).mean(dim=0)
         terms = {"image_to_text": image_term, "text_to_image": text_term, "logit_scale": scale}
         loss = self.image_weight * image_term + self.text_weight * text_term

@@ -143,7 +143,7 @@ class PromptSampler:
     def _largest(self, record: SliceRecord, organs: Sequence[str], rng: np.random.Generator) -> Sequence[str]:
         if record.organs is not None:  # stated, not found by areas
             return _some(organs, rng)
-        area = {organ: cast(Taxonomy, self._taxonomy).organ_area(organ, record.structures) for organ in organs}
+        area = cast(Taxonomy, self._taxonomy).organ_areas(organs, record.structures)
         kept = sorted(organs, key=area.__getitem__, reverse=True)[: int(rng.integers(1, len(organs)))]
         return [organ for organ in organs if organ in kept]
 

@@ -264,8 +264,7 @@ def test_the_area_of_an_organ_is_that_of_the_rule_that_finds_most():
         "femur_left": 400.0,
         "quadriceps_femoris_left": 50.0,
     }
-    assert BODY.organ_area("kidneys", areas) == 500.0
-    assert BODY.organ_area("thigh", areas) == 400.0  # bone, not muscle
-    assert BODY.organ_area("brain", areas) == 0.0
+    # thigh: bone, not muscle
+    assert BODY.organ_areas(["kidneys", "thigh", "brain"], areas) == {"kidneys": 500.0, "thigh": 400.0, "brain": 0.0}
     with pytest.raises(ValueError, match="did you mean 'kidneys'"):
-        BODY.organ_area("kidney", areas)
+        BODY.organ_areas(["kidney"], areas)
