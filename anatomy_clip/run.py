@@ -214,7 +214,7 @@ def evaluate(tested: Tested) -> None:
         "labels": {f"{kind}s": list(names) for kind, names in label_names(taxonomy).items()},
         "scores": [vars(score) for score in scores],
         "versions": versions(),
-        "weights": model.report.plain() if model.report else None,
+        "weights": model.provenance.plain() if model.provenance else None,
         "notes": notes,
     }
     write_text(folder / "results.json", json.dumps(results, indent=1))

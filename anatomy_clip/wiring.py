@@ -42,8 +42,8 @@ def build(node: Any, **kwargs: Any) -> Any:
 def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
     """Build the model of a config, and print what its weights are."""
     model: ImageTextModel = build(cfg.model, **changes, _convert_="all")
-    if model.report and is_first_rank():
-        print(model.report, flush=True)
+    if model.provenance and is_first_rank():
+        print(model.provenance, flush=True)
     return model
 
 
@@ -82,7 +82,7 @@ def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Sl
 
 def evaluation_prompts(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
     """Tokenise the evaluation prompts: label kind -> (K, T, L)."""
-    from anatomy_clip.data.collate import tokenize_classes
+    from anatomy_clip.models.tokenizers import tokenize_classes
 
     texts = build(cfg.eval.prompts).texts(taxonomy).items()
     return {kind: tokenize_classes(rows, model.context_length, model.tokenizer) for kind, rows in texts}
@@ -98,7 +98,7 @@ def label_priors(data: SliceDataModule, model: ImageTextModel) -> dict[str, NDAr
 
 def class_names(taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
     """Tokenise the bare label names: label kind -> (K, L)."""
-    from anatomy_clip.data.collate import tokenize
+    from anatomy_clip.models.tokenizers import tokenize
 
     names = label_names(taxonomy).items()
     return {kind: tokenize(labels, model.context_length, model.tokenizer) for kind, labels in names}
@@ -116,7 +116,7 @@ def recipe(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[s
         "config": config,
         "taxonomy": taxonomy.to_dict(),
         "model": model.describe(),
-        "weights": model.report.plain() if model.report else None,
+        "weights": model.provenance.plain() if model.provenance else None,
         "versions": versions(),
         "finished": False,
     }

@@ -14,16 +14,17 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.collate import tokenize
 from anatomy_clip.data.dataset import Prompts
 from anatomy_clip.data.rng import sample_rng
 from anatomy_clip.evaluation.base import Predictions
 from anatomy_clip.evaluation.decisions import choose
 from anatomy_clip.evaluation.zero_shot import ZeroShot
+from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.report.layout import layout
 from anatomy_clip.report.lists import measure
 from anatomy_clip.report.results import Run
@@ -37,8 +38,8 @@ RECORD = SliceRecord(
     "benchmark", "train", "p", "s", "s", 0, Modality.MR, Protocol.T2, Orientation.CORONAL,
     structures={"liver": 9e3, "kidney_left": 2e3, "small_bowel": 4e3, "lung_lower_lobe_left": 5e3, "heart": 4e3},
 )  # fmt: skip
-ORGANS = RECORD.organs_in(TAXONOMY)
-STATIONS = RECORD.stations_in(TAXONOMY)
+ORGANS = organs_in(RECORD, TAXONOMY)
+STATIONS = stations_in(RECORD, TAXONOMY)
 
 
 def milliseconds(call: Callable[[int], object], repeats: int = REPEATS) -> float:

@@ -41,6 +41,7 @@ def check(cfg: DictConfig) -> int:
     from rich.console import Console
 
     from anatomy_clip import wiring
+    from anatomy_clip.anatomy.labels import organs_in, stations_in
     from anatomy_clip.data.leaks import leaks
     from anatomy_clip.data.store import SliceStore
     from anatomy_clip.report import coverage, levels
@@ -51,8 +52,8 @@ def check(cfg: DictConfig) -> int:
     for store in stores.values():
         for n, record in enumerate(store.manifest):
             try:
-                taxonomy.organ_vector(record.organs_in(taxonomy))
-                taxonomy.station_vector(record.stations_in(taxonomy))
+                taxonomy.organ_vector(organs_in(record, taxonomy))
+                taxonomy.station_vector(stations_in(record, taxonomy))
             except ValueError as error:
                 raise ValueError(f"{store.path}, row {n}: {error}") from error
     records = {name: store.manifest for name, store in stores.items()}

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 
 MANIFEST_VERSION = 2  # 2: organs and stations that the source states
@@ -57,18 +56,6 @@ class SliceRecord:
     caption: str = ""
     organs: tuple[str, ...] | None = None
     stations: tuple[str, ...] | None = None
-
-    def organs_in(self, taxonomy: Taxonomy) -> tuple[str, ...]:
-        """The slice's organs: stated, or else derived from its structures."""
-        if self.organs is not None:
-            return self.organs
-        return tuple(taxonomy.organs_of(self.structures, self.orientation))
-
-    def stations_in(self, taxonomy: Taxonomy) -> tuple[str, ...]:
-        """The slice's stations: stated, or else derived from its structures."""
-        if self.stations is not None:
-            return self.stations
-        return tuple(taxonomy.stations_of(self.structures, self.orientation))
 
 
 class Manifest(Sequence[SliceRecord]):

@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader, Sampler
 from anatomy_clip.anatomy.records import Manifest, check_leakage
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.collate import CLIP_TOKENIZER, CONTEXT_LENGTH, Collate, tokenize
+from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, Labels, SliceDataset, StackedImages, label_matrices
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.selection import first_patients
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.data.store import SliceStore, Stores, store_paths
-from anatomy_clip.models.tokenizers import Tokenizer
+from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
 from anatomy_clip.prompts.sampler import Prompts
 from anatomy_clip.types import Batch
 
@@ -64,7 +64,7 @@ class SliceDataModule(lightning.LightningDataModule):
         prompts: makes training captions; validation and test batches have empty ones.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
-        tokenizer: the model's, see `collate.tokenize`.
+        tokenizer: the model's, see `tokenizers.tokenize`.
         shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
         rare_below: organs that a smaller share of the training slices shows come up more often, see
             `shares.repeat_weights`; None: they don't.

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
+from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality
@@ -157,6 +158,6 @@ def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> tuple[
     organs = np.zeros((len(records), len(taxonomy.organs)), dtype=bool)
     stations = np.zeros((len(records), len(taxonomy.stations)), dtype=bool)
     for row, record in enumerate(records):
-        organs[row] = taxonomy.organ_vector(record.organs_in(taxonomy))
-        stations[row] = taxonomy.station_vector(record.stations_in(taxonomy))
+        organs[row] = taxonomy.organ_vector(organs_in(record, taxonomy))
+        stations[row] = taxonomy.station_vector(stations_in(record, taxonomy))
     return organs, stations

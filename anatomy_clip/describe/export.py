@@ -14,17 +14,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.anatomy.records import Manifest
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.data.collate import tokenize_classes
 from anatomy_clip.data.store import MANIFEST, read_meta
 from anatomy_clip.describe import onnx_tower
 from anatomy_clip.describe.bundle import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
 from anatomy_clip.describe.preprocessing import Preprocessing
-from anatomy_clip.evaluation.captions import embed_captions, plausible_captions
+from anatomy_clip.evaluation.captions import plausible_captions
 from anatomy_clip.evaluation.decisions import Decisions
+from anatomy_clip.evaluation.embedded import embed_texts
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.models.export import LAYOUTS
 from anatomy_clip.models.model_card import Training, model_card
 from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.tokenizers import tokenize_classes
 from anatomy_clip.models.weight_files import read_checkpoint
 from anatomy_clip.prompts.evaluation import EvaluationPrompts
 
@@ -112,7 +113,7 @@ def embed(
     found: dict[str, Any] = {}
     for kind, rows in prompts.items():
         found[kind] = model.encode_prompts(tokenize_classes(rows, model.context_length, model.tokenizer))
-    found["caption"] = embed_captions(model, [caption.text for caption in captions], torch.device("cpu"))
+    found["caption"] = embed_texts(model, [caption.text for caption in captions], torch.device("cpu"))
     return {kind: np.asarray(value.numpy(), np.float32) for kind, value in found.items()}
 
 

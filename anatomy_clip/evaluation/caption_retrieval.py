@@ -20,10 +20,9 @@ from anatomy_clip.evaluation.captions import (
     SLOTS,
     Caption,
     caption_of,
-    embed_captions,
     plausible_captions,
 )
-from anatomy_clip.evaluation.embedded import EmbeddedSet
+from anatomy_clip.evaluation.embedded import EmbeddedSet, embed_texts
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.prompts.grid import MODALITIES, contradict
@@ -90,7 +89,7 @@ class CaptionRetrieval:
         import pandas as pd
 
         model = model.to(self.device).eval()
-        embed = partial(embed_captions, model, device=self.device)
+        embed = partial(embed_texts, model, device=self.device)
         seen = CaptionBank(embed, len(self.captions))
         seen.places(self.captions)
         grown = CaptionBank(embed, self.grown)

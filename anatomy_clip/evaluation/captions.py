@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import modality_words
 from anatomy_clip.prompts.templates import TABLE1_STATION, Wording, fill_first, make_slots
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from anatomy_clip.models.image_text import ImageTextModel
 
 # The wording of PMC-MS (conf/prompts/organs_stations.yaml): from the fullest to the barest.
 PMC_MS: Wording = (
@@ -28,7 +22,6 @@ PMC_MS: Wording = (
 WAYS = ("seen", "grown")  # to a slice's caption: the best of those that training slices give; what a beam ends with
 SLOTS = ("modality", "orientation", "station", "organ_f1", "organ_exact", "all")  # of a caption's verdict
 MOST = 5000  # captions kept; many more take minutes to embed without a GPU
-_AT_ONCE = 256  # captions in one pass of the text tower
 
 
 @dataclass(frozen=True)
@@ -77,19 +70,6 @@ def plausible_captions(
         most: captions kept; rarer ones are left out. Equally common ones are kept in alphabetical order.
     """
     counts = Counter(
-        caption_of(record, record.organs_in(taxonomy), record.stations_in(taxonomy), wording) for record in records
+        caption_of(record, organs_in(record, taxonomy), stations_in(record, taxonomy), wording) for record in records
     )
     return tuple(sorted(counts, key=lambda caption: (-counts[caption], caption.text))[:most])
-
-
-def embed_captions(model: ImageTextModel, texts: Sequence[str], device: torch.device) -> Tensor:
-    """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
-    import torch
-
-    from anatomy_clip.data.collate import tokenize
-
-    parts = [texts[n : n + _AT_ONCE] for n in range(0, len(texts), _AT_ONCE)]
-    with torch.inference_mode():
-        tokens = [tokenize(part, model.context_length, model.tokenizer).to(device) for part in parts]
-        empty = torch.empty(0, model.embedding_width, device=device)
-        return torch.cat([empty, *(model.encode_text(part).embedding.float() for part in tokens)])

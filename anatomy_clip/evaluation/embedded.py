@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,10 @@ from torch import Tensor
 
 from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.types import Batch
+
+_TEXTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,15 @@ def embed_sets(
     """
     model = model.to(device).eval()
     return {name: _embed_set(name, model, *pair, device) for name, pair in loaders.items()}
+
+
+@torch.inference_mode()
+def embed_texts(model: ImageTextModel, texts: Sequence[str], device: str | torch.device = "cpu") -> Tensor:
+    """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
+    parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)]
+    tokens = [tokenize(part, model.context_length, model.tokenizer).to(device) for part in parts]
+    empty = torch.empty(0, model.embedding_width, device=device)
+    return torch.cat([empty, *(model.encode_text(part).embedding.float() for part in tokens)])
 
 
 def _embed_set(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from anatomy_clip.models.report import Provenance
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer
 from anatomy_clip.types import Features
-
-if TYPE_CHECKING:
-    from anatomy_clip.models.report import LoadReport
 
 # Published channel means and standard deviations, RGB in [0, 1].
 NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -36,7 +34,7 @@ class ImageTextModel(nn.Module):
         tokenizer: makes the text tower's ids of texts; CLIP's by default.
 
     Attributes:
-        report: what the weights were loaded from; None while they are random.
+        provenance: what the weights were loaded from; None while they are random.
 
     Raises:
         ValueError: the normalisation is unknown.
@@ -44,7 +42,7 @@ class ImageTextModel(nn.Module):
 
     mean: Tensor
     std: Tensor
-    report: LoadReport | None = None
+    provenance: Provenance | None = None
 
     def __init__(
         self,

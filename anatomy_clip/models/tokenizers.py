@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
 
 EXTRA = "biomedclip"  # of pyproject.toml
@@ -77,6 +79,10 @@ class ClipTokenizer:
         return {}
 
 
+CONTEXT_LENGTH = 77  # of CLIP
+CLIP_TOKENIZER = ClipTokenizer()
+
+
 class WordPieceTokenizer:
     """The word pieces of a BERT, after the same cleaning of the text that open_clip does.
 
@@ -125,6 +131,57 @@ class WordPieceTokenizer:
         special = {f"{name.lower()}_token": f"[{name}]" for name in ("UNK", "SEP", "PAD", "CLS", "MASK")}
         config = json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}, indent=2) + "\n"
         return {"tokenizer.json": self.program, "tokenizer_config.json": config}
+
+
+def tokenize(
+    texts: Sequence[str],
+    context_length: int = CONTEXT_LENGTH,
+    tokenizer: Tokenizer = CLIP_TOKENIZER,
+    *,
+    trim: bool = True,
+) -> Tensor:
+    """Turn texts into a model's tokens: start, words, end, padding.
+
+    Args:
+        texts: N texts.
+        context_length: most tokens that the model's text tower takes, start and end counted.
+        tokenizer: the model's own, `ImageTextModel.tokenizer`.
+        trim: only as many columns as the longest text needs; else `context_length`.
+
+    Returns:
+        (N, L) int64.
+
+    Raises:
+        ValueError: a text is longer than the context; a caption is never cut.
+    """
+    encode = tokenizer.encode
+    rows = [encode(text) for text in texts]
+    for text, row in zip(texts, rows, strict=True):
+        if len(row) > context_length:
+            raise ValueError(
+                f"caption of {len(row)} tokens is longer than the model's context of {context_length}: "
+                f"{text!r}; shorten the templates or the caption, it is never cut"
+            )
+    length = max(map(len, rows), default=0) if trim else context_length
+    tokens = np.full((len(rows), length), tokenizer.pad, dtype=np.int64)  # ten times quicker than a tensor a row
+    for n, row in enumerate(rows):
+        tokens[n, : len(row)] = row
+    return torch.from_numpy(tokens)
+
+
+def tokenize_classes(prompts: Sequence[Sequence[str]], context_length: int, tokenizer: Tokenizer) -> Tensor:
+    """Turn the prompts of classes into tokens.
+
+    Args:
+        prompts: K classes of T texts each.
+        context_length: see `tokenize`.
+        tokenizer: see `tokenize`.
+
+    Returns:
+        (K, T, L) int64.
+    """
+    flat = tokenize([text for texts in prompts for text in texts], context_length, tokenizer)
+    return flat.reshape(len(prompts), len(prompts[0]), -1)
 
 
 def read_word_pieces(folder: Path) -> WordPieceTokenizer:

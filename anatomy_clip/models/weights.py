@@ -14,9 +14,9 @@ from torch import Tensor
 
 from anatomy_clip.models import bert, facts, names
 from anatomy_clip.models.fits import check_facts, check_keys
+from anatomy_clip.models.golden import provenance
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.low_rank import merged
-from anatomy_clip.models.report import load_report
 from anatomy_clip.models.tokenizers import Tokenizer, WordPieceTokenizer, read_word_pieces
 from anatomy_clip.models.weight_files import OPEN_CLIP_CONFIG, WeightFile, locate, read_checkpoint
 
@@ -117,7 +117,7 @@ def read_weights(source: str | Path) -> Weights:
 
 
 def load_weights(model: ImageTextModel, weights: Weights) -> None:
-    """Fill a model, take over the temperature, and write the load report to `model.report`.
+    """Fill a model, take over the temperature, and write where it came from to `model.provenance`.
 
     Raises:
         ValueError: what the file says contradicts the model, or names or shapes don't fit; the message names them.
@@ -133,7 +133,7 @@ def load_weights(model: ImageTextModel, weights: Weights) -> None:
         raise ValueError(f"{weights.file}: logit_scale is {scale}")
     model.load_state_dict(tensors)
     model.initial_logit_scale = scale
-    model.report = load_report(model, weights.source, weights.layout, weights.file)
+    model.provenance = provenance(model, weights.source, weights.layout, weights.file)
 
 
 def _own(source: str, path: Path, checkpoint: Mapping[str, Any]) -> Weights:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import modality_words
@@ -67,7 +68,7 @@ def group_rows(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> dict[tuple
     order = sorted(range(len(records)), key=lambda n: (records[n].orientation, n))
     for n in order:
         record = records[n]
-        stations = record.stations_in(taxonomy) or (NO_STATION,)
+        stations = stations_in(record, taxonomy) or (NO_STATION,)
         for station in stations:
             rows.setdefault((station, modality_words(record.modality, record.protocol)), []).append(n)
     return rows
@@ -78,7 +79,7 @@ def _tile(image: U8, record: SliceRecord, taxonomy: Taxonomy) -> U8:
     scale = (_TILE - 2) / max(image.shape)
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tile[: small.shape[0], : small.shape[1]] = small
-    organs = record.organs_in(taxonomy)
+    organs = organs_in(record, taxonomy)
     for k, line in enumerate(_wrap(", ".join(organs) or record.caption or "-", 3)):
         cv2.putText(tile, line, (1, _TILE + _LINE * (k + 1) - 2), _FONT, 0.3, 200, 1, cv2.LINE_AA)
     return tile

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation
@@ -37,7 +38,7 @@ def count(records: Sequence[SliceRecord], taxonomy: Taxonomy, kind: str) -> Coun
     column = {pair: n for n, pair in enumerate(COLUMNS)}
     counts = np.zeros((len(names) + 1, len(COLUMNS)), dtype=np.int64)
     for record in records:
-        found = record.stations_in(taxonomy) if kind == "station" else record.organs_in(taxonomy)
+        found = stations_in(record, taxonomy) if kind == "station" else organs_in(record, taxonomy)
         for n in [row[name] for name in found] or [len(names)]:
             counts[n, column[record.modality, record.orientation]] += 1
     return counts

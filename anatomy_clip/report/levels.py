@@ -9,6 +9,7 @@ from itertools import groupby
 
 from rich.table import Table
 
+from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Orientation
@@ -44,7 +45,7 @@ def axial_series(records: Sequence[SliceRecord]) -> dict[str, list[SliceRecord]]
 
 def levels(rows: Sequence[SliceRecord], taxonomy: Taxonomy) -> list[Level]:
     """Join neighbours with the same labels, highest position first: in sources made of volumes, from head to foot."""
-    labelled = [(r.index, r.stations_in(taxonomy), r.organs_in(taxonomy)) for r in reversed(rows)]
+    labelled = [(r.index, stations_in(r, taxonomy), organs_in(r, taxonomy)) for r in reversed(rows)]
     found = []
     for (stations, organs), group in groupby(labelled, key=lambda row: row[1:]):
         positions = [index for index, _, _ in group]

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from anatomy_clip.data.collate import Collate, tokenize
+from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import Sample
+from anatomy_clip.models.tokenizers import tokenize
 
 TEXTS = ["", "An image of Axial CT scan", "a  knee, thigh", "humerus " * 20]
 

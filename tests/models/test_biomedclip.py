@@ -11,10 +11,10 @@ from models.berts import TEXTS, VISION, make_folder, stated, text_keys, their_em
 from models.clips import EMBED, TEXT, VIT, assert_same, pictures
 from transformers import CLIPTokenizer
 
-from anatomy_clip.data.collate import CLIP_TOKENIZER, Collate, tokenize
+from anatomy_clip.data.collate import Collate
 from anatomy_clip.models.export import export
 from anatomy_clip.models.open_clip import from_config, from_name, write_tokenizer
-from anatomy_clip.models.tokenizers import WordPieceTokenizer
+from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, WordPieceTokenizer, tokenize
 from anatomy_clip.objectives.encoding import CaptionCache
 from anatomy_clip.training.towers import prepare_towers
 
@@ -129,8 +129,8 @@ def test_the_report_has_the_sentence_in_the_models_own_tokens(published):
     reference, tokenizer = theirs(published)
     with torch.no_grad():
         text = reference.encode_text(tokenizer(["An axial CT image of the liver"]), normalize=True)[0]
-    assert model.report.golden_text == pytest.approx(text[:4].tolist(), abs=2e-6)
-    assert (model.report.context_length, model.report.layout) == (256, "open_clip's names, with a BERT")
+    assert model.provenance.golden_text == pytest.approx(text[:4].tolist(), abs=2e-6)
+    assert (model.provenance.context_length, model.provenance.layout) == (256, "open_clip's names, with a BERT")
 
 
 def test_a_checkpoint_of_ours_carries_the_tokenizer(published, tmp_path):

@@ -11,9 +11,9 @@ from models.clips import assert_same, open_clip_embeds, ours_embeds, pictures, s
 from support import compose_config
 from transformers import CLIPConfig, CLIPModel
 
-from anatomy_clip.data.collate import tokenize
 from anatomy_clip.models.export import export
 from anatomy_clip.models.open_clip import from_name
+from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.wiring import build
 
 pytestmark = pytest.mark.skipif("FULL_SIZE" not in os.environ, reason="set FULL_SIZE=1, or run `make parity`")
@@ -29,7 +29,7 @@ def test_vit_b32_equals_transformers_both_ways(tmp_path):
     del theirs
     ours = from_name("ViT-B-32-quickgelu", normalisation="clip", weights=str(tmp_path / "theirs")).eval()
     assert_same(ours_embeds(ours, grey), expected)
-    assert ours.report.parameters == 151_277_312  # the temperature is the objective's
+    assert ours.provenance.parameters == 151_277_312  # the temperature is the objective's
     export(ours, tmp_path / "ours", "transformers", "card")
     del ours
     assert_same(transformers_embeds(CLIPModel.from_pretrained(tmp_path / "ours").eval(), grey), expected)
@@ -62,4 +62,4 @@ def test_biomedclip_as_our_config_states_it_equals_open_clip(tmp_path):
     ours = build(node, weights=str(tmp_path), _convert_="all").eval()
     tokens = tokenize(BERT_TEXTS, ours.context_length, ours.tokenizer)
     assert_same((ours.encode_image(grey).embedding, ours.encode_text(tokens).embedding), expected)
-    assert ours.report.parameters == 195_902_720  # four bytes each: nearly all of the published file's 783,705,670
+    assert ours.provenance.parameters == 195_902_720  # four bytes each: nearly all of the published file's 783,705,670

@@ -46,12 +46,12 @@ def test_a_cached_repository_is_loaded_offline(snapshot):
     model = load(REPO)
     assert torch.equal(model.text.text_projection, theirs.text_projection)
     assert (model.normalisation, model.architecture["quick_gelu"]) == ("clip", True)
-    assert model.report.source == REPO
+    assert model.provenance.source == REPO
 
 
 def test_one_named_file_of_a_repository(snapshot):
     torch.save({"best_epoch": 1, "best_loss": 0.5, "state_dict": open_clip_twin().state_dict()}, snapshot / "p.pth")
-    assert load(f"{REPO}:p.pth", normalisation="imagenet").report.activation == "quick_gelu"
+    assert load(f"{REPO}:p.pth", normalisation="imagenet").provenance.activation == "quick_gelu"
 
 
 def test_what_is_not_cached_says_what_to_do(snapshot):

@@ -8,9 +8,9 @@ import torch
 from models.clips import EMBED, RESNET, TEXT, VIT, open_clip_twin, pixels
 from support import compose_config
 
-from anatomy_clip.data.collate import tokenize
+from anatomy_clip.models.golden import golden_embeddings
 from anatomy_clip.models.open_clip import from_config
-from anatomy_clip.models.report import golden_embeddings
+from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.wiring import build, build_model, recipe
 
 
@@ -21,7 +21,7 @@ def test_report_of_a_loaded_model(tmp_path, vision):
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
     stated = {"quick_gelu": True, "normalisation": "clip"}
     model = from_config(EMBED, vision, TEXT, weights=str(tmp_path / "w.pt"), **stated)
-    report = model.report
+    report = model.provenance
     assert report.sha256 == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
     assert report.parameters == sum(p.numel() for p in theirs.parameters()) - 1
     image = torch.tensor([[(7 * y + 13 * x) % 256 for x in range(64)] for y in range(64)], dtype=torch.uint8)
@@ -61,4 +61,4 @@ def test_a_run_prints_the_report_and_keeps_it_in_its_checkpoint(tmp_path, capsys
 
 
 def test_random_weights_have_no_report():
-    assert from_config(EMBED, VIT, TEXT).report is None
+    assert from_config(EMBED, VIT, TEXT).provenance is None

@@ -12,10 +12,10 @@ from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.collate import tokenize
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.data.store import write_store
 from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.objectives.image_text import CLIP
 from anatomy_clip.prompts.sampler import PromptSampler
 from anatomy_clip.training.optim import warmup_cosine

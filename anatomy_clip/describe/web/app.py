@@ -21,7 +21,8 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from anatomy_clip.anatomy.terms import Modality
-from anatomy_clip.describe.web.engine import Described, EngineError, Pictures
+from anatomy_clip.describe.web.engine import EngineError
+from anatomy_clip.describe.web.messages import Described, Pictures
 from anatomy_clip.describe.web.protect import Protect
 from anatomy_clip.describe.web.studies import Refused, Studies, Study
 

@@ -7,51 +7,18 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from anatomy_clip.describe.web.messages import Comparison, Described, Pictures, Progress
 
 if TYPE_CHECKING:
     from anatomy_clip.describe.web.tasks import Tasks
 
-Progress = Callable[[int, int], None]  # slices done, slices found so far
-Pictures = NDArray[np.uint8]  # (N, side, side)
-FILES, SCRATCH = "files", "scratch"  # below the folder of a study
 _STOP = ("stop",)
-
-
-@dataclass(frozen=True)
-class Described:
-    """What the page needs of a description.
-
-    Attributes:
-        plain: the JSON document, `Description.plain()`.
-        pictures: of each series, (N, side, side) uint8, as the model is shown it.
-        burned_in: whether text is burned into a series' pictures, so that they may name the patient.
-    """
-
-    plain: dict[str, Any]
-    pictures: tuple[Pictures, ...] = field(repr=False)
-    burned_in: tuple[bool, ...] = ()
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One slice beside several captions.
-
-    Attributes:
-        cosines: of the slice with each caption.
-        shares: their softmax at the temperature that the model was trained with; they add up to 1.
-    """
-
-    cosines: tuple[float, ...]
-    shares: tuple[float, ...]
 
 
 class Stopped(Exception):

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
-from anatomy_clip.describe.web.engine import FILES, SCRATCH, Described, Engine, EngineError, Stopped
+from anatomy_clip.describe.web.engine import Engine, EngineError, Stopped
+from anatomy_clip.describe.web.messages import FILES, SCRATCH, Described
 from anatomy_clip.describe.web.names import free_place, safe_name
 
 KEPT = 8  # studies at a time

@@ -15,7 +15,7 @@ import numpy as np
 from anatomy_clip.describe.bundle import Bundle, read_bundle
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.describe.results import SeriesDescription
-from anatomy_clip.describe.web.engine import FILES, SCRATCH, Comparison, Described, Pictures, Progress
+from anatomy_clip.describe.web.messages import FILES, SCRATCH, Comparison, Described, Pictures, Progress
 
 if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
@@ -86,7 +86,7 @@ class Tasks:
     def _compare(self, picture: Pictures, captions: Sequence[str]) -> Comparison:
         import torch
 
-        from anatomy_clip.data.collate import tokenize
+        from anatomy_clip.models.tokenizers import tokenize
 
         model = self._bundle.model()
         try:

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from anatomy_clip.anatomy.labels import organs_in
 from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.anatomy.terms import Modality, Protocol
@@ -126,7 +127,7 @@ def _modality(record: SliceRecord, rng: np.random.Generator) -> str:
 def _organ(record: SliceRecord, rng: np.random.Generator) -> str:
     """One organ that the picture shows (often the largest), seldom a wrong one, in the words of papers."""
     taxonomy = _taxonomy()
-    organs = record.organs_in(taxonomy)
+    organs = organs_in(record, taxonomy)
     if rng.uniform() < 0.04:
         organs = taxonomy.organs
     if not organs:

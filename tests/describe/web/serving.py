@@ -14,7 +14,8 @@ from urllib.parse import quote
 import numpy as np
 import requests
 
-from anatomy_clip.describe.web.engine import FILES, Comparison, Described, Stopped
+from anatomy_clip.describe.web.engine import Stopped
+from anatomy_clip.describe.web.messages import FILES, Comparison, Described
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAIN = {"schema": "s", "series": [{"path": "a"}, {"path": "b"}], "rejected": []}
