@@ -15,20 +15,20 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from anatomy_clip.anatomy.labels import organs_in, stations_in
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.rng import sample_rng
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.dataset import Prompts
-from anatomy_clip.data.rng import sample_rng
 from anatomy_clip.evaluation.base import Predictions
-from anatomy_clip.evaluation.decisions import choose
 from anatomy_clip.evaluation.zero_shot import ZeroShot
+from anatomy_clip.inference.decisions import choose
 from anatomy_clip.models.tokenizers import tokenize
-from anatomy_clip.report.layout import layout
-from anatomy_clip.report.lists import measure
-from anatomy_clip.report.results import Run
-from anatomy_clip.report.table3 import build
+from anatomy_clip.results.layout import layout
+from anatomy_clip.results.lists import measure
+from anatomy_clip.results.read import Run
+from anatomy_clip.results.table3 import build
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STORED, SIZE = 128, 64  # sides in the store and at the model, pixels

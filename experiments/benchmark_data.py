@@ -21,13 +21,13 @@ from omegaconf import DictConfig
 from PIL import Image
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import SliceDataset
-from anatomy_clip.data.rng import sample_rng
-from anatomy_clip.data.store import SliceStore, write_store
 from anatomy_clip.sources.phantom.body import make_body
 from anatomy_clip.sources.phantom.structures import STRUCTURES
-from anatomy_clip.sources.totalsegmentator import TotalSegmentator
+from anatomy_clip.sources.scans.totalsegmentator import TotalSegmentator
+from anatomy_clip.stores.store import SliceStore, write_store
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SPACING_MM, SHAPE = 1.5, (240, 240, 220)  # a trunk, as the public data set has it

@@ -24,9 +24,9 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from anatomy_clip.anatomy.terms import Orientation
-from anatomy_clip.describe import onnx_tower
-from anatomy_clip.describe.bundle import Bundle, read_bundle
+from anatomy_clip.core.terms import Orientation
+from anatomy_clip.describe.bundle import onnx_tower
+from anatomy_clip.describe.bundle.folder import Bundle, read_bundle
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.imaging.intensity import ct_window
 from anatomy_clip.sources.phantom.body import make_body
@@ -124,7 +124,7 @@ def program(*words: str) -> Callable[[], object]:
 
 def cold_calls(bundle: Bundle, onnx: bool, dicom: Path, png: Path) -> dict[str, Callable[[], object]]:
     """A program that describes one file, from its start to its end."""
-    command = ("-m", "anatomy_clip.cli")
+    command = ("-m", "anatomy_clip.cli.main")
     order = (*command, "describe", str(dicom), "--bundle", str(bundle.folder), "--json")
     calls = {
         "a plain open_clip script, one PNG": program("-c", PLAIN, str(bundle.folder), str(png), *prompts(bundle)),

@@ -43,15 +43,15 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from anatomy_clip.core.types import Batch
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.objectives.image_text import CLIP
+from anatomy_clip.objectives.clip import CLIP
+from anatomy_clip.runs.wiring import build, build_data
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
+from anatomy_clip.training.module import PretrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
-from anatomy_clip.training.pretrain import PretrainModule
 from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
-from anatomy_clip.types import Batch
-from anatomy_clip.wiring import build, build_data
 from prepare import prepare
 
 CONF = Path(__file__).resolve().parents[1] / "conf"

@@ -40,11 +40,11 @@ def check(cfg: DictConfig) -> int:
     """
     from rich.console import Console
 
-    from anatomy_clip import wiring
     from anatomy_clip.anatomy.labels import organs_in, stations_in
-    from anatomy_clip.data.leaks import leaks
-    from anatomy_clip.data.store import SliceStore
-    from anatomy_clip.report import coverage, levels
+    from anatomy_clip.runs import wiring
+    from anatomy_clip.stores import coverage, levels
+    from anatomy_clip.stores.leakage import leaks
+    from anatomy_clip.stores.store import SliceStore
 
     console = Console()
     taxonomy = wiring.build(cfg.taxonomy)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomy_clip import Describer
-from anatomy_clip.describe.results import Finding, Rejection, SeriesDescription, SliceDescription
-from anatomy_clip.sources.label_table import LabelRow, read_table
-from anatomy_clip.sources.stacks import is_nifti
+from anatomy_clip.describe.description import Finding, Rejection, SeriesDescription, SliceDescription
+from anatomy_clip.sources.scans.label_table import LabelRow, read_table
+from anatomy_clip.sources.scans.stacks import is_nifti
 from plain_errors import plain_errors
 
 LABELS = "labels.csv"
@@ -82,7 +82,7 @@ class Judged:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", help=f"folder with a {LABELS} (columns: anatomy_clip/sources/label_table.py)")
+    parser.add_argument("folder", help=f"folder with a {LABELS} (columns: anatomy_clip/sources/scans/label_table.py)")
     parser.add_argument("to", help="Markdown file to write")
     parser.add_argument("--bundle", help="default: the one that comes with the package")
     parser.add_argument("--onnx", action="store_true")

@@ -36,10 +36,10 @@ def export_run(cfg: DictConfig) -> None:
     Raises:
         ValueError: the run isn't there or wasn't trained to its end, or the layout can't hold its model.
     """
-    from anatomy_clip.describe.export import training
-    from anatomy_clip.models.export import export
-    from anatomy_clip.models.model_card import model_card
-    from anatomy_clip.wiring import build, check_targets, label_names, load_run
+    from anatomy_clip.describe.bundle.export import training
+    from anatomy_clip.models.export.folders import export
+    from anatomy_clip.models.export.model_card import model_card
+    from anatomy_clip.runs.wiring import build, check_targets, label_names, load_run
 
     folder = Path(cfg.paths.outputs, cfg.run)
     for name in ("config.yaml", "last.ckpt"):

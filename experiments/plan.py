@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from overrides import check_overrides
 
 if TYPE_CHECKING:
-    from anatomy_clip.report.plan import Hardware, Missing, PlannedRun
+    from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun
 
 CONFIG = Path(__file__).resolve().parent.parent / "conf"
 _GB = 1e9
@@ -28,7 +28,7 @@ _NOT_READY = 3  # exit status
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="plan")
 def main(cfg: DictConfig) -> None:
     """Print the plan; end with status 3 where something is missing, unless the plan is all that is wanted."""
-    from anatomy_clip.report.plan import render
+    from anatomy_clip.runs.estimate import render
 
     configs = suite_configs(cfg)
     runs = [planned(cfg, run) for run in configs]
@@ -60,8 +60,8 @@ def suite_configs(cfg: DictConfig) -> list[DictConfig]:
 
 def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
     """What one run would do."""
-    from anatomy_clip.report.plan import PlannedRun
-    from anatomy_clip.runs import is_finished
+    from anatomy_clip.runs.estimate import PlannedRun
+    from anatomy_clip.runs.folder import is_finished
 
     trains = "fit" in run.stages
     train, guessed = _slices(cfg, run.data.train) if trains else (0, False)
@@ -81,7 +81,7 @@ def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
 
 def assumed_hardware(cfg: DictConfig, run: DictConfig) -> Hardware:
     """The machine, with its speed worked out from what is assumed."""
-    from anatomy_clip.report.plan import Hardware
+    from anatomy_clip.runs.estimate import Hardware
 
     step = 3 * cfg.assumed.gflop[_network(run)] * 1e9  # backward: twice the forward pass
     rate = cfg.assumed.tflops * 1e12 * cfg.assumed.share / step
@@ -90,9 +90,9 @@ def assumed_hardware(cfg: DictConfig, run: DictConfig) -> Hardware:
 
 def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
     """Stores that aren't there, are of another version, or are smaller than the model's images."""
-    from anatomy_clip.anatomy.records import MANIFEST_VERSION
-    from anatomy_clip.data.store import MANIFEST, read_meta
-    from anatomy_clip.report.plan import Missing
+    from anatomy_clip.core.records import MANIFEST_VERSION
+    from anatomy_clip.runs.estimate import Missing
+    from anatomy_clip.stores.store import MANIFEST, read_meta
 
     wanted = [path for run in runs for stores in _sets(run) for path in stores]
     for path in dict.fromkeys(wanted):
@@ -112,8 +112,8 @@ def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]
 
 def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
     """The file that all runs start from, if it isn't there or can't be read."""
-    from anatomy_clip.models.weight_files import read_checkpoint
-    from anatomy_clip.report.plan import Missing
+    from anatomy_clip.models.weights.read import read_checkpoint
+    from anatomy_clip.runs.estimate import Missing
 
     path = Path(runs[0].model.weights)
     size = cfg.weights_gb[path.name]
@@ -132,7 +132,7 @@ def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing
 
 def missing_disk(run: DictConfig, runs: list[PlannedRun]) -> Iterator[Missing]:
     """Room for checkpoints and predictions, if there is too little."""
-    from anatomy_clip.report.plan import Missing, disk_needed
+    from anatomy_clip.runs.estimate import Missing, disk_needed
 
     folder = Path(run.paths.outputs).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -146,7 +146,7 @@ def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
     """GPUs of this node, if they are too few or too small."""
     import torch
 
-    from anatomy_clip.report.plan import Missing, gpu_memory_needed
+    from anatomy_clip.runs.estimate import Missing, gpu_memory_needed
 
     network, devices, assumed = _network(run), int(run.trainer.devices), cfg.assumed
     needed = gpu_memory_needed(assumed.parameters[network], run.data.batch_size, assumed.activations_mb[network])
@@ -160,7 +160,7 @@ def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
 
 
 def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:
-    from anatomy_clip.data.store import store_paths
+    from anatomy_clip.stores.store import store_paths
 
     yield from (store_paths(stores) for stores in [run.data.train, *run.data.validation.values()])
     yield from (store_paths(stores) for stores in run.data.test.values())
@@ -168,7 +168,7 @@ def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:
 
 def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
     """Slices of a set's stores, and whether the number is a guess."""
-    from anatomy_clip.data.store import read_meta, store_paths
+    from anatomy_clip.stores.store import read_meta, store_paths
 
     total, guessed = 0, False
     for path in store_paths(stores):
@@ -181,11 +181,11 @@ def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
 
 
 def _store_remedy(cfg: DictConfig, path: Path) -> Iterator[str]:
-    from anatomy_clip.sources.collection_list import collections
+    from anatomy_clip.sources.download.collections import collections
 
     name = path.parent.name
     collection = collections()[name]
-    yield f"python -m anatomy_clip.sources.collections {name} {cfg.paths.data}/raw    # {collection.page}"
+    yield f"python -m anatomy_clip.sources.download.fetch {name} {cfg.paths.data}/raw    # {collection.page}"
     yield f"python experiments/prepare.py paths.data={cfg.paths.data} {cfg.prepare[name]}"
 
 

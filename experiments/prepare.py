@@ -30,8 +30,8 @@ NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes 
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="prepare")
 def main(cfg: DictConfig) -> None:
     """Prepare every split of the source."""
-    from anatomy_clip.sources.download import Unreachable
-    from anatomy_clip.wiring import build, check_targets
+    from anatomy_clip.runs.wiring import build, check_targets
+    from anatomy_clip.sources.download.packages import Unreachable
 
     with plain_errors():
         try:
@@ -47,9 +47,9 @@ def main(cfg: DictConfig) -> None:
 def prepare(cfg: DictConfig, source: Source, split: str) -> None:
     """Make the store of one split, unless it is up to date."""
     from anatomy_clip import __version__
-    from anatomy_clip.anatomy.records import MANIFEST_VERSION
-    from anatomy_clip.data.prepare import digest, up_to_date
-    from anatomy_clip.wiring import build
+    from anatomy_clip.core.records import MANIFEST_VERSION
+    from anatomy_clip.runs.wiring import build
+    from anatomy_clip.stores.prepare import digest, up_to_date
 
     store = Path(cfg.paths.data) / source.name / split
     settings = {
@@ -78,8 +78,8 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
 def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: Mapping[str, Any]) -> None:
     from tqdm import tqdm
 
-    from anatomy_clip.data.prepare import prepare_split
-    from anatomy_clip.wiring import build
+    from anatomy_clip.runs.wiring import build
+    from anatomy_clip.stores.prepare import prepare_split
 
     if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
         fetch()
@@ -112,9 +112,9 @@ def _render(display: Display, side: int, image: Slice) -> Grey:
 
 
 def _contact_sheet(cfg: DictConfig, store: Path, sheet: Path) -> None:
-    from anatomy_clip.data.store import SliceStore
-    from anatomy_clip.report.contact_sheet import contact_sheet
-    from anatomy_clip.wiring import build
+    from anatomy_clip.runs.wiring import build
+    from anatomy_clip.stores.contact_sheet import contact_sheet
+    from anatomy_clip.stores.store import SliceStore
 
     opened = SliceStore.open(store)
     contact_sheet(opened.images, opened.manifest, build(cfg.taxonomy), sheet)

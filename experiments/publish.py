@@ -19,8 +19,8 @@ from overrides import check_overrides
 from plain_errors import plain_errors
 
 if TYPE_CHECKING:
-    from anatomy_clip.report.results import Run
-    from anatomy_clip.report.table3 import Table
+    from anatomy_clip.results.read import Run
+    from anatomy_clip.results.table3 import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "conf"
@@ -42,12 +42,12 @@ def publish(cfg: DictConfig) -> None:
         ValueError: wandb isn't installed, the suite has no finished run, or a store or the paper's numbers can't be
             read.
     """
-    from anatomy_clip import wiring
-    from anatomy_clip.data.store import images_of
-    from anatomy_clip.report.results import read_suite
-    from anatomy_clip.report.table3 import build, read_paper
-    from anatomy_clip.report.wandb_review import publish_run, publish_suite
-    from anatomy_clip.sources.private import Pseudonyms
+    from anatomy_clip.core.pseudonyms import Pseudonyms
+    from anatomy_clip.results.read import read_suite
+    from anatomy_clip.results.table3 import build, read_paper
+    from anatomy_clip.results.wandb_review import publish_run, publish_suite
+    from anatomy_clip.runs import wiring
+    from anatomy_clip.stores.store import images_of
 
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
@@ -82,7 +82,7 @@ def sync(folder: Path) -> None:
 
 
 def _pictures(table: Table, runs: Sequence[Run]) -> dict[str, bytes]:
-    from anatomy_clip.report.roc import roc_figure
+    from anatomy_clip.results.roc import roc_figure
 
     rows = [row for row in table.layout.rows if row.task == "organ"]
     pictures = {f"roc/{row.row}": png for row in rows if (png := roc_figure(runs, table.layout, row))}

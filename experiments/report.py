@@ -19,9 +19,9 @@ from overrides import check_overrides
 from plain_errors import plain_errors
 
 if TYPE_CHECKING:
-    from anatomy_clip.report.lists import Lists
-    from anatomy_clip.report.results import Run
-    from anatomy_clip.report.table3 import Table
+    from anatomy_clip.results.lists import Lists
+    from anatomy_clip.results.read import Run
+    from anatomy_clip.results.table3 import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "conf"
@@ -43,13 +43,13 @@ def report(cfg: DictConfig) -> None:
     """
     from rich.console import Console
 
-    from anatomy_clip import wiring
-    from anatomy_clip.report.confounds import confounds
-    from anatomy_clip.report.lists import measure
-    from anatomy_clip.report.readme import refresh
-    from anatomy_clip.report.render import main_markdown, to_rich
-    from anatomy_clip.report.results import read_suite
-    from anatomy_clip.report.table3 import build, read_paper
+    from anatomy_clip.results.confounds import confounds
+    from anatomy_clip.results.lists import measure
+    from anatomy_clip.results.read import read_suite
+    from anatomy_clip.results.readme import refresh
+    from anatomy_clip.results.render import main_markdown, to_rich
+    from anatomy_clip.results.table3 import build, read_paper
+    from anatomy_clip.runs import wiring
 
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
@@ -89,7 +89,7 @@ def report(cfg: DictConfig) -> None:
 
 
 def _write_table(table: Table, folder: Path) -> list[Path]:
-    from anatomy_clip.report.render import to_csv, to_latex, to_markdown
+    from anatomy_clip.results.render import to_csv, to_latex, to_markdown
 
     texts = {
         "table3.md": to_markdown(table),
@@ -104,7 +104,7 @@ def _write_table(table: Table, folder: Path) -> list[Path]:
 
 def _write_lists(lists: Lists, table: Table, folder: Path) -> list[Path]:
     """Write what stands beyond the table as CSV, a file a kind of row."""
-    from anatomy_clip.report.render import rows_csv
+    from anatomy_clip.results.render import rows_csv
 
     kinds = {
         "cells.csv": [*table.cells, *table.further],
@@ -124,8 +124,8 @@ def _write_gallery(
     gallery_cfg: DictConfig, columns: Mapping[str, str], runs: Sequence[Run], folder: Path
 ) -> list[Path]:
     """Draw the picture, where there are slices to show; without the real volumes there is none."""
-    from anatomy_clip.data.store import images_of
-    from anatomy_clip.report.gallery import gallery
+    from anatomy_clip.results.gallery import gallery
+    from anatomy_clip.stores.store import images_of
 
     run = next((run for run in runs if run.name == gallery_cfg.column), None)
     images = images_of(gallery_cfg.stores) if run else {}
@@ -141,10 +141,10 @@ def _write_gallery(
 
 def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists, folder: Path) -> Path:
     """Write the report that a browser opens from disk."""
-    from anatomy_clip.data.store import images_of
-    from anatomy_clip.files import write_text
-    from anatomy_clip.report.page import page
+    from anatomy_clip.core.files import write_text
+    from anatomy_clip.results.page import page
     from anatomy_clip.sources.cards import cards
+    from anatomy_clip.stores.store import images_of
 
     path = folder / "report.html"
     text = page(

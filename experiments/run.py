@@ -26,8 +26,8 @@ CONFIG = Path(__file__).resolve().parent.parent / "conf"
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="config")
 def main(cfg: DictConfig) -> None:
-    """Hand the composed config to `anatomy_clip.run`."""
-    from anatomy_clip.run import run
+    """Hand the composed config to `anatomy_clip.runs.stages`."""
+    from anatomy_clip.runs.stages import run
 
     with plain_errors():
         refuse_sweep_over_ranks(cfg)

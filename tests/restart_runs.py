@@ -10,8 +10,8 @@ import time
 import torch
 from support import compose_config
 
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
 
 # Dropout draws from torch's global generator in every step; batch norm changes its statistics in every forward pass.
 SMALL = [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.records import SliceRecord
 
 
 def organs_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 
 _SIDE = re.compile(r"_(left|right)(?=_|$)")
 _BRACES = re.compile(r"\{([^{}]+)\}")

@@ -16,8 +16,8 @@ import yaml
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.rules import Areas, Rule, expand, parse_names, parse_rule, split_side
-from anatomy_clip.anatomy.terms import Orientation
 from anatomy_clip.anatomy.votes import Ballot, Tier, Voter
+from anatomy_clip.core.terms import Orientation
 
 _PARTS = ("name", "settings", "groups", "stations", "organs", "votes", "tiers", "silent")
 

@@ -8,9 +8,9 @@ from itertools import chain
 import numpy as np
 import torch
 
+from anatomy_clip.core.types import Batch
 from anatomy_clip.data.dataset import Sample
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
-from anatomy_clip.types import Batch
 
 
 class Collate:

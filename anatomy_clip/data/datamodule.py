@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from anatomy_clip.anatomy.records import Manifest, check_leakage
 from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.records import Manifest, check_leakage
+from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, Labels, SliceDataset, StackedImages, label_matrices
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
-from anatomy_clip.data.selection import first_patients
 from anatomy_clip.data.shares import repeat_weights, source_weights
-from anatomy_clip.data.store import SliceStore, Stores, store_paths
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
-from anatomy_clip.prompts.sampler import Prompts
-from anatomy_clip.types import Batch
+from anatomy_clip.stores.selection import first_patients
+from anatomy_clip.stores.store import SliceStore, Stores, store_paths
+from anatomy_clip.text.sampler import Prompts
 
 
 class Loader(DataLoader[Batch]):

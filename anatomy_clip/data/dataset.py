@@ -11,13 +11,13 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from anatomy_clip.anatomy.labels import organs_in, stations_in
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.rng import sample_rng
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.rng import sample_rng
 from anatomy_clip.data.warp import Image
-from anatomy_clip.prompts.sampler import Prompts
+from anatomy_clip.text.sampler import Prompts
 
 Labels = npt.NDArray[np.bool_]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Sampler
 
-from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.data.shares import weighted_order
 
 

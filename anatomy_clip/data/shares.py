@@ -9,8 +9,8 @@ from difflib import get_close_matches
 import numpy as np
 import numpy.typing as npt
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.rng import sample_rng
 
 _DRAW = 1 << 62  # index of the generator that draws an epoch's rows; no sample's, and not that of `epoch_order`
 

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.describe.results import Range
+from anatomy_clip.describe.description import Range
 
 Floats = NDArray[np.float64]
 CHANGE = 2.0  # log odds that a step to the next station costs

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from anatomy_clip.data.limits import Limits
-from anatomy_clip.describe import exchange
+from anatomy_clip.core.limits import Limits
+from anatomy_clip.describe.description import Description
+from anatomy_clip.describe.pacs import exchange
 from anatomy_clip.describe.pipeline import Progress
 from anatomy_clip.describe.predictor import Describer
-from anatomy_clip.describe.results import Description
 from anatomy_clip.describe.table import contradicted, print_audit, print_table, write_csv
 
 ALL, NOTHING, SOME = 0, 1, 3  # exit statuses
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.csv:
         write_csv(description, Path(arguments.csv))
     if arguments.figure:
-        from anatomy_clip.describe.figure import write_figure
+        from anatomy_clip.describe.plot import write_figure
 
         write_figure(description, describer.bundle.taxonomy.stations, Path(arguments.figure))
     if arguments.json:

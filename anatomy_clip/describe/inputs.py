@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal
 
-from anatomy_clip.data.limits import Failure, failure
+from anatomy_clip.core.limits import Failure, failure
 from anatomy_clip.describe import zips
-from anatomy_clip.describe.results import Rejection
-from anatomy_clip.sources.stacks import is_nifti
+from anatomy_clip.describe.description import Rejection
+from anatomy_clip.sources.scans.stacks import is_nifti
 
 Kind = Literal["dicom", "nifti", "picture", "dicomdir"]
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")

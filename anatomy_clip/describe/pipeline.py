@@ -12,11 +12,13 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Modality, Orientation
-from anatomy_clip.data.guard import guarded
-from anatomy_clip.data.limits import Failure, Limits
-from anatomy_clip.describe.bundle import Encoder, Floats
+from anatomy_clip.core.limits import Failure, Limits
+from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.terms import Modality, Orientation
+from anatomy_clip.core.workers import guarded
+from anatomy_clip.describe.bundle.folder import Encoder, Floats
 from anatomy_clip.describe.densities import Densities
+from anatomy_clip.describe.description import Rejection
 from anatomy_clip.describe.inputs import Item, rejection
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.describe.reading import (
@@ -33,10 +35,8 @@ from anatomy_clip.describe.reading import (
     Task,
     Work,
 )  # fmt: skip
-from anatomy_clip.describe.results import Rejection
 from anatomy_clip.imaging.dicom.grouping import alike, without_copies
 from anatomy_clip.imaging.dicom.headers import FrameHeader
-from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
 Progress = Callable[[int, int], None]  # slices done, slices found so far

@@ -11,15 +11,15 @@ from types import TracebackType
 
 import numpy as np
 
-from anatomy_clip.anatomy.terms import Modality, Orientation
-from anatomy_clip.data.limits import Limits
-from anatomy_clip.describe import onnx_tower
+from anatomy_clip.core.limits import Limits
+from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.describe.body_parts import defined_term
-from anatomy_clip.describe.bundle import Bundle, Encoder, read_bundle
+from anatomy_clip.describe.bundle import onnx_tower
+from anatomy_clip.describe.bundle.folder import Bundle, Encoder, read_bundle
 from anatomy_clip.describe.densities import Densities
+from anatomy_clip.describe.description import Description, Rejection, SeriesDescription, SourceImage
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
-from anatomy_clip.describe.results import Description, Rejection, SeriesDescription, SourceImage
 from anatomy_clip.describe.series import Seen, Stack, describe_stack, judged
 from anatomy_clip.describe.siblings import with_notes
 from anatomy_clip.imaging.dicom.geometry import normal

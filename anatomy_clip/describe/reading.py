@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.densities import Densities, densities
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.dicom.decode import FrameReader
@@ -17,7 +18,6 @@ from anatomy_clip.imaging.dicom.dicomdir import referenced_files
 from anatomy_clip.imaging.dicom.grouping import Stack
 from anatomy_clip.imaging.dicom.headers import FrameHeader, read_headers
 from anatomy_clip.imaging.dicom.pixels import load
-from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
 from anatomy_clip.imaging.dicom.series import DicomSeries, series_of
 from anatomy_clip.imaging.nifti import read_volume, third_axis
 from anatomy_clip.imaging.volume import normal_axis

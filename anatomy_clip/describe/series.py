@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol, modality_words
+from anatomy_clip.core.terms import Modality, Orientation, Protocol, modality_words
 from anatomy_clip.describe.body_axis import ranges, smooth
 from anatomy_clip.describe.body_parts import agrees
-from anatomy_clip.describe.bundle import Bundle, Floats
-from anatomy_clip.describe.results import Finding, Range, SeriesDescription, SliceDescription, SourceImage
-from anatomy_clip.evaluation.decisions import Decided
+from anatomy_clip.describe.bundle.folder import Bundle, Floats
+from anatomy_clip.describe.description import Finding, Range, SeriesDescription, SliceDescription, SourceImage
+from anatomy_clip.inference.decisions import Decided
 
 SHARE = 0.05  # of a series' slices that must name an organ, or a station that has no place along the body axis
 _DIGITS = 4  # of probabilities: what lies behind says nothing

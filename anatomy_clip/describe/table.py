@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from anatomy_clip.describe.results import Description, Finding, Range, SeriesDescription
+from anatomy_clip.describe.description import Description, Finding, Range, SeriesDescription
 
 _WIDTH = 120  # of a table that goes to a file or a pipe
 _SHOWN = 10  # rejected files that the table names

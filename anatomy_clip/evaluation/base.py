@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.files import whole_file
+from anatomy_clip.core.files import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.evaluation.base import Score, patients_of
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
-from anatomy_clip.evaluation.captions import (
+from anatomy_clip.evaluation.embedded import EmbeddedSet, embed_texts
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.text.captions import (
     MOST,
     PMC_MS,
     SLOTS,
@@ -22,10 +25,7 @@ from anatomy_clip.evaluation.captions import (
     caption_of,
     plausible_captions,
 )
-from anatomy_clip.evaluation.embedded import EmbeddedSet, embed_texts
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
-from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.prompts.grid import MODALITIES, contradict
+from anatomy_clip.text.grid import MODALITIES, contradict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Orientation
-from anatomy_clip.evaluation.captions import Caption, make_caption
-from anatomy_clip.prompts.grid import MODALITIES
-from anatomy_clip.prompts.templates import Wording
+from anatomy_clip.core.terms import Orientation
+from anatomy_clip.text.captions import Caption, make_caption
+from anatomy_clip.text.grid import MODALITIES
+from anatomy_clip.text.templates import Wording
 
 Embed = Callable[[Sequence[str]], Tensor]  # C texts -> (C, D) unit norm
 

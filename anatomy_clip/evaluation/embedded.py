@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
+from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize
-from anatomy_clip.types import Batch
 
 _TEXTS_AT_ONCE = 256
 

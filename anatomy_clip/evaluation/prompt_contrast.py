@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import modality_words
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import modality_words
 from anatomy_clip.evaluation.base import Score, patients_of
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize
-from anatomy_clip.prompts.grid import CaptionGrid, contradict
-from anatomy_clip.prompts.templates import SLOTS
+from anatomy_clip.text.grid import CaptionGrid, contradict
+from anatomy_clip.text.templates import SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.evaluation.base import COLUMNS, Predictions, Score, patients_of
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.slices import Slice
 
 Grey = NDArray[np.uint8]

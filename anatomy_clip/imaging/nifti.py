@@ -14,7 +14,7 @@ import numpy as np
 from isal import isal_zlib  # unpacks several times quicker than zlib
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Modality, Protocol
+from anatomy_clip.core.terms import Modality, Protocol
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, tilt_degrees
 from anatomy_clip.imaging.volume import Volume
 

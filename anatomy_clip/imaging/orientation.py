@@ -8,7 +8,7 @@ from math import acos, degrees
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 
 MAX_TILT_DEGREES = 30.0  # beyond it a slice is no fair example of its nearest plane
 # A slice whose normal lies along x (left to right) is sagittal, along y coronal, along z axial.

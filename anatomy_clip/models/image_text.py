@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anatomy_clip.models.report import Provenance
+from anatomy_clip.core.types import Features
+from anatomy_clip.models.provenance import Provenance
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer
-from anatomy_clip.types import Features
 
 # Published channel means and standard deviations, RGB in [0, 1].
 NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from anatomy_clip.core.types import Batch, Losses
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.types import Batch, Losses
 
 
 class Objective(Protocol):

@@ -7,11 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from anatomy_clip.core.types import Batch, Losses
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
-from anatomy_clip.objectives.image_text import CLIP
+from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.objectives.losses import class_cross_entropy, cosines
-from anatomy_clip.types import Batch, Losses
 
 
 class ClassTokens(CLIP):

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from anatomy_clip.core.types import Batch
 from anatomy_clip.objectives.base import gather_with_grad
-from anatomy_clip.types import Batch
 
 _BASE = 1_000_003  # of the polynomial that a caption's tokens are hashed by, modulo 2**64
 

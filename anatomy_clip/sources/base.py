@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.imaging.dicom.refusal import Rejected
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.refusals import Rejected
 from anatomy_clip.imaging.slices import Slice
 
 

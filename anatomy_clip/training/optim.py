@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from anatomy_clip.models.trained_words import tables_of
+from anatomy_clip.models.adapt.trained_words import tables_of
 
 
 def decay_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
-from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.training.checkpoints import DiskFull
 
 _STEP = 1 << 61  # index of the first step's generator; no sample's

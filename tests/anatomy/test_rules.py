@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from anatomy_clip.anatomy.rules import Areas, expand, parse_names, parse_rule, split_side
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 
 AXIAL, CORONAL = Orientation.AXIAL, Orientation.CORONAL
 

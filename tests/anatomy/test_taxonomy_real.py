@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 
 ROOT = Path(os.environ.get("REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "realdata"))
 pytestmark = pytest.mark.skipif(not (ROOT / "labels.csv").exists(), reason="no real data; set REAL_DATA")

@@ -8,9 +8,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from anatomy_clip.report.confounds import differing
-from anatomy_clip.runs import training_config
-from anatomy_clip.wiring import ALLOWED_TARGETS, check_targets
+from anatomy_clip.results.confounds import differing
+from anatomy_clip.runs.folder import training_config
+from anatomy_clip.runs.wiring import ALLOWED_TARGETS, check_targets
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 GROUPS = sorted(p.parent.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.parent != CONF)

@@ -1,4 +1,4 @@
-"""Each storey imports only storeys below it, and heavy libraries stay where DESIGN puts them."""
+"""Each layer imports only layers below it, and heavy libraries stay where DESIGN puts them."""
 
 import ast
 import subprocess
@@ -9,24 +9,27 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "anatomy_clip"
-STOREYS = [
+LAYERS = [
     {"cli"},
-    {"run", "report", "describe"},
-    {"wiring"},
-    {"evaluation", "runs"},
+    {"results", "describe"},
+    {"runs"},
+    {"evaluation"},
     {"training"},
-    {"objectives", "data", "sources"},
-    {"models", "prompts", "imaging"},
-    {"metrics", "anatomy", "types", "files"},
+    {"objectives", "data"},
+    {"sources"},
+    {"models", "stores", "inference"},
+    {"text", "imaging"},
+    {"anatomy", "metrics"},
+    {"core"},
 ]
-HEIGHT = {part: -level for level, parts in enumerate(STOREYS) for part in parts}
+HEIGHT = {part: -level for level, parts in enumerate(LAYERS) for part in parts}
 ONLY_IN = {
-    "hydra": ("wiring.py",),
-    "lightning": ("training/", "data/datamodule.py", "run.py", "wiring.py"),
-    "pydicom": ("imaging/", "sources/", "describe/"),
+    "hydra": ("runs/wiring.py",),
+    "lightning": ("training/", "data/datamodule.py", "runs/stages.py", "runs/wiring.py"),
+    "pydicom": ("core/refusals.py", "imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),
-    "open_clip": ("models/open_clip.py", "models/weights.py", "models/tokenizers.py"),
-    "transformers": ("models/bert.py", "models/tokenizers.py"),
+    "open_clip": ("models/towers/open_clip.py", "models/weights/load.py", "models/tokenizers.py"),
+    "transformers": ("models/towers/bert.py", "models/tokenizers.py"),
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
 
@@ -49,7 +52,7 @@ def part(dotted: str) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_down_only(path):
     own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert own in HEIGHT, f"{own} has no storey"
+    assert own in HEIGHT, f"{own} is on no layer"
     for name in imports(path):
         if name.startswith("anatomy_clip.") and part(name) != own:
             assert HEIGHT[part(name)] < HEIGHT[own], f"{path.name} ({own}) imports {name}"
@@ -66,10 +69,10 @@ def test_libraries_stay_where_they_belong(library):
     assert not strangers
 
 
-@pytest.mark.parametrize("part_name", ["anatomy", "metrics.classification", "prompts.templates"])
+@pytest.mark.parametrize("part_name", ["anatomy", "metrics.classification", "text.templates"])
 def test_words_and_numbers_need_no_heavy_library(part_name):
     heavy = "{'torch', 'pydicom', 'lightning', 'open_clip', 'albumentations'}"
-    module = "anatomy.taxonomy, anatomy_clip.anatomy.records" if part_name == "anatomy" else part_name
+    module = "anatomy.taxonomy, anatomy_clip.core.records" if part_name == "anatomy" else part_name
     code = f"import sys, anatomy_clip.{module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anatomy_clip import cli
+from anatomy_clip.cli import main as cli
 from overrides import find_problem
 
 ROOT = Path(__file__).resolve().parents[2]

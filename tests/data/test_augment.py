@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageEnhance
 from scipy import ndimage
 
+from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.rng import sample_rng
 from anatomy_clip.data.warp import resize, warp
 
 SIDE = 64

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data import datamodule
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.datamodule import SliceDataModule
-from anatomy_clip.data.store import write_store
-from anatomy_clip.prompts.sampler import PromptSampler
+from anatomy_clip.stores.store import write_store
+from anatomy_clip.text.sampler import PromptSampler
 
 TAXONOMY = Taxonomy.load("whole_body")
 PROMPTS = PromptSampler(["{organ} {modality}", "{modality}"], shuffle_organs=0.5)

@@ -6,13 +6,13 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.rng import sample_rng
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.dataset import SliceDataset, StackedImages
-from anatomy_clip.data.rng import sample_rng
-from anatomy_clip.prompts.sampler import PromptSampler
+from anatomy_clip.text.sampler import PromptSampler
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TAXONOMY = Taxonomy.load("whole_body")

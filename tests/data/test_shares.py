@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.sampler import EpochSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights, weighted_order
 

@@ -14,13 +14,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from support import compose_config
 
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.data.store import write_store
-from anatomy_clip.describe.export import export_run
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.describe.bundle.export import export_run
 from anatomy_clip.describe.predictor import Describer
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.stores.store import write_store
 
 ROOT = Path(os.environ.get("REAL_DATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
 SIDE = 96

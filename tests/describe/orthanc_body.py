@@ -12,10 +12,10 @@ from describe.sr_series import ALGORITHM, describe_by_hand, real_files, write_ct
 from pydicom import dcmread
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.dicomweb import fetch_study, store_report
-from anatomy_clip.describe.dicomweb_server import LOGIN, Access
-from anatomy_clip.describe.report_reader import read_report
-from anatomy_clip.describe.structured_report import write_report
+from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_report
+from anatomy_clip.describe.pacs.server import LOGIN, Access
+from anatomy_clip.describe.sr.read import read_report
+from anatomy_clip.describe.sr.write import write_report
 
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 ROOT, WHO = "http://localhost:18042", "tester:secret"
@@ -114,7 +114,7 @@ def test_one_series_of_two(tmp_path):
 
 
 def test_a_long_series_comes_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("anatomy_clip.describe.dicomweb._PAGE", 7)
+    monkeypatch.setattr("anatomy_clip.describe.pacs.dicomweb._PAGE", 7)
     paths = write_ct(tmp_path / "in", 40)
     found = fetch_study(URL, upload(paths), tmp_path / "out", access=PATIENCE)
     assert {path.read_bytes() for path in found.files} == {path.read_bytes() for path in paths}

@@ -8,8 +8,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from anatomy_clip.describe.report_tree import Algorithm
-from anatomy_clip.describe.results import Finding, SeriesDescription, SliceDescription, SourceImage
+from anatomy_clip.describe.description import Finding, SeriesDescription, SliceDescription, SourceImage
+from anatomy_clip.describe.sr.tree import Algorithm
 
 REAL = Path(os.environ.get("REAL_DATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
 ALGORITHM = Algorithm("pmc_msa", "1.2.3", "c0ffee" * 10 + "abcd")

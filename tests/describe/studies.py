@@ -3,7 +3,7 @@
 import numpy as np
 from pydicom.uid import generate_uid
 
-from anatomy_clip.evaluation.decisions import choose
+from anatomy_clip.inference.decisions import choose
 
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
 SECRETS = ("SECRET^PERSON", "SECRETID", "19010203", "SECRET WORDS")

@@ -10,7 +10,7 @@ from rich.console import Console
 from anatomy_clip.describe.densities import Densities, densities
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.describe.table import print_audit
-from anatomy_clip.evaluation.decisions import Decisions
+from anatomy_clip.inference.decisions import Decisions
 
 CORONAL, SAGITTAL = [1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1]
 

@@ -10,12 +10,12 @@ from huggingface_hub import constants
 from models.clips import EMBED, TEXT, VIT, pictures, pixels
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe import bundle as bundles
-from anatomy_clip.describe.bundle import FILES, SUMS, read_bundle, shipped
-from anatomy_clip.describe.export import export_run, push
+from anatomy_clip.describe.bundle import folder as bundles
+from anatomy_clip.describe.bundle.export import export_run, push
+from anatomy_clip.describe.bundle.folder import FILES, SUMS, read_bundle, shipped
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.imaging.intensity import Display
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.towers.open_clip import from_config
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -141,8 +141,8 @@ def test_without_a_shipped_bundle_the_message_says_what_to_do(monkeypatch, tmp_p
     monkeypatch.setattr(bundles, "files", lambda package: tmp_path)
     with pytest.raises(ValueError, match=r"comes without a bundle; give one with --bundle FOLDER"):
         shipped()
-    shutil.copytree(bundle_folder, tmp_path / "bundle")
-    assert Describer.from_bundle().bundle.folder == tmp_path / "bundle"
+    shutil.copytree(bundle_folder, tmp_path / "shipped")
+    assert Describer.from_bundle().bundle.folder == tmp_path / "shipped"
 
 
 def test_from_a_hubs_cache_without_network(bundle_folder, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import pytest
 from describe.studies import SECRETS, uid
 from PIL import Image
 
-from anatomy_clip.cli import main
+from anatomy_clip.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "anatomy_clip" / "describe" / "description.schema.json").read_text())
@@ -34,10 +34,10 @@ def test_the_console_script_is_declared():
 
 def test_help_and_import_are_quick_and_light():
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert "describe" in python("-m", "anatomy_clip.cli", "--help").stdout
+    assert "describe" in python("-m", "anatomy_clip.cli.main", "--help").stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5  # whatever else the machine does
-    code = f"import sys, anatomy_clip, anatomy_clip.cli; print(sorted({HEAVY} & set(sys.modules)))"
+    code = f"import sys, anatomy_clip, anatomy_clip.cli.main; print(sorted({HEAVY} & set(sys.modules)))"
     assert python("-c", code).stdout.strip() == "[]"
 
 

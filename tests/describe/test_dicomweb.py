@@ -13,10 +13,10 @@ from describe.sr_series import ALGORITHM, SECRETS, describe_by_hand, write_ct
 from pydicom import dcmread
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.dicomweb import fetch_study, store_report
-from anatomy_clip.describe.dicomweb_server import LOGIN, TOKEN, Access, Server, credentials
-from anatomy_clip.describe.multipart import CutOff, content
-from anatomy_clip.describe.structured_report import write_report
+from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_report
+from anatomy_clip.describe.pacs.multipart import CutOff, content
+from anatomy_clip.describe.pacs.server import LOGIN, TOKEN, Access, Server, credentials
+from anatomy_clip.describe.sr.write import write_report
 
 QUICK = Access(timeout=5, attempts=3, wait=0)
 
@@ -77,7 +77,7 @@ def test_only_ct_and_mr_and_only_the_asked_series(tmp_path, paths):
 
 @pytest.mark.parametrize("pages", [True, False])
 def test_long_answers_come_in_pages(tmp_path, pacs, paths, monkeypatch, pages):
-    monkeypatch.setattr("anatomy_clip.describe.dicomweb._PAGE", 3)
+    monkeypatch.setattr("anatomy_clip.describe.pacs.dicomweb._PAGE", 3)
     pacs.pages = pages  # False: a server that gives all of it again and again
     assert len(fetched(pacs, paths, tmp_path / "out").files) == 4
 

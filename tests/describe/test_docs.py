@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from anatomy_clip.cli import command_line
+from anatomy_clip.cli.main import command_line
 from anatomy_clip.describe import command
 from anatomy_clip.describe.table import COLUMNS
 

@@ -10,10 +10,10 @@ from describe.fake_pacs import FakePacs, serving
 from describe.sr_series import SECRETS, write_ct
 from pydicom import dcmread
 
-from anatomy_clip.cli import main
-from anatomy_clip.describe.bundle import read_bundle
-from anatomy_clip.describe.dicomweb_server import LOGIN, TOKEN
-from anatomy_clip.describe.report_reader import read_report
+from anatomy_clip.cli.main import main
+from anatomy_clip.describe.bundle.folder import read_bundle
+from anatomy_clip.describe.pacs.server import LOGIN, TOKEN
+from anatomy_clip.describe.sr.read import read_report
 
 PLANTED = ("PLANTED", SECRETS["PatientBirthDate"], SECRETS["StudyDate"])
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.describe import zips
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.imaging.dicom.dicomdir import referenced_files
-from anatomy_clip.imaging.dicom.refusal import Refused
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ import pytest
 import torch
 from models.clips import EMBED, TEXT, VIT, stir
 
-from anatomy_clip.describe import onnx_tower
-from anatomy_clip.describe.bundle import SUMS, read_bundle
-from anatomy_clip.describe.export import export_run
-from anatomy_clip.describe.onnx_tower import FILE, load_tower, write_tower
+from anatomy_clip.core.files import sha256_of
+from anatomy_clip.describe.bundle import onnx_tower
+from anatomy_clip.describe.bundle.export import export_run
+from anatomy_clip.describe.bundle.folder import SUMS, read_bundle
+from anatomy_clip.describe.bundle.onnx_tower import FILE, load_tower, write_tower
 from anatomy_clip.describe.predictor import Describer
-from anatomy_clip.files import sha256_of
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.towers.open_clip import from_config
 
 RESNET = {"image_size": 64, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"}
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "onnx", "onnxscript", "transformers", "lightning")
@@ -80,7 +80,7 @@ def leaves(value):
 
 def test_torch_and_open_clip_are_never_imported(onnx_folder, write):
     code = (
-        "import sys; from anatomy_clip.cli import main; status = main(sys.argv[1:]); "
+        "import sys; from anatomy_clip.cli.main import main; status = main(sys.argv[1:]); "
         f"print(status, sorted(set({HEAVY}) & set(sys.modules)), file=sys.stderr)"
     )
     order = ["describe", str(write("1.dcm")), "--bundle", str(onnx_folder), "--onnx", "--json", "--workers", "1"]
@@ -123,7 +123,7 @@ def test_onnx_runtime_tells_nobody(tmp_path):
         known = {k: v for k, v in os.environ.items() if k not in ("NO_PROXY", "no_proxy", "ORT_DISABLE_TELEMETRY")}
         env = {**known, **dict.fromkeys(names, proxy), "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
         code = (
-            "import time; import numpy as np; from anatomy_clip.describe import bundle\n"
+            "import time; import numpy as np; from anatomy_clip.describe.bundle import folder as bundle\n"
             "read = bundle.read_bundle(); size = read.preprocessing.image_size\n"
             "read.encoder(onnx=True)(np.zeros((2, size, size), np.uint8)); time.sleep(2)"
         )

@@ -13,14 +13,14 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 import anatomy_clip
+from anatomy_clip.core.limits import Limits
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.dataset import SliceDataset
-from anatomy_clip.data.limits import Limits
-from anatomy_clip.data.prepare import prepare_split
-from anatomy_clip.data.store import SliceStore
 from anatomy_clip.describe import reading
 from anatomy_clip.describe.predictor import Describer
-from anatomy_clip.sources.folder import DicomFolder
+from anatomy_clip.sources.scans.folder import DicomFolder
+from anatomy_clip.stores.prepare import prepare_split
+from anatomy_clip.stores.store import SliceStore
 
 
 @pytest.fixture

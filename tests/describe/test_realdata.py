@@ -2,9 +2,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.describe.results import Finding, Range, Rejection, SeriesDescription, SliceDescription
-from anatomy_clip.sources.label_table import LabelRow
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.describe.description import Finding, Range, Rejection, SeriesDescription, SliceDescription
+from anatomy_clip.sources.scans.label_table import LabelRow
 from describe_table import compare, page
 
 PLANES = ("sagittal", "coronal", "axial")  # by the axis that a slice's normal is nearest to

@@ -5,12 +5,12 @@ import pytest
 from describe.studies import decisions
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.describe.bundle import Bundle, Sentence
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.describe.bundle.folder import Bundle, Sentence
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.describe.series import Seen, Stack, describe_stack
-from anatomy_clip.evaluation.decisions import Decisions
 from anatomy_clip.imaging.intensity import Display
+from anatomy_clip.inference.decisions import Decisions
 
 TAXONOMY = Taxonomy.load("whole_body")
 K, S = len(TAXONOMY.organs), len(TAXONOMY.stations)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.bundle import read_bundle
+from anatomy_clip.describe.bundle.folder import read_bundle
 from anatomy_clip.describe.predictor import Describer
 
 

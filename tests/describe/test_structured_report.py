@@ -15,10 +15,10 @@ from highdicom.sr import ComprehensiveSR, srread
 from pydicom.sr.codedict import codes
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.codes import Kind
-from anatomy_clip.describe.report_reader import read_report
-from anatomy_clip.describe.results import Description, Finding
-from anatomy_clip.describe.structured_report import write_report, write_reports
+from anatomy_clip.describe.description import Description, Finding
+from anatomy_clip.describe.sr.codes import Kind
+from anatomy_clip.describe.sr.read import read_report
+from anatomy_clip.describe.sr.write import write_report, write_reports
 
 TAXONOMY = Taxonomy.load("whole_body")
 SPAN = ((("abdomen", 0.973456), ("chest", 0.51), ("pelvis", 0.5)),

@@ -11,16 +11,16 @@ import torch
 import yaml
 from torch.nn.functional import normalize
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.types import Batch, Features
 from anatomy_clip.data.dataset import label_matrices
 from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam
-from anatomy_clip.evaluation.captions import PMC_MS, WAYS, Caption, make_caption, plausible_captions
 from anatomy_clip.evaluation.embedded import embed_sets
-from anatomy_clip.prompts.grid import MODALITIES
-from anatomy_clip.types import Batch, Features
+from anatomy_clip.text.captions import PMC_MS, WAYS, Caption, make_caption, plausible_captions
+from anatomy_clip.text.grid import MODALITIES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 TAXONOMY = Taxonomy.load("whole_body")

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.types import Batch, Features
 from anatomy_clip.evaluation.embedded import embed_sets
-from anatomy_clip.types import Batch, Features
 
 
 class Pixels(torch.nn.Module):

@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.types import Batch, Features
 from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, tokenize
-from anatomy_clip.prompts.grid import MODALITIES, CaptionGrid, contradict
-from anatomy_clip.prompts.templates import TABLE1_ORGAN, TABLE1_STATION
-from anatomy_clip.types import Batch, Features
+from anatomy_clip.text.grid import MODALITIES, CaptionGrid, contradict
+from anatomy_clip.text.templates import TABLE1_ORGAN, TABLE1_STATION
 
 TAXONOMY = Taxonomy.load("whole_body")
 ORGANS, STATIONS = list(TAXONOMY.organs), list(TAXONOMY.stations)

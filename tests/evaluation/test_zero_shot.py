@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from anatomy_clip.anatomy.records import Manifest, SliceRecord
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.types import Batch, Features
 from anatomy_clip.evaluation.base import Predictions
 from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.evaluation.zero_shot import ZeroShot
-from anatomy_clip.types import Batch, Features
 
 LABELS = {"organ": ("brain", "liver", "foot"), "station": ("head", "abdomen")}
 PROMPTS = {kind: torch.arange(1, len(names) + 1).reshape(-1, 1, 1) for kind, names in LABELS.items()}

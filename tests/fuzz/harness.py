@@ -15,8 +15,8 @@ import numpy as np
 from fuzz.mutations import mutate
 from fuzz.seeds import seeds
 
-from anatomy_clip.data.guard import guarded
-from anatomy_clip.data.limits import Failure, Limits
+from anatomy_clip.core.limits import Failure, Limits
+from anatomy_clip.core.workers import guarded
 
 FIRST = int(os.environ.get("FUZZ_FIRST", 0))
 WORKERS = int(os.environ.get("FUZZ_WORKERS", 2))

@@ -8,10 +8,10 @@ import pytest
 from fuzz.harness import SEEDS, count, drive
 from fuzz.seeds import USELESS
 
+from anatomy_clip.core.refusals import Rejected
 from anatomy_clip.imaging.dicom import pixels, series  # here, so that workers are born with all imported
-from anatomy_clip.imaging.dicom.refusal import Rejected
 from anatomy_clip.imaging.intensity import Display
-from anatomy_clip.sources.folder import Folder
+from anatomy_clip.sources.scans.folder import Folder
 
 assert pixels and series
 

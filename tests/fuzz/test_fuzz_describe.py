@@ -16,8 +16,8 @@ from fuzz.mutations import mutate
 from fuzz.seeds import USELESS
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.data.limits import SUSPECT
-from anatomy_clip.describe.bundle import Bundle, Sentence
+from anatomy_clip.core.limits import SUSPECT
+from anatomy_clip.describe.bundle.folder import Bundle, Sentence
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.intensity import Display

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.intensity import Display, ct_window, percentile_scale, to_square
 from anatomy_clip.imaging.slices import Slice
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 from anatomy_clip.imaging.orientation import nearest_plane, tilt_degrees
 
 

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import join_masks, label_names, read_header, read_labels, read_volume
 from anatomy_clip.imaging.volume import display_plane, normal_axis
 

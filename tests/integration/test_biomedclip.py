@@ -11,12 +11,12 @@ from models.berts import BERT, make_folder, stated, text_keys, theirs, vocabular
 from models.clips import EMBED, pixels
 from support import compose_config
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.data.store import write_store
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
-from anatomy_clip.wiring import build
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
+from anatomy_clip.runs.wiring import build
+from anatomy_clip.stores.store import write_store
 from export import export_run
 
 SIDE, COUNT = 160, 6

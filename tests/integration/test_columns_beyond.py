@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from anatomy_clip.data.dataset import label_matrices
-from anatomy_clip.data.store import SliceStore
-from anatomy_clip.models.averaging import average
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
-from anatomy_clip.wiring import build, load_run
+from anatomy_clip.models.weights.averaging import average
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
+from anatomy_clip.runs.wiring import build, load_run
+from anatomy_clip.stores.store import SliceStore
 from tests.integration.test_whole_path import config, weights
 
 

@@ -11,10 +11,10 @@ import pytest
 from restart_runs import checkpoint, config, finish, start, stop, weights_digest
 
 from anatomy_clip.data.collate import Collate
-from anatomy_clip.objectives.image_text import CLIP
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
-from anatomy_clip.training.pretrain import PretrainModule
+from anatomy_clip.objectives.clip import CLIP
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
+from anatomy_clip.training.module import PretrainModule
 
 KILLS = int(os.environ.get("SOAK_KILLS", "1"))  # moments for each number of workers; `make soak` takes 20
 

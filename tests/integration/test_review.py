@@ -16,9 +16,9 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from support import compose_config
 from wandb_files import artifacts, offline_runs, record_of, table, values
 
-from anatomy_clip.data.store import SliceStore, write_store
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
+from anatomy_clip.stores.store import SliceStore, write_store
 from prepare import prepare
 from publish import publish
 from report import report
@@ -111,7 +111,7 @@ def knocks(server):
 
 
 def train_and_publish(root, patch):
-    from anatomy_clip.training.pretrain import PretrainModule
+    from anatomy_clip.training.module import PretrainModule
 
     train, validation, test = (make_store(root, name, n) for name, n in (("train", 3), ("validation", 1), ("set1", 3)))
     absent = [f"~data.test.{name}" for name in ("shifted", "samples_ct", "samples_mr", "real")]

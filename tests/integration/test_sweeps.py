@@ -5,8 +5,8 @@ import yaml
 from support import compose_config
 
 from anatomy_clip.data.datamodule import SliceDataModule
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
 from report import report
 
 TINY = (

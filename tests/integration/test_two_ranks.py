@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomy_clip.data.store import SliceStore
+from anatomy_clip.stores.store import SliceStore
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [

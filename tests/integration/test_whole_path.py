@@ -8,12 +8,12 @@ import pytest
 import torch
 from support import compose_config
 
-from anatomy_clip.anatomy.records import Manifest
-from anatomy_clip.data.store import SliceStore, write_store
-from anatomy_clip.evaluation.decisions import Decisions
+from anatomy_clip.core.records import Manifest
+from anatomy_clip.inference.decisions import Decisions
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.run import run
-from anatomy_clip.runs import run_folder
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.stages import run
+from anatomy_clip.stores.store import SliceStore, write_store
 
 TINY = [
     "model.vision.image_size=32",
@@ -129,7 +129,7 @@ def test_same_seed_same_numbers_with_0_and_2_workers(data, outputs):
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(data, outputs, monkeypatch):
-    from anatomy_clip.training.pretrain import PretrainModule
+    from anatomy_clip.training.module import PretrainModule
 
     whole = config(data, outputs, "experiment=table3/pmc_m", "suite=whole")
     run(whole)

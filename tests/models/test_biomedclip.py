@@ -12,11 +12,11 @@ from models.clips import EMBED, TEXT, VIT, assert_same, pictures
 from transformers import CLIPTokenizer
 
 from anatomy_clip.data.collate import Collate
-from anatomy_clip.models.export import export
-from anatomy_clip.models.open_clip import from_config, from_name, write_tokenizer
+from anatomy_clip.models.adapt.freeze import prepare_towers
+from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, WordPieceTokenizer, tokenize
+from anatomy_clip.models.towers.open_clip import from_config, from_name, write_tokenizer
 from anatomy_clip.objectives.encoding import CaptionCache
-from anatomy_clip.training.towers import prepare_towers
 
 KEYS = stated(text_keys(""))
 

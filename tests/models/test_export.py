@@ -7,9 +7,9 @@ import pytest
 import torch
 from models.clips import EMBED, RESNET, TEXT, VIT, assert_same, open_clip_embeds, ours_embeds, pictures, stir
 
-from anatomy_clip.models.export import export
-from anatomy_clip.models.model_card import Training, model_card
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.export.folders import export
+from anatomy_clip.models.export.model_card import Training, model_card
+from anatomy_clip.models.towers.open_clip import from_config
 
 TIMM = {"image_size": 64, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"}
 TOWERS = pytest.mark.parametrize("vision", [VIT, RESNET, TIMM], ids=["vit", "resnet", "timm"])

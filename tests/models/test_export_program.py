@@ -10,7 +10,7 @@ from models.clips import open_clip_embeds, ours_embeds, pictures
 from omegaconf import OmegaConf
 from support import compose_config
 
-from anatomy_clip.wiring import build, recipe
+from anatomy_clip.runs.wiring import build, recipe
 from export import export_run
 
 TEXT = "model.text={context_length:77,vocab_size:49408,width:32,heads:1,layers:1}"

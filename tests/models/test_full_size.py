@@ -11,10 +11,10 @@ from models.clips import assert_same, open_clip_embeds, ours_embeds, pictures, s
 from support import compose_config
 from transformers import CLIPConfig, CLIPModel
 
-from anatomy_clip.models.export import export
-from anatomy_clip.models.open_clip import from_name
+from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import tokenize
-from anatomy_clip.wiring import build
+from anatomy_clip.models.towers.open_clip import from_name
+from anatomy_clip.runs.wiring import build
 
 pytestmark = pytest.mark.skipif("FULL_SIZE" not in os.environ, reason="set FULL_SIZE=1, or run `make parity`")
 

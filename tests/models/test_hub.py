@@ -11,8 +11,8 @@ from huggingface_hub.errors import EntryNotFoundError
 from models.clips import EMBED, TEXT, VIT, open_clip_twin
 from safetensors.torch import save_file
 
-from anatomy_clip.models.open_clip import from_config
 from anatomy_clip.models.tokenizers import TOKENIZER_FILES
+from anatomy_clip.models.towers.open_clip import from_config
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = f"hf:someone/a-clip@{COMMIT}"

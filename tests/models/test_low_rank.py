@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anatomy_clip.models.low_rank import adapt, merged
-from anatomy_clip.models.open_clip import from_config
-from anatomy_clip.training.towers import prepare_towers, still_frozen
+from anatomy_clip.models.adapt.freeze import prepare_towers, still_frozen
+from anatomy_clip.models.adapt.low_rank import adapt, merged
+from anatomy_clip.models.towers.open_clip import from_config
 
 VIT = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
 RESNET = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 8}

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
-from anatomy_clip.models.open_clip import from_config, from_name
+from anatomy_clip.models.towers.open_clip import from_config, from_name
 
 VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 2, "head_width": 32}
 RESNET = {"image_size": 64, "patch_size": None, "width": 8, "layers": [1, 1, 1, 1]}

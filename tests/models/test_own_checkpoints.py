@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.towers.open_clip import from_config
 
 VISION = {"image_size": 32, "patch_size": 16, "width": 32, "layers": 1, "head_width": 32}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 1, "layers": 1}

@@ -2,8 +2,8 @@ import open_clip
 import pytest
 import torch
 
-from anatomy_clip.models.open_clip import from_config
-from anatomy_clip.models.prefixes import prefix_trees
+from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.models.towers.prefix_trees import prefix_trees
 
 VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32}
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}

@@ -18,8 +18,8 @@ from models.clips import (
     tokens,
 )
 
-from anatomy_clip.models.open_clip import from_config
-from anatomy_clip.models.torchscript import read_torchscript
+from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.models.weights.torchscript import read_torchscript
 
 
 def archive(path, model):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from anatomy_clip.models.open_clip import from_config
-from anatomy_clip.models.trained_words import TrainedWords, tables_of, train_only
+from anatomy_clip.models.adapt.trained_words import TrainedWords, tables_of, train_only
+from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.training.optim import adamw, warmup_cosine
 
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}

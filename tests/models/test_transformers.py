@@ -8,9 +8,9 @@ import transformers
 from models.clips import EMBED, TEXT, VIT, assert_same, ours_embeds, pictures, pixels, stir, tokens, transformers_embeds
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from anatomy_clip.models.export import export
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import tokenize
+from anatomy_clip.models.towers.open_clip import from_config
 
 transformers.logging.set_verbosity_error()
 TOWER = {"num_hidden_layers": 2, "hidden_size": 128, "intermediate_size": 512, "num_attention_heads": 2}

@@ -21,8 +21,8 @@ from open_clip.model import convert_weights_to_lp
 from open_clip.push_to_hf_hub import save_config_for_hf
 from safetensors.torch import save_file
 
-from anatomy_clip.models.open_clip import from_config, from_name
-from anatomy_clip.models.weight_files import read_checkpoint
+from anatomy_clip.models.towers.open_clip import from_config, from_name
+from anatomy_clip.models.weights.read import read_checkpoint
 
 TOWERS = pytest.mark.parametrize("vision", [VIT, RESNET], ids=["vit", "resnet"])
 

@@ -9,11 +9,11 @@ from ranks import on_two_ranks, share
 from torch import nn
 from torch.nn.functional import normalize
 
+from anatomy_clip.core.types import Batch, Features
 from anatomy_clip.objectives.base import gather_with_grad
-from anatomy_clip.objectives.image_text import CLIP
+from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.objectives.losses import image_text_contrastive
 from anatomy_clip.objectives.positives import SameCaption
-from anatomy_clip.types import Batch, Features
 
 
 def embeddings(n=6, d=5):

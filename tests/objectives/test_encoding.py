@@ -6,11 +6,11 @@ from ranks import on_two_ranks, share
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.core.types import Batch
+from anatomy_clip.models.adapt.freeze import prepare_towers
+from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.objectives.encoding import CaptionCache, in_chunks
-from anatomy_clip.objectives.image_text import CLIP
-from anatomy_clip.training.towers import prepare_towers
-from anatomy_clip.types import Batch
 
 VIT = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 3, "head_width": 16}
 RESNET = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 8}

@@ -4,11 +4,11 @@ import torch
 from ranks import on_two_ranks, share
 from torch.nn.functional import normalize
 
+from anatomy_clip.core.types import Batch
 from anatomy_clip.objectives.class_tokens import ClassTokens
-from anatomy_clip.objectives.image_text import CLIP
+from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.objectives.losses import class_cross_entropy, image_text_contrastive
 from anatomy_clip.objectives.positives import SameCaption, SharedLabels
-from anatomy_clip.types import Batch
 from tests.objectives.test_clip import Stub, gradients
 
 CAPTIONS = [[1, 2, 0], [1, 3, 0], [1, 2, 0], [2, 1, 0], [1, 2, 4], [1, 3, 0], [5, 5, 5], [0, 2, 1]]

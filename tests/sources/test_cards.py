@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anatomy_clip.anatomy.terms import Modality
-from anatomy_clip.sources import visible_human
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.sources.cards import cards, read_cards
-from anatomy_clip.sources.collection_list import collections
-from anatomy_clip.sources.totalsegmentator import TotalSegmentator
+from anatomy_clip.sources.download.collections import collections
+from anatomy_clip.sources.scans import visible_human
+from anatomy_clip.sources.scans.totalsegmentator import TotalSegmentator
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "source"
 GOOD = {"what": "x.", "licence": "MIT", "url": "", "citation": "c", "counts": {"a": 1}, "limits": ["l"]}

@@ -12,10 +12,10 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from anatomy_clip.anatomy.terms import Orientation
-from anatomy_clip.imaging.dicom.refusal import Rejected
-from anatomy_clip.sources.folder import DicomFolder, Folder, NiftiFolder
-from anatomy_clip.sources.label_table import COLUMNS
+from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.terms import Orientation
+from anatomy_clip.sources.scans.folder import DicomFolder, Folder, NiftiFolder
+from anatomy_clip.sources.scans.label_table import COLUMNS
 
 REAL = Path(os.environ.get("REAL_DATA", Path(__file__).parents[2].parent / "shared" / "realdata"))
 AXIAL = np.diag([-2.0, -2.0, 4.0, 1.0])  # LPS

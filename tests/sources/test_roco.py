@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.intensity import Display
-from anatomy_clip.sources.captions import fitted, modality_of, most_tokens, orientation_of, protocol_of
-from anatomy_clip.sources.figure_plan import plan, split_of
-from anatomy_clip.sources.figures import article_of, read_roco
-from anatomy_clip.sources.roco import Roco, RocoCsv, RocoV2, read_grey
+from anatomy_clip.sources.figures.captions import fitted, modality_of, most_tokens, orientation_of, protocol_of
+from anatomy_clip.sources.figures.roco import Roco, RocoCsv, RocoV2, read_grey
+from anatomy_clip.sources.figures.selection import plan, split_of
+from anatomy_clip.sources.figures.tables import article_of, read_roco
 
 CT = "Axial CT scan of the abdomen showing a mass (arrow)."
 SHARES = (("train", 0.8), ("validation", 0.1), ("test", 0.1))

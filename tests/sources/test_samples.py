@@ -14,13 +14,13 @@ import pytest
 import yaml
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.volume import Volume
-from anatomy_clip.sources import download
-from anatomy_clip.sources.download import Package, Unreachable, fetch
-from anatomy_clip.sources.samples import SampleVolumes, lung_mask
+from anatomy_clip.sources.download import packages
+from anatomy_clip.sources.download.packages import Package, Unreachable, fetch
+from anatomy_clip.sources.scans.samples import SampleVolumes, lung_mask
 
-TABLE = yaml.safe_load(files("anatomy_clip.sources").joinpath("samples.yaml").read_text())
+TABLE = yaml.safe_load(files("anatomy_clip.sources.scans").joinpath("samples.yaml").read_text())
 CONTENT = {"a.txt": b"first", "deep/b.txt": b"second"}
 
 
@@ -84,13 +84,13 @@ def test_pip_is_asked_for_one_form_of_one_package(tmp_path, monkeypatch):
 
     def run(command, **kwargs):
         asked.append(command)
-        archive(download.Path(command[command.index("--dest") + 1]), "sdist", inside(CONTENT))
+        archive(packages.Path(command[command.index("--dest") + 1]), "sdist", inside(CONTENT))
         return SimpleNamespace(returncode=0, stderr="")
 
     monkeypatch.setattr(subprocess, "run", run)
     package = toy(archive(tmp_path, "sdist", inside(CONTENT)))
     monkeypatch.setattr(
-        download, "sha256_of", lambda path: sha(path.read_bytes()) if path.suffix != ".gz" else package.sha256
+        packages, "sha256_of", lambda path: sha(path.read_bytes()) if path.suffix != ".gz" else package.sha256
     )
     fetch(package, tmp_path / "downloads")
     assert {"--no-deps", "--no-binary=Toy", "Toy==1.0"} <= set(asked[0])

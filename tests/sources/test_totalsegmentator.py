@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import read_header, read_labels
-from anatomy_clip.sources.slicing import Sampling
-from anatomy_clip.sources.totalsegmentator import TotalSegmentator, read_masks, read_multilabel
+from anatomy_clip.sources.scans.slicing import Sampling
+from anatomy_clip.sources.scans.totalsegmentator import TotalSegmentator, read_masks, read_multilabel
 
 AFFINE = np.diag([-2.0, 2.0, 4.0, 1.0])  # LAS, 2 x 2 x 4 mm
 SHAPE = (20, 16, 10)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
-from anatomy_clip.sources import genesis
-from anatomy_clip.sources.genesis import LENGTH, read_slice
-from anatomy_clip.sources.visible_human import VisibleHuman, donors
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.sources.scans import genesis
+from anatomy_clip.sources.scans.genesis import LENGTH, read_slice
+from anatomy_clip.sources.scans.visible_human import VisibleHuman, donors
 
 MALE = "Male-Images/radiological/normalCT"
 MAX_BITS = 16

@@ -4,12 +4,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from anatomy_clip.types import Batch
+from anatomy_clip.core.types import Batch
 
 benchmark = pytest.importorskip("benchmark_training")
 
 MODEL = OmegaConf.create({
-    "_target_": "anatomy_clip.models.open_clip.from_config", "embed_dim": 32, "quick_gelu": True,
+    "_target_": "anatomy_clip.models.towers.open_clip.from_config", "embed_dim": 32, "quick_gelu": True,
     "normalisation": "clip", "weights": None,
     "vision": {"image_size": 32, "patch_size": 8, "width": 64, "layers": 2, "head_width": 32},
     "text": {"context_length": 77, "vocab_size": 512, "width": 32, "heads": 2, "layers": 2},

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from anatomy_clip import files
+from anatomy_clip.core import files
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO, DiskFull, tensor_bytes
 
 KILLS = int(os.environ.get("SOAK_WRITES", "8"))  # `make soak` takes 100

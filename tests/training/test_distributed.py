@@ -8,18 +8,18 @@ import pytest
 import torch
 from ranks import on_two_ranks
 
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.datamodule import SliceDataModule
-from anatomy_clip.data.store import write_store
-from anatomy_clip.models.open_clip import from_config
 from anatomy_clip.models.tokenizers import tokenize
-from anatomy_clip.objectives.image_text import CLIP
-from anatomy_clip.prompts.sampler import PromptSampler
+from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.objectives.clip import CLIP
+from anatomy_clip.stores.store import write_store
+from anatomy_clip.text.sampler import PromptSampler
+from anatomy_clip.training.module import PretrainModule
 from anatomy_clip.training.optim import warmup_cosine
-from anatomy_clip.training.pretrain import PretrainModule
 
 TAXONOMY = Taxonomy.load("whole_body")
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 32}

@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch.nn.functional import cosine_similarity
 
-from anatomy_clip.models.open_clip import from_config
+from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.class_tokens import ClassTokens
-from anatomy_clip.objectives.image_text import CLIP
+from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.objectives.positives import SameCaption, SharedLabels
-from tests.training.test_pretrain import TEXT, VISION, batches, loader, module
+from tests.training.test_module import TEXT, VISION, batches, loader, module
 
 RESNET = {"image_size": 64, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"}
 TOWERS = {"vit": VISION, "resnet": RESNET}

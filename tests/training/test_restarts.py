@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomy_clip.data.rng import sample_rng
+from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.training.restarts import StepSeeds
 
 

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.describe.web.engine import EngineError
 from anatomy_clip.describe.web.messages import Described, Pictures
 from anatomy_clip.describe.web.protect import Protect

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anatomy_clip.describe.bundle import Bundle, read_bundle
+from anatomy_clip.describe.bundle.folder import Bundle, read_bundle
+from anatomy_clip.describe.description import SeriesDescription
 from anatomy_clip.describe.predictor import Describer
-from anatomy_clip.describe.results import SeriesDescription
 from anatomy_clip.describe.web.messages import FILES, SCRATCH, Comparison, Described, Pictures, Progress
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from anatomy_clip.core.refusals import FETCH_AGAIN, Refused, guarded
 from anatomy_clip.imaging.dicom.codestream import claimed_shape, lossless_fault
 from anatomy_clip.imaging.dicom.fields import Fields, named
 from anatomy_clip.imaging.dicom.files import MAX_SAMPLES, read_whole
-from anatomy_clip.imaging.dicom.refusal import FETCH_AGAIN, Refused, guarded
 
 Stored = NDArray[Any]
 _CONVERT = "convert it to Explicit VR Little Endian, for instance with dcmdjpeg"

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pydicom
 from pydicom.tag import Tag
 
-from anatomy_clip.imaging.dicom.refusal import Refused, guarded
+from anatomy_clip.core.refusals import Refused, guarded
 
 MAX_BYTES = 2**28  # of a directory; one of 100,000 images has about 50 MB
 _TAGS = ("DirectoryRecordSequence", "ReferencedFileID")

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from anatomy_clip.imaging.dicom.refusal import Refused, guarded
+from anatomy_clip.core.refusals import Refused, guarded
 
 # Where a multi-frame file keeps a frame's fields (functional group macros, PS3.3 C.7.6.16 and C.8.13).
 MACROS = {

@@ -20,7 +20,7 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from anatomy_clip.imaging.dicom.refusal import FETCH_AGAIN, Refused, guarded
+from anatomy_clip.core.refusals import FETCH_AGAIN, Refused, guarded
 
 MAX_BYTES = 2**31  # a file on the disk
 MAX_SAMPLES = 2**28  # rows x columns x frames that a header may claim

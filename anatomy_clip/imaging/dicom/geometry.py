@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Vector = tuple[float, float, float]

@@ -8,10 +8,10 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
+from anatomy_clip.core.refusals import Refused, Rejected
 from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.geometry import SAME_POSITION_MM, normal, positions, turning
 from anatomy_clip.imaging.dicom.headers import FrameHeader
-from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
 
 SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
 SAME_SPACING = 0.01  # pixel spacings too, as a share

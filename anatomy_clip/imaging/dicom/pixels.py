@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.refusals import Refused, Rejected, guarded
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.geometry import turn
-from anatomy_clip.imaging.dicom.refusal import Refused, Rejected, guarded
 from anatomy_clip.imaging.dicom.series import DicomSeries, Frame
 from anatomy_clip.imaging.dicom.values import modality_values, padded, stored_range
 from anatomy_clip.imaging.slices import Slice

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import acos, degrees, exp
 
-from anatomy_clip.anatomy.terms import Protocol
+from anatomy_clip.core.terms import Protocol
 from anatomy_clip.imaging.dicom.fields import Fields, named
 
 Verdict = tuple[Protocol, str]

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.geometry import Gap, Vector, lie_beside, normal, positions, spacing_and_gaps, tilt
 from anatomy_clip.imaging.dicom.grouping import Stack, alike, apart, without_copies
 from anatomy_clip.imaging.dicom.headers import read_headers
 from anatomy_clip.imaging.dicom.protocol import decide
-from anatomy_clip.imaging.dicom.refusal import Refused, Rejected
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, nearest_plane
 
 _BESIDE = (

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
+from anatomy_clip.core.refusals import Refused, guarded
 from anatomy_clip.imaging.dicom.decode import Stored
 from anatomy_clip.imaging.dicom.fields import Fields, named
-from anatomy_clip.imaging.dicom.refusal import Refused, guarded
 
 Values = NDArray[np.float64]
 

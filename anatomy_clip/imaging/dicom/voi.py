@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_voi
 
+from anatomy_clip.core.refusals import Refused, guarded
 from anatomy_clip.imaging.dicom.decode import stored_frame
 from anatomy_clip.imaging.dicom.fields import Fields, named
-from anatomy_clip.imaging.dicom.refusal import Refused, guarded
 from anatomy_clip.imaging.dicom.values import Values, modality_values, padded
 
 

@@ -6,11 +6,11 @@ from math import prod
 
 import numpy as np
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.files import MAX_SAMPLES
 from anatomy_clip.imaging.dicom.geometry import normal
 from anatomy_clip.imaging.dicom.pixels import load
-from anatomy_clip.imaging.dicom.refusal import Refused
 from anatomy_clip.imaging.dicom.series import DicomSeries
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, tilt_degrees
 from anatomy_clip.imaging.volume import Volume, normal_axis

@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 
 from anatomy_clip.anatomy.labels import organs_in
-from anatomy_clip.anatomy.records import SliceRecord
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.anatomy.terms import Modality, Protocol
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Protocol
 
 MAX_WORDS = 38  # fewer than CLIP's 77 tokens with room for long words
 

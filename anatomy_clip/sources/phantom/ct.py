@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 from anatomy_clip.sources.phantom.planes import Plane
 from anatomy_clip.sources.phantom.structures import STRUCTURES
 from anatomy_clip.sources.phantom.tissues import label_tissues

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.phantom.captions import write_caption
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomy_clip.anatomy.terms import Protocol
+from anatomy_clip.core.terms import Protocol
 from anatomy_clip.sources.phantom.ct import correlated_noise
 from anatomy_clip.sources.phantom.planes import Plane
 from anatomy_clip.sources.phantom.structures import STRUCTURES

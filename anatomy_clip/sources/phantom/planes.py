@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.phantom.body import Body, make_body
 from anatomy_clip.sources.phantom.ct import CtScanner, CtSeries, acquire_ct, draw_ct

@@ -24,7 +24,7 @@ from describe.studies import SECRETS
 from describe.web.serving import ROOT, Client, served
 from PIL import Image
 
-from anatomy_clip.describe import serve
+from anatomy_clip.describe.web import serve
 from anatomy_clip.describe.web.engine import Engine, EngineError
 from anatomy_clip.describe.web.temporary import temporary_folder
 from anatomy_clip.models.image_text import NORMALISATIONS
@@ -211,7 +211,7 @@ def test_what_it_needs_is_named(monkeypatch, bundle_folder, tmp_path):
 
 def test_the_command_line_knows_it_without_its_libraries():
     code = (
-        "import sys, contextlib, anatomy_clip.cli as cli\n"
+        "import sys, contextlib, anatomy_clip.cli.main as cli\n"
         "with contextlib.suppress(SystemExit): cli.main(['serve', '--help'])\n"
         "print(sorted({'starlette', 'uvicorn', 'torch', 'numpy'} & set(sys.modules)))"
     )

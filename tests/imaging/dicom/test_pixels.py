@@ -10,7 +10,7 @@ import pydicom
 import pytest
 from scipy.ndimage import map_coordinates
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging import nifti
 from anatomy_clip.imaging.dicom.pixels import read_frame, read_frames
 from anatomy_clip.imaging.dicom.series import find_series

@@ -2,7 +2,7 @@
 
 import pytest
 
-from anatomy_clip.anatomy.terms import Protocol
+from anatomy_clip.core.terms import Protocol
 from anatomy_clip.imaging.dicom.protocol import Facts, decide
 from anatomy_clip.imaging.dicom.series import find_series
 

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.geometry import Gap
 from anatomy_clip.imaging.dicom.series import find_series
 from anatomy_clip.imaging.dicom.volume import read_volume

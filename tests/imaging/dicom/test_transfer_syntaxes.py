@@ -13,12 +13,12 @@ from PIL import Image
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import JPEGBaseline8Bit
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.imaging.dicom import decode
 from anatomy_clip.imaging.dicom.codestream import claimed_shape, lossless_fault
 from anatomy_clip.imaging.dicom.decode import DECODERS, stored_frame
 from anatomy_clip.imaging.dicom.files import read_whole
 from anatomy_clip.imaging.dicom.pixels import read_frames
-from anatomy_clip.imaging.dicom.refusal import Refused
 from anatomy_clip.imaging.dicom.series import find_series
 
 # File, its uncompressed twin, the hash of the twin's stored pixels as little-endian 64-bit integers.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.terms import Orientation
+from anatomy_clip.core.terms import Orientation
 from anatomy_clip.sources.phantom.ct import (
     OUTSIDE_HU,
     CtScanner,

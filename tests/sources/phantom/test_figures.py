@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.records import SliceRecord
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.phantom.captions import MAX_WORDS, write_caption
 from anatomy_clip.sources.phantom.figures import make_figure, make_figures

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from anatomy_clip.anatomy.terms import Orientation, Protocol
+from anatomy_clip.core.terms import Orientation, Protocol
 from anatomy_clip.sources.phantom.mr import (
     MrScanner,
     MrSeries,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.sources.phantom.body import make_body
 from anatomy_clip.sources.phantom.planes import make_plane, rotation
 from anatomy_clip.sources.phantom.protocols import (

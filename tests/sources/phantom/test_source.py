@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from anatomy_clip.anatomy.records import Manifest, check_leakage
-from anatomy_clip.anatomy.terms import Modality, Orientation, Protocol
+from anatomy_clip.core.records import Manifest, check_leakage
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.sources.phantom.planes import make_plane
 from anatomy_clip.sources.phantom.source import PhantomSource, structure_areas
 from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id

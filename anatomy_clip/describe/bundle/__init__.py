@@ -1,0 +1,1 @@
+"""The bundle: what describing needs, in one folder."""

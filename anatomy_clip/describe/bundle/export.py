@@ -1,0 +1,201 @@
+"""A trained run's folder to a bundle, and a bundle to a hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.records import Manifest
+from anatomy_clip.describe.bundle import onnx_tower
+from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
+from anatomy_clip.describe.preprocessing import Preprocessing
+from anatomy_clip.evaluation.embedded import embed_texts
+from anatomy_clip.imaging.intensity import Display
+from anatomy_clip.inference.decisions import Decisions
+from anatomy_clip.models.export.folders import LAYOUTS
+from anatomy_clip.models.export.model_card import Training, model_card
+from anatomy_clip.models.tokenizers import tokenize_classes
+from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.models.weights.read import read_checkpoint
+from anatomy_clip.stores.store import MANIFEST, read_meta
+from anatomy_clip.text.captions import plausible_captions
+from anatomy_clip.text.class_prompts import EvaluationPrompts
+
+if TYPE_CHECKING:
+    from anatomy_clip.models.image_text import ImageTextModel
+
+CONFIG, CHECKPOINT, RESULTS = "config.yaml", "last.ckpt", "results.json"
+_DISPLAY = ("level", "width", "low", "high")
+
+
+def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = False, overwrite: bool = False) -> Bundle:
+    """Write the bundle of a trained run, and read it back.
+
+    Args:
+        run: the run's folder, after the stages fit and evaluate.
+        to: the bundle's folder.
+        data: folder of the slice stores, where it isn't the one that the run's config names.
+        onnx: write the image tower as an ONNX file too.
+        overwrite: replace the bundle's folder if it is there.
+
+    Raises:
+        ValueError: the run isn't there, wasn't trained to its end, wasn't evaluated, or its stores are gone.
+    """
+    cfg, recipe = _recipe(run)
+    if data is not None:
+        cfg.paths.data = data
+    taxonomy = Taxonomy.from_dict(recipe["taxonomy"])
+    model = _model(recipe["model"], run / CHECKPOINT)
+    prompts = EvaluationPrompts(cfg.eval.prompts.organ_templates, cfg.eval.prompts.station_templates)
+    texts = prompts.texts(taxonomy)
+    captions, preprocessing = _of_stores([Path(path) for path in cfg.data.train], taxonomy, model.image_size)
+    told = training(cfg, run, {"organ": taxonomy.organs, "station": taxonomy.stations})
+    bundle = Bundle(
+        name=told.name,
+        taxonomy=taxonomy,
+        decisions=Decisions.from_dict(_json(run / DECISIONS)),
+        preprocessing=preprocessing,
+        prompts=texts,
+        captions=captions,
+        embeddings=embed(model, texts, captions),
+        scores=told.scores,
+        versions=_versions(),
+    )
+
+    def write_model(folder: Path) -> None:
+        LAYOUTS["open_clip"](model, folder)
+        if onnx:
+            onnx_tower.write_tower(model, folder / onnx_tower.FILE)
+
+    write_bundle(bundle, to, write_model, model_card(model, told, "open_clip"), overwrite=overwrite)
+    return read_bundle(to)
+
+
+def training(cfg: DictConfig, run: Path, labels: Mapping[str, Sequence[str]]) -> Training:
+    """What a run's folder says of its training; a whole path gives its last names, nothing of the machine.
+
+    Args:
+        cfg: the run's config.
+        run: its folder.
+        labels: label kind -> names.
+    """
+    results = _json(run / RESULTS) if (run / RESULTS).is_file() else {}
+    recipe = read_checkpoint(run / CHECKPOINT)["recipe"]
+    weights = recipe.get("weights")
+    start = _short(cfg.model.get("weights") or "random weights", 1)
+    prompts = cfg.eval.prompts
+    return Training(
+        name=f"{cfg.suite}/{cfg.name}, seed {cfg.seed}",
+        start=f"{start}, SHA-256 {weights['sha256']}" if weights else start,
+        stores=[_short(store, 2) for store in cfg.data.train],
+        captions=list(cfg.prompts.get("templates", ["the source's own captions"])),
+        augmentation=[name for name, value in cfg.augment.items() if isinstance(value, DictConfig)],
+        evaluation=[*prompts.get("organ_templates", []), *prompts.get("station_templates", [])],
+        labels=labels,
+        scores=results.get("scores", []),
+        versions=recipe["versions"],
+    )
+
+
+@torch.inference_mode()
+def embed(
+    model: ImageTextModel, prompts: Mapping[str, Sequence[Sequence[str]]], captions: Sequence[Sentence]
+) -> dict[str, Floats]:
+    """Embed prompts, one embedding a label, and captions, one each; float32, unit norm."""
+    found: dict[str, Any] = {}
+    for kind, rows in prompts.items():
+        found[kind] = model.encode_prompts(tokenize_classes(rows, model.context_length, model.tokenizer))
+    found["caption"] = embed_texts(model, [caption.text for caption in captions], torch.device("cpu"))
+    return {kind: np.asarray(value.numpy(), np.float32) for kind, value in found.items()}
+
+
+def push(folder: Path, reference: str) -> str:
+    """Upload a bundle to the Hugging Face hub; the only function here that sends anything anywhere.
+
+    Args:
+        folder: a whole bundle.
+        reference: `hf:<owner>/<name>`, or `hf:<owner>/<name>@<branch>`.
+
+    Returns:
+        The address of the commit, for `hf:<owner>/<name>@<commit>`.
+
+    Raises:
+        ValueError: the reference has another form, the bundle isn't whole, or the hub refuses it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    repo, _, branch = reference.removeprefix("hf:").partition("@")
+    if not reference.startswith("hf:") or len([part for part in repo.split("/") if part]) != 2:
+        raise ValueError(f"{reference}: write hf:<owner>/<name>, or hf:<owner>/<name>@<branch>")
+    read_bundle(folder)
+    try:
+        api = HfApi()
+        api.create_repo(repo, exist_ok=True)
+        return str(api.upload_folder(repo_id=repo, folder_path=folder, revision=branch or None).oid)
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"{reference}: the hub can't take it ({first}); set HF_HUB_OFFLINE=0, and log in with `hf auth login`"
+        ) from error
+
+
+def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
+    for name, stage in ((CONFIG, "fit"), (CHECKPOINT, "fit"), (RESULTS, "evaluate"), (DECISIONS, "evaluate")):
+        if not (run / name).is_file():
+            raise ValueError(f"{run}: has no {name}; name the folder of a run with the stage {stage}, or run it again")
+    cfg = OmegaConf.load(run / CONFIG)
+    recipe = read_checkpoint(run / CHECKPOINT).get("recipe", {})
+    if not isinstance(cfg, DictConfig) or not {"taxonomy", "model", "versions"} <= set(recipe):
+        raise ValueError(f"{run}: its {CONFIG} or {CHECKPOINT} isn't what a run of anatomy_clip leaves")
+    return cfg, recipe
+
+
+def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
+    architecture = described["architecture"]
+    model = from_config(
+        architecture["embed_dim"], architecture["vision_cfg"], architecture["text_cfg"],
+        quick_gelu=architecture["quick_gelu"], normalisation=described["normalisation"], weights=str(checkpoint),
+    )  # fmt: skip
+    return model.eval()
+
+
+def _of_stores(
+    stores: Sequence[Path], taxonomy: Taxonomy, image_size: int
+) -> tuple[tuple[Sentence, ...], Preprocessing]:
+    """Captions that the training slices give, and how those slices were made pictures."""
+    records, settings = [], []
+    for store in stores:
+        meta = read_meta(store)
+        display = meta.get("settings", {}).get("display")
+        if display is None:
+            raise ValueError(f"{store / 'store.json'}: doesn't say how its slices were displayed; prepare it again")
+        settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
+        records += list(Manifest.read(store / MANIFEST))
+    if any(one != settings[0] for one in settings):
+        raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
+    captions = plausible_captions(records, taxonomy)
+    return tuple(Sentence(one.text, one.modality, one.orientation) for one in captions), settings[0]
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in ("anatomy_clip", "torch", "open_clip_torch", "numpy")}
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: is no JSON ({error})") from error
+
+
+def _short(path: str, names: int) -> str:
+    return "/".join(Path(path).parts[-names:]) if Path(path).is_absolute() else path

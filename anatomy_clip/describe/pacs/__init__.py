@@ -1,0 +1,1 @@
+"""DICOMweb servers: studies fetched, documents stored."""

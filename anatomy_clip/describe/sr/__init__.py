@@ -1,0 +1,1 @@
+"""DICOM Structured Reports: written and read."""

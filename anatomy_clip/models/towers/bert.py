@@ -1,0 +1,89 @@
+"""A BERT as text tower: attention goes both ways, so padding is masked instead of left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from anatomy_clip.core.types import Features
+from anatomy_clip.models.tokenizers import need_transformers
+
+# Sizes that open_clip's own configurations leave to a file on the hub; ours state them under open_clip's keys.
+SIZES = ("vocab_size", "width", "heads", "layers")
+CLS_POOLER = "cls_pooler"  # the only one that goes through BERT's own pooling layer
+_KNOWN = {
+    "hf_pooler_type": ("mean_pooler", "cls_last_hidden_state_pooler", CLS_POOLER),
+    "hf_proj_type": ("mlp", "linear"),
+    "tokenizer_mode": (None,),
+    "tokenizer_kwargs": (None,),
+}
+
+
+class BertTower(nn.Module):
+    """The parts of open_clip's `HFTextEncoder` around a BERT, run only as far as the batch's longest caption.
+
+    Attention doesn't reach padding, and the embedding of a position doesn't depend on what follows: leaving padding
+    out gives the same embedding.
+
+    Args:
+        encoder: the `HFTextEncoder`.
+        context_length: most tokens of a caption.
+    """
+
+    def __init__(self, encoder: Any, context_length: int) -> None:
+        super().__init__()
+        self.context_length = context_length
+        self.pad = int(encoder.config.pad_token_id)
+        self.transformer = encoder.transformer
+        self.pooler = encoder.pooler
+        self.proj = encoder.proj
+
+    def forward(self, tokens: Tensor) -> Features:
+        """Embed (B, L) token ids, L at most the context length; `local` is (B, L, W).
+
+        Raises:
+            ValueError: the captions are longer than the context.
+        """
+        length = tokens.shape[1]
+        if length > self.context_length:
+            raise ValueError(f"captions of {length} tokens don't fit the context of {self.context_length}")
+        mask = (tokens != self.pad).long()  # (B, L)
+        out = self.transformer(input_ids=tokens, attention_mask=mask)
+        pooled = self.pooler(out, mask)  # (B, W)
+        return Features(pooled, normalize(self.proj(pooled), dim=-1), out.last_hidden_state)
+
+
+def bert_config(text: Mapping[str, Any], pad: int) -> Any:
+    """Make the `transformers.BertConfig` of a text tower; what isn't stated is as in every BERT of the base design.
+
+    Args:
+        text: keys of open_clip's `CLIPTextCfg`, with `SIZES`.
+        pad: id of padding.
+
+    Raises:
+        ValueError: a size isn't stated, a way of pooling or projecting isn't known, or the extra isn't installed.
+    """
+    unsaid = [key for key in ("hf_tokenizer_name", *SIZES) if not text.get(key)]
+    if unsaid:
+        raise ValueError(
+            f"text: {text['hf_model_name']} as a text tower can only be built as a BERT whose {', '.join(unsaid)} the "
+            "config states: its own configuration isn't fetched"
+        )
+    for key, values in _KNOWN.items():
+        if text.get(key, values[0]) not in values:
+            known = ", ".join(map(str, values))
+            raise ValueError(f"text: a BERT with {key}={text[key]} can't be built; known are {known}")
+    need_transformers()
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=text["vocab_size"],
+        hidden_size=text["width"],
+        num_hidden_layers=text["layers"],
+        num_attention_heads=text["heads"],
+        intermediate_size=round(text["width"] * text.get("mlp_ratio", 4.0)),
+        pad_token_id=pad,
+    )

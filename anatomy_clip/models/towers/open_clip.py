@@ -1,0 +1,236 @@
+"""CLIP towers from open_clip, wrapped so that they return `Features` and take captions of any length."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from open_clip.hf_model import HFTextEncoder
+from open_clip.model import CLIP, _build_vision_tower
+from open_clip.tokenizer import SimpleTokenizer
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from anatomy_clip.core.types import Features
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
+from anatomy_clip.models.towers.bert import CLS_POOLER, BertTower, bert_config
+from anatomy_clip.models.towers.prefix_trees import prefix_trees
+from anatomy_clip.models.weights.load import Weights, load_weights, read_weights, settings, settle
+
+_LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's start
+# What `TextTower` computes; open_clip has more kinds of text towers.
+_TEXT_TOWER = {
+    "text.pool_type": "argmax", "text.no_causal_mask": False, "text.embed_cls": False,
+    "text.proj_type": "linear", "text.proj_bias": False, "text.tokenizer_mode": None, "text.tokenizer_kwargs": None,
+}  # fmt: skip
+
+
+class VisionTower(nn.Module):
+    """A vision transformer whose projection is kept apart, so that pooled and local features can be had too."""
+
+    def __init__(self, visual: VisionTransformer) -> None:
+        super().__init__()
+        self.projection = nn.Parameter(visual.proj.detach().clone())  # (W, D)
+        visual.proj = None
+        visual.output_tokens = True
+        self.visual = visual
+
+    def forward(self, pixels: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images; `local` is (B, patches, W)."""
+        pooled, tokens = self.visual(pixels)
+        return Features(pooled, normalize(pooled @ self.projection, dim=-1), tokens)
+
+
+class ConvolutionTower(nn.Module):
+    """A CLIP ResNet or a timm network; it projects as it pools, so `pooled` is the embedding before normalisation."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
+        self.visual = visual.to(memory_format=torch.channels_last)
+
+    def forward(self, pixels: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images."""
+        pooled = self.visual(pixels)
+        return Features(pooled, normalize(pooled, dim=-1))
+
+
+class TextTower(nn.Module):
+    """CLIP's causal text transformer, run once for each token that captions begin with alike, and for no padding.
+
+    Attention is causal, so what follows a token can't change what the tower makes of it: captions that begin alike
+    share that part, and what follows the end-of-text token isn't needed. The embeddings are the same.
+    """
+
+    def __init__(self, clip: CLIP) -> None:
+        super().__init__()
+        self.context_length = clip.context_length
+        self.transformer = clip.transformer
+        self.token_embedding = clip.token_embedding
+        self.positional_embedding = clip.positional_embedding
+        self.ln_final = clip.ln_final
+        self.text_projection = clip.text_projection
+        self.heads = clip.transformer.resblocks[0].attn.num_heads
+
+    def forward(self, tokens: Tensor) -> Features:
+        """Embed (B, L) token ids, L at most the context length; sorted ones, neighbours alike, are quickest.
+
+        `local` is (B, L, W); past a caption's end it repeats the end's vector.
+
+        Raises:
+            ValueError: the captions are longer than the context.
+        """
+        length = tokens.shape[1]
+        if length > self.context_length:
+            raise ValueError(f"captions of {length} tokens don't fit the context of {self.context_length}")
+        trees = prefix_trees(tokens, tokens.argmax(dim=1))  # a caption ends with the largest id
+        x = self.token_embedding(trees.tokens) + self.positional_embedding[trees.positions]  # (G, N, W)
+        x = self.transformer(x, attn_mask=trees.mask.repeat_interleave(self.heads, dim=0))
+        x = self.ln_final(x).flatten(0, 1)  # (G * N, W)
+        pooled = x[trees.nodes[:, -1]]
+        return Features(pooled, normalize(pooled @ self.text_projection, dim=-1), x[trees.nodes])
+
+
+def from_config(
+    embed_dim: int,
+    vision: Mapping[str, Any],
+    text: Mapping[str, Any],
+    *,
+    quick_gelu: bool | None = None,
+    normalisation: str | None = None,
+    weights: str | None = None,
+) -> ImageTextModel:
+    """Build a CLIP model from open_clip's configuration keys.
+
+    What is left open is taken from the weights; what is stated must agree with them.
+
+    Args:
+        embed_dim: D, width of the shared space.
+        vision: keys of open_clip's `CLIPVisionCfg`.
+        text: keys of open_clip's `CLIPTextCfg`; with `hf_model_name` the tower is a BERT (see `bert.bert_config`), and
+            its tokenizer comes with the weights.
+        quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
+        normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
+        weights: file, folder or hub reference to start from (see `weight_files.locate`); None for random weights.
+
+    Raises:
+        ValueError: a key isn't open_clip's, the text tower isn't of CLIP's kind, or the weights are missing, can't
+            tell what is left open, or don't fit.
+    """
+    found = None if weights is None else read_weights(weights)
+    architecture = {
+        "embed_dim": embed_dim,
+        "quick_gelu": settle("quick_gelu", quick_gelu, found, False),
+        "vision_cfg": dict(vision),
+        "text_cfg": dict(text),
+    }
+    flat = settings(architecture)
+    build = _with_bert if flat["text.hf_model_name"] else _with_clips_text
+    visual, text_tower, tokenizer = build(architecture, found)
+    tower = VisionTower if isinstance(visual, VisionTransformer) else ConvolutionTower
+    model = ImageTextModel(
+        tower(visual),
+        text_tower,
+        image_size=int(vision["image_size"]),
+        context_length=flat["text.context_length"],
+        embedding_width=embed_dim,
+        initial_logit_scale=float(torch.tensor(_LOGIT_SCALE)),
+        architecture=architecture,
+        normalisation=settle("normalisation", normalisation, found, "clip"),
+        tokenizer=tokenizer,
+    ).to(torch.float32)
+    if found is not None:
+        load_weights(model, found)
+    return model
+
+
+_Networks = tuple[nn.Module, nn.Module, Tokenizer]  # open_clip's image network, our text tower, its tokenizer
+
+
+def _with_clips_text(architecture: Mapping[str, Any], found: Weights | None) -> _Networks:
+    flat = settings(architecture)
+    other = [f"{key}={flat[key]}" for key, value in _TEXT_TOWER.items() if flat[key] != value]
+    if other:
+        raise ValueError(f"only CLIP's causal text transformer can be built, not one with {', '.join(other)}")
+    vision, text = (dict(architecture[key]) for key in ("vision_cfg", "text_cfg"))
+    clip = CLIP(architecture["embed_dim"], vision, text, quick_gelu=architecture["quick_gelu"])
+    return clip.visual, TextTower(clip), ClipTokenizer()
+
+
+def _with_bert(architecture: Mapping[str, Any], found: Weights | None) -> _Networks:
+    width, vision, text = (architecture[key] for key in ("embed_dim", "vision_cfg", "text_cfg"))
+    tokenizer = None if found is None else found.tokenizer
+    if not isinstance(tokenizer, WordPieceTokenizer):
+        raise ValueError(
+            f"text: {text['hf_model_name']} has a tokenizer of its own, which comes with the weights"
+            f"{f', but {found.file} has none' if found else ''}; set model.weights to a folder or file that has it"
+        )
+    flat = settings(architecture)
+    encoder = HFTextEncoder(
+        text["hf_model_name"],
+        width,
+        config=bert_config(text, tokenizer.pad),
+        pooler_type=flat["text.hf_pooler_type"],
+        proj_type=flat["text.hf_proj_type"],
+    )
+    if flat["text.hf_pooler_type"] != CLS_POOLER:
+        encoder.transformer.pooler = None  # a layer that nothing would read, and that files don't have
+    visual = _build_vision_tower(width, dict(vision), architecture["quick_gelu"])
+    return visual, BertTower(encoder, flat["text.context_length"]), tokenizer
+
+
+def from_name(
+    architecture: str,
+    *,
+    quick_gelu: bool | None = None,
+    normalisation: str | None = None,
+    weights: str | None = None,
+) -> ImageTextModel:
+    """Build a CLIP model by the name of an open_clip architecture, such as `ViT-B-32-quickgelu`.
+
+    Args:
+        architecture: one of `open_clip.list_models()`.
+        quick_gelu: see `from_config`; a name with the ending -quickgelu states it already.
+        normalisation: see `from_config`.
+        weights: see `from_config`.
+
+    Raises:
+        ValueError: the architecture is unknown, or the weights are missing, can't tell what is left open, or don't fit.
+    """
+    config = open_clip.get_model_config(architecture)
+    if config is None:
+        raise ValueError(f"architecture {architecture!r} is unknown to open_clip {open_clip.__version__}")
+    named = config.get("quick_gelu", quick_gelu)
+    if quick_gelu is not None and quick_gelu != named:
+        raise ValueError(f"architecture {architecture!r} has quick_gelu {named}, but quick_gelu={quick_gelu} is set")
+    return from_config(
+        config["embed_dim"],
+        config["vision_cfg"],
+        config["text_cfg"],
+        quick_gelu=named,
+        normalisation=normalisation,
+        weights=weights,
+    )
+
+
+def write_tokenizer(folder: Path, context_length: int) -> None:
+    """Write CLIP's tokenizer, which open_clip carries, as the files that `transformers.CLIPTokenizer` reads."""
+    clip = SimpleTokenizer()
+    start, end = "<|startoftext|>", "<|endoftext|>"
+    renamed = {clip.sot_token_id: start, clip.eot_token_id: end}
+    vocabulary = {renamed.get(number, token): number for token, number in clip.encoder.items()}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
+    merges = "\n".join(" ".join(pair) for pair in clip.bpe_ranks)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    config = {
+        "tokenizer_class": "CLIPTokenizer", "model_max_length": context_length, "do_lower_case": True,
+        "bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end,
+    }  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Weights: found, read, compared with the model, loaded."""

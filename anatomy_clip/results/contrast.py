@@ -1,0 +1,88 @@
+"""Right captions against contradicted ones, by test set, slot and column (the paper's Fig. 3, over all slices)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anatomy_clip.evaluation.base import patients_of
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.results.layout import Layout
+from anatomy_clip.results.read import Run
+
+
+class Wins(NamedTuple):
+    """How often the right caption beats the contradicted ones.
+
+    Attributes:
+        value: mean over slices and seeds, percent.
+        lo, hi: 95 % interval of a bootstrap over patients.
+        margin: mean difference in cosine.
+        n: slices.
+    """
+
+    value: float
+    lo: float
+    hi: float
+    margin: float
+    n: int
+
+
+def wins(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Mapping[tuple[str, str], Mapping[str, Wins]]:
+    """(Test set, slot) -> column -> wins; empty where no run was evaluated so."""
+    import pandas as pd
+
+    found: dict[tuple[str, str], dict[str, Wins]] = {}
+    for column in layout.columns:
+        tables = [run.contrast for run in runs if run.name == column and run.contrast is not None]
+        if not tables:
+            continue
+        keys = ["set", "slot", "source", "patient", "row"]
+        mean = pd.concat(tables).groupby(keys, sort=False)[["win", "margin"]].mean().reset_index()
+        for (name, slot), part in mean.groupby(["set", "slot"], sort=False):
+            patients = patients_of(part)
+            interval = bootstrap_interval(100 * part["win"].to_numpy(), patients, resamples)
+            value, margin = 100 * float(part["win"].mean()), float(part["margin"].mean())
+            found.setdefault((str(name), str(slot)), {})[column] = Wins(
+                value, interval.lo, interval.hi, margin, len(part)
+            )
+    return found
+
+
+class Pair(NamedTuple):
+    """A right and a contradicted caption with their cosines."""
+
+    right: str
+    right_score: float
+    wrong: str
+    wrong_score: float
+
+
+class Example(NamedTuple):
+    """One slice, by its row in the test set, and each column's closest pair."""
+
+    row: int
+    pairs: Mapping[str, Pair]
+
+
+def examples(runs: Sequence[Run], layout: Layout, test_set: str, slot: str, count: int) -> list[Example]:
+    """Choose slices at even steps through a test set, and give each column's closest pair in one slot."""
+    tables = {}
+    for column in layout.columns:
+        run = next((r for r in runs if r.name == column and r.contrast is not None), None)
+        if run is not None and run.contrast is not None:
+            part = run.contrast[(run.contrast["set"] == test_set) & (run.contrast["slot"] == slot)]
+            tables[column] = part.set_index("row")
+    if not tables:
+        return []
+    rows = sorted(set.intersection(*(set(table.index) for table in tables.values())))
+    if not rows:
+        return []
+    chosen = [rows[int(n)] for n in np.linspace(0, len(rows) - 1, 2 * min(count, len(rows)) + 1)[1::2]]
+    return [Example(int(row), {c: _pair(t.loc[row]) for c, t in tables.items()}) for row in dict.fromkeys(chosen)]
+
+
+def _pair(row: Any) -> Pair:
+    return Pair(str(row["right"]), float(row["right_score"]), str(row["wrong"]), float(row["wrong_score"]))

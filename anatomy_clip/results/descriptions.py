@@ -1,0 +1,232 @@
+"""From scores to a description: lists of stations and organs, by ways of deciding, against what slices show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.core.terms import Modality
+from anatomy_clip.inference.decisions import Decided, Decisions
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.metrics.calibration import brier, calibration_error
+from anatomy_clip.metrics.multilabel import consistent, exact_match, f1, sample_f1
+from anatomy_clip.metrics.selective import RiskCoverage, risk_coverage
+from anatomy_clip.results.layout import Layout
+from anatomy_clip.results.read import Run, Slices, select
+
+Bools = NDArray[np.bool_]
+WAYS: Mapping[str, str] = {
+    "top1": "Best organ, best station",
+    "thresholds": "All over their threshold",
+    "consistent": "Organs of a named station only",
+    "abstaining": "The same, or nothing where unsure",
+}
+
+
+class Description(NamedTuple):
+    """How well one column's lists fit one test set's slices; shares in percent, means over seeds.
+
+    Attributes:
+        test_set, column, way: what was measured; a key of `WAYS`.
+        slices, patients, seeds: how many.
+        organ_f1, organ_f1_lo, organ_f1_hi: mean F1 of a slice's organs, 1 where it shows and is given none, with the
+            95 % interval of a bootstrap over patients.
+        organ_micro, organ_macro: F1 over all pairs of slice and organ, and the mean over organs.
+        organ_exact, organ_exact_lo, organ_exact_hi: slices with the very organs that they show.
+        station_f1, station_exact: the same of stations.
+        consistent: slices all of whose organs can occur in a named station, among those that are given any.
+    """
+
+    test_set: str
+    column: str
+    way: str
+    slices: int
+    patients: int
+    seeds: int
+    organ_f1: float
+    organ_f1_lo: float
+    organ_f1_hi: float
+    organ_micro: float
+    organ_macro: float
+    organ_exact: float
+    organ_exact_lo: float
+    organ_exact_hi: float
+    station_f1: float
+    station_exact: float
+    consistent: float
+
+
+class Certainty(NamedTuple):
+    """How far one column's probabilities can be trusted on one test set; means over seeds.
+
+    Attributes:
+        test_set, column: what was measured.
+        slices, seeds: how many.
+        ece: expected calibration error over all pairs of slice and organ, percent.
+        ece_best: that of the likeliest organ alone, percent.
+        brier: Brier score over all pairs.
+        risk: slices whose likeliest organ they don't show, percent; one that shows no listed organ is always wrong.
+        aurc: area under risk against coverage, percent.
+        coverage: slices that are named, where unsure ones are left out, percent.
+        risk_named: risk of those, percent.
+        left_out_empty: share left out of the slices that show no listed organ, percent.
+    """
+
+    test_set: str
+    column: str
+    slices: int
+    seeds: int
+    ece: float
+    ece_best: float
+    brier: float
+    risk: float
+    aurc: float
+    coverage: float
+    risk_named: float
+    left_out_empty: float
+
+
+class Judged(NamedTuple):
+    """One run's slices of one test set, decided.
+
+    Attributes:
+        column, test_set: whose they are.
+        organs, stations: scores and targets.
+        decisions: the run's.
+        decided: what they say.
+    """
+
+    column: str
+    test_set: str
+    organs: Slices
+    stations: Slices
+    decisions: Decisions
+    decided: Decided
+
+    @property
+    def best_is_right(self) -> Bools:
+        """(N,) whether the likeliest organ is shown."""
+        best = self.decided.organ_probabilities.argmax(axis=1)
+        right: Bools = self.organs.targets[np.arange(len(best)), best]
+        return right
+
+    def risk_coverage(self) -> RiskCoverage:
+        """Risk of the likeliest organ, surest slices first."""
+        return risk_coverage(self.decided.organ_probabilities.max(axis=1), ~self.best_is_right)
+
+
+def judged(runs: Sequence[Run], layout: Layout) -> list[Judged]:
+    """Decide every test set of the table for every run that has decisions; sets in the order of the rows."""
+    sets = dict.fromkeys(row.test_set for row in layout.rows + layout.further)
+    return [found for name in sets for column in layout.columns for found in _judged(runs, column, name)]
+
+
+def _judged(runs: Sequence[Run], column: str, test_set: str) -> Iterator[Judged]:
+    keys = None
+    for run in (run for run in runs if run.name == column and run.decisions is not None):
+        organs, stations = (select(run, task, test_set, tuple(Modality)) for task in ("organ", "station"))
+        if organs is None or stations is None or run.decisions is None:
+            continue
+        keys = keys or organs.keys
+        if organs.keys == keys:  # another seed's slices can't be averaged with the first one's
+            decided = run.decisions.decide(organs.scores, stations.scores)
+            yield Judged(column, test_set, organs, stations, run.decisions, decided)
+
+
+def describe(found: Sequence[Judged], resamples: int = 1000) -> list[Description]:
+    """Measure the lists of every test set, column and way."""
+    groups = _groups(found)
+    return [_description(seeds, way, resamples) for seeds in groups for way in WAYS]
+
+
+def certainties(found: Sequence[Judged]) -> list[Certainty]:
+    """Measure the probabilities of every test set and column."""
+    return [_certainty(seeds) for seeds in _groups(found)]
+
+
+def named(one: Judged, way: str) -> tuple[Bools, Bools]:
+    """Organs (N, K) and stations (N, S) that a way gives each slice."""
+    decided, rules = one.decided, one.decisions
+    if way == "top1":
+        return _best(one.organs.scores), _best(one.stations.scores)
+    if way == "thresholds":
+        organs = decided.organ_probabilities >= rules.organ.threshold
+        return organs, decided.station_probabilities >= rules.station.threshold
+    if way == "abstaining":
+        return decided.organs, decided.stations
+    always = Decisions(rules.organ, rules.station, rules.belongs, 0.0)
+    decided = always.decide(one.organs.scores, one.stations.scores)
+    return decided.organs, decided.stations
+
+
+def _best(scores: NDArray[np.float64]) -> Bools:
+    best: Bools = np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    return best
+
+
+def _groups(found: Sequence[Judged]) -> list[list[Judged]]:
+    """The seeds of each test set and column."""
+    groups: dict[tuple[str, str], list[Judged]] = {}
+    for one in found:
+        groups.setdefault((one.test_set, one.column), []).append(one)
+    return list(groups.values())
+
+
+def _description(seeds: Sequence[Judged], way: str, resamples: int) -> Description:
+    first = seeds[0]
+    given = [named(one, way) for one in seeds]
+    organ = [f1(organs, one.organs.targets) for one, (organs, _) in zip(seeds, given, strict=True)]
+    shown, stations = first.organs.targets, first.stations.targets
+    # (N,) percent, mean over seeds
+    organ_f1 = 100 * np.mean([sample_f1(organs, shown) for organs, _ in given], axis=0)
+    exact = 100 * np.mean([exact_match(organs, shown) for organs, _ in given], axis=0)
+    agree = [consistent(*pair, first.decisions.belongs) for pair in given]
+    intervals = [bootstrap_interval(values, first.organs.patients, resamples) for values in (organ_f1, exact)]
+    return Description(
+        test_set=first.test_set,
+        column=first.column,
+        way=way,
+        slices=len(shown),
+        patients=len(np.unique(first.organs.patients)),
+        seeds=len(seeds),
+        organ_f1=float(organ_f1.mean()),
+        organ_f1_lo=intervals[0].lo,
+        organ_f1_hi=intervals[0].hi,
+        organ_micro=100 * float(np.mean([x.micro for x in organ])),
+        organ_macro=100 * float(np.mean([x.macro for x in organ])),
+        organ_exact=float(exact.mean()),
+        organ_exact_lo=intervals[1].lo,
+        organ_exact_hi=intervals[1].hi,
+        station_f1=100 * float(np.mean([sample_f1(s, stations).mean() for _, s in given])),
+        station_exact=100 * float(np.mean([exact_match(s, stations).mean() for _, s in given])),
+        consistent=100 * float(np.mean([_mean(values) for values in agree])),
+    )
+
+
+def _certainty(seeds: Sequence[Judged]) -> Certainty:
+    rows = []
+    for one in seeds:
+        probability, shown, right = one.decided.organ_probabilities, one.organs.targets, one.best_is_right
+        named, empty = ~one.decided.abstained, ~shown.any(axis=1)
+        rows.append((
+            100 * calibration_error(probability.ravel(), shown.ravel()),
+            100 * calibration_error(probability.max(axis=1), right),
+            brier(probability.ravel(), shown.ravel()),
+            100 * (1 - right.mean()),
+            100 * one.risk_coverage().area,
+            100 * named.mean(),
+            100 * _mean((~right[named]).astype(float)),
+            100 * _mean((~named[empty]).astype(float)),
+        ))  # fmt: skip
+    first = seeds[0]
+    means = [float(x) for x in np.mean(rows, axis=0)]
+    return Certainty(first.test_set, first.column, len(first.organs.keys), len(seeds), *means)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of what isn't NaN; NaN where nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,119 @@
+"""Which test sets stand in which row of a results table: data, read from `conf/table`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from anatomy_clip.results.read import TASKS
+
+_NEEDED = frozenset({"text", "set", "modalities"})
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """Which slices a row of the table takes.
+
+    Attributes:
+        row: the row's name, such as `organ/set1_mr`; its first part is the task.
+        text: the row's name in print.
+        test_set: name of the test set.
+        modalities: CT, MR or both.
+        instead: name of the further row that stands here, under its own name, where no run has the test set.
+    """
+
+    row: str
+    text: str
+    test_set: str
+    modalities: tuple[str, ...]
+    instead: str = ""
+
+    @property
+    def task(self) -> str:
+        """What is named: organ or station."""
+        return self.row.split("/")[0]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The table's rows and columns.
+
+    Attributes:
+        columns: experiment name -> the column's name in print, from the base model to the last step.
+        rows: the paper's rows.
+        further: rows on other test sets, which the paper doesn't have.
+        data: what the test sets and columns are made of, in one or two sentences.
+        differs: column -> the columns that it is measured against -> the config's keys in which they may differ;
+            empty where nothing is declared.
+        figure: draws the suite's own figure of its table, as a PNG; None where it has none.
+        title: what the table is called.
+    """
+
+    columns: Mapping[str, str]
+    rows: tuple[RowSpec, ...]
+    further: tuple[RowSpec, ...]
+    data: str
+    differs: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    figure: Callable[[Any], bytes] | None = None
+    title: str = "Table III"
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Columns and those that they are measured against, as declared, or else each column and the one before."""
+        names = list(self.columns)
+        if not self.differs:
+            return list(zip(names[1:], names[:-1], strict=True))
+        return [(column, other) for column, others in self.differs.items() for other in others]
+
+
+def layout(
+    columns: Mapping[str, str],
+    rows: Mapping[str, Mapping[str, Any]],
+    further: Mapping[str, Mapping[str, Any]],
+    data: str,
+    differs: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+    figure: Callable[[Any], bytes] | None = None,
+    title: str = "Table III",
+) -> Layout:
+    """Make a layout from its YAML.
+
+    Args:
+        columns: experiment name -> name in print.
+        rows: row name -> `text`, `set`, `modalities` and, at will, `instead`.
+        further: the same for further test sets.
+        data: what the data are.
+        differs: as `Layout.differs`; where given, every column but the first needs an entry.
+        figure: as `Layout.figure`.
+        title: what the table is called.
+
+    Raises:
+        ValueError: a row names no known task, a key is missing or unknown, `instead` is no further row, or `differs`
+            names an unknown column or lacks one.
+    """
+    specs = [tuple(_row_spec(name, spec) for name, spec in group.items()) for group in (rows, further)]
+    known = {spec.row for spec in specs[1]}
+    for spec in specs[0]:
+        if spec.instead and spec.instead not in known:
+            raise ValueError(f"row {spec.row}: instead={spec.instead} is none of the further rows {sorted(known)}")
+    declared = {column: {o: tuple(keys) for o, keys in others.items()} for column, others in (differs or {}).items()}
+    _check_differs(declared, list(columns))
+    return Layout(dict(columns), specs[0], specs[1], " ".join(data.split()), declared, figure, title)
+
+
+def _check_differs(differs: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> None:
+    named = {*differs, *(other for others in differs.values() for other in others)}
+    unknown = sorted(named - set(columns))
+    missing = [column for column in columns[1:] if not differs.get(column)] if differs else []
+    if unknown or missing:
+        wrong = [f"{name} is no column" for name in unknown] + [f"{name} is missing" for name in missing]
+        raise ValueError(f"differs: {', '.join(wrong)}; columns are {', '.join(columns)}")
+
+
+def _row_spec(name: str, spec: Mapping[str, Any]) -> RowSpec:
+    if name.split("/")[0] not in TASKS:
+        raise ValueError(f"row {name}: its name must begin with one of {', '.join(t + '/' for t in TASKS)}")
+    missing, odd = _NEEDED - set(spec), set(spec) - _NEEDED - {"instead"}
+    if missing or odd:
+        wrong = [f"{key} is missing" for key in sorted(missing)] + [f"{key} is unknown" for key in sorted(odd)]
+        raise ValueError(f"row {name}: {', '.join(wrong)}; keys are text, set, modalities and, at will, instead")
+    return RowSpec(name, spec["text"], spec["set"], tuple(spec["modalities"]), spec.get("instead", ""))

@@ -1,0 +1,97 @@
+"""What a run was made of and what it made, by digest: stores, starting weights, checkpoint, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from anatomy_clip.core.files import sha256_of
+from anatomy_clip.core.records import Manifest
+from anatomy_clip.results.read import Run
+from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths
+
+_SHORT = 16  # hex digits of a digest in a name
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A file or a store, known by its digest alone.
+
+    Attributes:
+        kind: dataset, model or predictions.
+        sha256: digest of the file; of a store, of its `store.json`, which holds the digests of its files.
+        facts: counts and the like; nothing that tells where it lies or whose it is.
+    """
+
+    kind: str
+    sha256: str
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Kind and digest: the same thing has one name in all runs."""
+        return f"{self.kind}-{self.sha256[:_SHORT]}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a run took in and gave out.
+
+    Attributes:
+        used: stores and starting weights.
+        made: checkpoint and predictions.
+        used_again: what it made itself and then took in: the evaluation reads the checkpoint.
+    """
+
+    used: tuple[Thing, ...]
+    made: tuple[Thing, ...]
+    used_again: tuple[Thing, ...]
+
+
+def lineage(run: Run) -> Lineage:
+    """Find what is there of a run's stores and weights; what was moved or deleted is left out."""
+    from omegaconf import OmegaConf
+
+    config: Any = OmegaConf.create(dict(run.config))
+    fitted = "fit" in run.config.get("stages", ())
+    data: Any = OmegaConf.to_container(config.data, resolve=True) if "data" in config else {}
+    there = [(role, path) for role, path in _stores(data, fitted) if (path / META).is_file()]
+    used = [_store(path, role, sha256_of(path / META)) for role, path in there]
+    weights = config.model.get("weights") if "model" in config else None
+    if weights and Path(weights).is_file():
+        used.append(_file("model", Path(weights)))
+    checkpoint, predictions = run.folder / "last.ckpt", run.folder / "predictions.parquet"
+    trained = (_file("model", checkpoint),) if fitted and checkpoint.is_file() else ()
+    rows = Thing("predictions", sha256_of(predictions), {"slices": len(run.predictions)})
+    return Lineage(tuple(used), (*trained, rows), trained)
+
+
+def _stores(data: Mapping[str, Any], fitted: bool) -> Iterator[tuple[str, Path]]:
+    groups = {"train": {"train": data.get("train", [])}, "validation": data.get("validation", {})} if fitted else {}
+    for group in (*groups.values(), data.get("test", {})):
+        for role, stores in group.items():
+            for path in store_paths(stores):
+                yield role, path
+
+
+def _file(kind: str, path: Path) -> Thing:
+    return Thing(kind, sha256_of(path), {"bytes": path.stat().st_size})
+
+
+@cache  # the runs of a suite share their stores
+def _store(path: Path, role: str, sha256: str) -> Thing:
+    meta = read_meta(path)
+    records = Manifest.read(path / MANIFEST)
+    facts = {
+        "role": role,
+        "slices": len(records),
+        "patients": len(records.patients()),
+        "side": meta["side"],
+        "modalities": sorted({str(r.modality) for r in records}),
+        "licences": sorted({r.licence for r in records if r.licence}),
+        "sha256": dict(meta["sha256"]),
+    }
+    return Thing("dataset", sha256, facts)

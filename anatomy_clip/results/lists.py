@@ -1,0 +1,55 @@
+"""All that a suite's runs say beyond the best label: lists of labels, certainty, captions, and hit@1 by target size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anatomy_clip.results.caption_slots import CaptionScore, caption_scores
+from anatomy_clip.results.descriptions import Certainty, Description, Judged, certainties, describe, judged
+from anatomy_clip.results.layout import Layout
+from anatomy_clip.results.read import Run
+from anatomy_clip.results.target_size import BySize, by_size
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What `measure` found.
+
+    Attributes:
+        judged: every run's decided test sets, for figures.
+        descriptions: lists of labels, by test set, column and way.
+        certainties: calibration and abstention, by test set and column.
+        captions: best complete captions, by test set, way and column.
+        sizes: hit@1 by the number of right answers, by row and column.
+        notes: what runs lack, and what to do.
+    """
+
+    judged: tuple[Judged, ...]
+    descriptions: tuple[Description, ...]
+    certainties: tuple[Certainty, ...]
+    captions: tuple[CaptionScore, ...]
+    sizes: tuple[BySize, ...]
+    notes: tuple[str, ...]
+
+
+def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Lists:
+    """Measure the runs of a layout's columns; those that lack decisions or captions are noted."""
+    runs = [run for run in runs if run.name in layout.columns]
+    found = judged(runs, layout)
+    notes = []
+    for stage, lack, what in (
+        ("evaluate", [run for run in runs if run.decisions is None], "decisions"),
+        ("retrieve", [run for run in runs if run.captions is None], "captions"),
+    ):
+        if lack:
+            names = ", ".join(f"{run.name} (seed {run.seed})" for run in lack)
+            notes.append(f"No {what} of {names}: run again with stages=[{stage}], which trains nothing.")
+    return Lists(
+        judged=tuple(found),
+        descriptions=tuple(describe(found, resamples)),
+        certainties=tuple(certainties(found)),
+        captions=tuple(caption_scores(runs, layout, resamples)),
+        sizes=tuple(by_size(runs, layout)),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,306 @@
+"""Table III of the paper from the predictions of a suite's runs; a pure function of the rows on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from anatomy_clip.metrics.bootstrap import bootstrap_interval, paired_p_value
+from anatomy_clip.metrics.classification import chance_baseline, hits, majority_baseline
+from anatomy_clip.metrics.comparisons import holm
+from anatomy_clip.results.layout import Layout, RowSpec
+from anatomy_clip.results.read import TASKS, Run, Slices, select
+
+_Taken = Mapping[tuple[str, int, str], Slices]  # (experiment, seed, row) -> its slices
+FEW = 10  # patients; with fewer a percentile interval covers too little (3: 74 %, 5: 84 %, 10: 90 % in simulation)
+_AGREES = 1e-6  # a value from the predictions against the one that the evaluation wrote
+
+
+class Cell(NamedTuple):
+    """One cell; values in percent.
+
+    Attributes:
+        row: name of the row.
+        column: name of the experiment.
+        value: hit@1, mean over seeds; NaN where there is no run or no slice.
+        n: slices counted.
+        lo: lower end of the 95 % patient-bootstrap interval; NaN where undefined.
+        hi: upper end.
+        seeds: runs averaged.
+        paper: the paper's number; NaN where it has none.
+        patients: patients behind the interval.
+        spread: standard deviation over seeds of each seed's value, points: what training by chance adds, which the
+            interval over patients doesn't hold; NaN for one seed.
+    """
+
+    row: str
+    column: str
+    value: float
+    n: int
+    lo: float
+    hi: float
+    seeds: int
+    paper: float
+    patients: int = 0
+    spread: float = float("nan")
+
+
+class Baseline(NamedTuple):
+    """What a row's slices give away without a model; values in percent."""
+
+    row: str
+    label: str
+    majority: float
+    chance: float
+    targets: float  # mean number of right answers a slice
+    n: int
+
+
+class Step(NamedTuple):
+    """Gain of a column over another on the same slices, percentage points; a paired bootstrap's bounds.
+
+    `p` is the same bootstrap's two-sided p-value, `adjusted` Holm's correction of it over all of the table's gains;
+    NaN with fewer than `FEW` patients.
+    """
+
+    row: str
+    column: str
+    over: str
+    value: float
+    lo: float
+    hi: float
+    p: float = float("nan")
+    adjusted: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Table III and what belongs to it.
+
+    Attributes:
+        layout: rows and columns; a row that has no data is replaced by the one that stands instead.
+        cells: the paper's rows, row by row.
+        further: rows on further test sets that at least one run has.
+        baselines: one for each row with slices.
+        steps: one for each row and column but the first.
+        replaced: row without data -> the further row in its place.
+        gains: task -> (ours, paper's) mean gain of the last column over the first, points.
+        notes: what is missing or odd.
+    """
+
+    layout: Layout
+    cells: tuple[Cell, ...]
+    further: tuple[Cell, ...]
+    baselines: tuple[Baseline, ...]
+    steps: tuple[Step, ...]
+    replaced: Mapping[str, str]
+    gains: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...]
+
+
+class _Scored(NamedTuple):
+    """One row of one column: the mean over seeds of each counted slice's hit, percent."""
+
+    keys: tuple[tuple[Any, ...], ...]
+    patients: NDArray[np.str_]
+    hit: NDArray[np.float64]
+    seeds: int
+    spread: float
+
+
+def read_paper(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, float] | None]:
+    """Read the paper's numbers from YAML.
+
+    Returns:
+        `table3` (row -> column -> percent), and `mean_gain_over_pmc` (task -> points) where the file has it.
+
+    Raises:
+        ValueError: the file is missing, or has no `table3`.
+    """
+    if not path.is_file():
+        raise ValueError(f"paper={path.name}: no such file; it holds the paper's numbers")
+    numbers = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(numbers, dict) or not isinstance(numbers.get("table3"), dict):
+        raise ValueError(f"paper={path.name}: needs the key table3 (row -> column -> percent)")
+    return numbers["table3"], numbers.get("mean_gain_over_pmc")
+
+
+def build(
+    runs: Sequence[Run],
+    layout: Layout,
+    paper: Mapping[str, Mapping[str, float]],
+    *,
+    mean_gain: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
+    resamples: int = 1000,
+) -> Table:
+    """Compute every cell from the predictions.
+
+    Args:
+        runs: finished runs of the suite; those that are no column are ignored.
+        layout: rows and columns.
+        paper: row -> column -> the paper's number, percent.
+        mean_gain: task -> the paper's mean gain of the last column over the first, points.
+        notes: notes to carry on, such as runs that couldn't be read.
+        resamples: bootstrap resamples of patients.
+
+    Raises:
+        ValueError: predictions contradict their labels.
+    """
+    found: list[str] = list(notes)
+    runs = [run for run in runs if run.name in layout.columns]
+    taken = _take(runs, layout.rows + layout.further)
+    present = {row for _, _, row in taken}
+    rows = tuple(_or_instead(spec, present, layout, found) for spec in layout.rows)
+    further = tuple(s for s in layout.further if s not in rows and s.row in present)
+    scored = {
+        (s.row, column): _over_seeds([run for run in runs if run.name == column], s, taken, found)
+        for s in rows + further
+        for column in layout.columns
+    }
+
+    def cells(specs: Sequence[RowSpec]) -> tuple[Cell, ...]:
+        names = [(spec.row, column) for spec in specs for column in layout.columns]
+        return tuple(
+            _cell(row, column, scored[row, column], paper.get(row, {}).get(column, float("nan")), resamples)
+            for row, column in names
+        )
+
+    main = cells(rows)
+    return Table(
+        layout=replace(layout, rows=rows, further=further),
+        cells=main,
+        further=cells(further),
+        baselines=tuple(b for spec in rows + further if (b := _baseline(runs, spec, taken))),
+        steps=_steps(rows, layout, scored, resamples),
+        replaced={old.row: new.row for old, new in zip(layout.rows, rows, strict=True) if old != new},
+        gains=_mean_gains(main, layout, mean_gain or {}),
+        notes=tuple(dict.fromkeys(found)),
+    )
+
+
+def _take(runs: Sequence[Run], specs: Sequence[RowSpec]) -> _Taken:
+    """Take every row's slices of every run once."""
+    taken = {}
+    for run in runs:
+        for spec in specs:
+            slices = select(run, spec.task, spec.test_set, spec.modalities)
+            if slices is not None:
+                taken[run.name, run.seed, spec.row] = slices
+    return taken
+
+
+def _or_instead(spec: RowSpec, present: Set[str], layout: Layout, notes: list[str]) -> RowSpec:
+    """Put the stand-in row, under its own name, where no run has the row's test set."""
+    if not spec.instead or spec.row in present:
+        return spec
+    notes.append(
+        f"no run has test set '{spec.test_set}': {spec.instead} stands in the place of {spec.row}; it is "
+        "other data, with no number of the paper beside it"
+    )
+    return next(other for other in layout.further if other.row == spec.instead)
+
+
+def _over_seeds(runs: Sequence[Run], spec: RowSpec, taken: _Taken, notes: list[str]) -> _Scored | None:
+    """Average each slice's hit over the runs of one column, percent."""
+    first: Slices | None = None
+    seeds: list[NDArray[np.float64]] = []
+    for run in runs:
+        slices = taken.get((run.name, run.seed, spec.row))
+        if slices is None:
+            continue
+        first = first or slices
+        if slices.keys != first.keys or not np.array_equal(slices.targets, first.targets):
+            notes.append(f"left out {run.name}, seed {run.seed}, in {spec.row}: not the first seed's slices")
+            continue
+        hit, counted = hits(slices.scores, slices.targets)
+        seeds.append(100.0 * hit[counted].astype(np.float64))
+        _compare_with_evaluation(run, spec, seeds[-1], notes)
+    if first is None:
+        return None
+    _, counted = hits(first.scores, first.targets)
+    keys = tuple(key for key, counts in zip(first.keys, counted, strict=True) if counts)
+    spread = float(np.std([hit.mean() for hit in seeds], ddof=1)) if len(seeds) > 1 and keys else float("nan")
+    return _Scored(keys, first.patients[counted], np.mean(seeds, axis=0), len(seeds), spread)
+
+
+def _compare_with_evaluation(run: Run, spec: RowSpec, hit: NDArray[np.float64], notes: list[str]) -> None:
+    cell = f"test/{spec.task}/{spec.test_set}_{'_'.join(m.lower() for m in spec.modalities)}"
+    written = run.scores.get(cell, float("nan"))
+    if len(hit) and abs(hit.mean() / 100 - written) > _AGREES:
+        notes.append(
+            f"{run.name}, seed {run.seed}: {cell} is {written:.4f} in results.json but "
+            f"{hit.mean() / 100:.4f} from the predictions, which the table follows"
+        )
+
+
+def _cell(row: str, column: str, scored: _Scored | None, paper: float, resamples: int) -> Cell:
+    if scored is None or not len(scored.hit):
+        seeds = scored.seeds if scored else 0
+        return Cell(row, column, float("nan"), 0, float("nan"), float("nan"), seeds, paper)
+    interval = bootstrap_interval(scored.hit, scored.patients, resamples)
+    patients = len(np.unique(scored.patients))
+    value, n = float(scored.hit.mean()), len(scored.hit)
+    return Cell(row, column, value, n, interval.lo, interval.hi, scored.seeds, paper, patients, scored.spread)
+
+
+def _baseline(runs: Sequence[Run], spec: RowSpec, taken: _Taken) -> Baseline | None:
+    for run in runs:
+        slices = taken.get((run.name, run.seed, spec.row))
+        if slices is not None and slices.targets.any():
+            majority = majority_baseline(slices.targets)
+            size = slices.targets.sum(axis=1)
+            return Baseline(
+                spec.row,
+                run.labels[spec.task][majority.label],
+                100 * majority.value,
+                100 * chance_baseline(slices.targets).value,
+                float(size[size > 0].mean()),
+                majority.n,
+            )
+    return None
+
+
+def _steps(
+    rows: Sequence[RowSpec],
+    layout: Layout,
+    scored: Mapping[tuple[str, str], _Scored | None],
+    resamples: int,
+) -> tuple[Step, ...]:
+    """Each column against those that it is measured against, and the last against the first."""
+    names = list(layout.columns)
+    pairs = layout.pairs() + ([(names[-1], names[0])] if len(names) > 2 else [])
+    steps = []
+    for spec in rows:
+        for column, over in dict.fromkeys(pairs):
+            a, b = scored[spec.row, column], scored[spec.row, over]
+            if a is None or b is None or a.keys != b.keys or not len(a.hit):
+                continue
+            gain = a.hit - b.hit
+            interval = bootstrap_interval(gain, a.patients, resamples)
+            enough = len(np.unique(a.patients)) >= FEW
+            p = paired_p_value(gain, a.patients) if enough else float("nan")
+            steps.append(Step(spec.row, column, over, float(gain.mean()), interval.lo, interval.hi, p))
+    adjusted = holm([step.p for step in steps])
+    return tuple(step._replace(adjusted=float(p)) for step, p in zip(steps, adjusted, strict=True))
+
+
+def _mean_gains(cells: Sequence[Cell], layout: Layout, paper: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Unweighted mean over a task's rows, last column minus first; NaN where a cell is missing."""
+    value = {(cell.row, cell.column): cell.value for cell in cells}
+    papers = {cell.row for cell in cells if cell.paper == cell.paper}
+    first, last = next(iter(layout.columns)), list(layout.columns)[-1]
+    gains = {}
+    for task in TASKS:
+        rows = [row for row in dict.fromkeys(cell.row for cell in cells) if row.split("/")[0] == task]
+        if rows:
+            ours = float(np.mean([value[row, last] - value[row, first] for row in rows]))
+            comparable = all(row in papers for row in rows)
+            gains[task] = (ours, paper.get(task, float("nan")) if comparable else float("nan"))
+    return gains

@@ -1,0 +1,1 @@
+"""Runs: their stages, folders, and the wires between config groups."""

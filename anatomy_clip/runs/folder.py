@@ -1,0 +1,98 @@
+"""A run's folder: where it is, what made it, and what its finished stages depended on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from anatomy_clip.core.files import sha256_of, write_text
+from anatomy_clip.stores.store import store_paths
+
+STAGES_FILE = "stages.json"
+_NOT_TRAINING = ("checkpoint_every", "eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
+
+
+def run_folder(cfg: DictConfig) -> Path:
+    """The folder of a run: `<outputs>/<suite>/<name>/seed_<n>`."""
+    return Path(cfg.paths.outputs, cfg.suite, cfg.name, f"seed_{cfg.seed}")
+
+
+def stage_inputs(cfg: DictConfig, stage: str) -> str:
+    """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
+    config = training_config(cfg)
+    weights = cfg.model.get("weights")
+    parts: dict[str, Any] = {"config": config, "weights": _weights_digest(weights) if weights else None}
+    if cfg.get("average"):
+        parts["averaged"] = [_digest_if_there(path) for path in cfg.average.checkpoints]
+    sets = [cfg.data.train, *cfg.data.validation.values()]
+    if stage != "fit":
+        sets += cfg.data.test.values()
+        parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
+        parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
+    parts["stores"] = [_digest_if_there(path / "store.json") for stores in sets for path in store_paths(stores)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def is_finished(cfg: DictConfig) -> bool:
+    """Whether all stages of a run are done with what it depends on now."""
+    done = finished_stages(run_folder(cfg))
+    return bool(done) and all(done.get(stage) == stage_inputs(cfg, stage) for stage in cfg.stages)
+
+
+def finished_stages(folder: Path) -> dict[str, str]:
+    """Stage -> what it depended on, of the stages that a run has finished."""
+    journal = folder / STAGES_FILE
+    done: dict[str, str] = json.loads(journal.read_text()) if journal.exists() else {}
+    return done
+
+
+def training_config(cfg: DictConfig) -> dict[str, Any]:
+    """The part of the config that decides what a training ends in."""
+    config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    kept = {key: value for key, value in config.items() if key not in _NOT_TRAINING}
+    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("test", "optional", "workers")}
+    return kept
+
+
+def claim(cfg: DictConfig, folder: Path) -> None:
+    """Write the run's config into its folder, or refuse a folder that another config made.
+
+    Raises:
+        ValueError: names the folder and the keys that differ.
+    """
+    path = folder / "config.yaml"
+    if path.exists():
+        before = training_config(OmegaConf.load(path))  # type: ignore[arg-type]
+        now = training_config(cfg)
+        changed = sorted(_differences(before, now))
+        if changed:
+            raise ValueError(
+                f"{folder}: was made with another config ({', '.join(changed[:8])} differ); "
+                "add overwrite=true to throw it away, or choose another suite, name or seed"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    for orphan in folder.glob(".*.partial"):
+        orphan.unlink()
+    write_text(path, OmegaConf.to_yaml(cfg, resolve=False))
+
+
+def _differences(a: Any, b: Any, where: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = sorted({*a, *b})
+        return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{where}.{key}".lstrip("."))]
+    return [] if a == b else [where]
+
+
+def _weights_digest(source: str) -> str | None:
+    """Digest of the weights' file; None where it isn't there yet, or is pinned by its name (a hub's commit)."""
+    from anatomy_clip.models.weights.read import locate
+
+    return _digest_if_there(locate(source).path if Path(source).is_dir() else source)
+
+
+def _digest_if_there(path: str | Path) -> str | None:
+    return sha256_of(Path(path)) if Path(path).is_file() else None

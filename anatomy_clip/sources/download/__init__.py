@@ -1,0 +1,1 @@
+"""Collections and packages fetched from where they are published."""

@@ -1,0 +1,175 @@
+"""The public collections, downloaded: resumed where they stopped, checked, and unpacked.
+
+python -m anatomy_clip.sources.download.fetch totalsegmentator_ct_small data/raw --dry-run
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from anatomy_clip.core.files import sha256_of, write_text
+from anatomy_clip.sources.download.archives import unpack_zip
+from anatomy_clip.sources.download.collections import Collection, Listing, Remote, collections, size
+from anatomy_clip.sources.download.packages import Unreachable
+from anatomy_clip.sources.download.resume import TIMEOUT_S, TRIES, Resuming
+
+CHECKSUMS = "checksums.json"
+_MAX_INDEX = 20_000_000  # bytes of a page that lists files
+
+
+def fetch_collection(
+    collection: Collection,
+    root: Path,
+    *,
+    dry_run: bool = False,
+    tries: int = TRIES,
+    tell: Callable[[str], None] = print,
+) -> list[Path]:
+    """Download what isn't there yet, check what is, and unpack archives that aren't unpacked yet.
+
+    A file without a published hash gets its SHA-256 noted in `checksums.json` on its first download, and is checked
+    against it from then on.
+
+    Args:
+        collection: what to download.
+        root: folder of all collections; the files go to `<root>/<name>`.
+        dry_run: only tell what would be fetched; touches neither network nor disk.
+        tries: connections that may break for one file.
+        tell: gets lines of text.
+
+    Returns:
+        The files, in order; none of a dry run.
+
+    Raises:
+        Unreachable: a file can't be had; what there is of it stays, and the next call goes on from there.
+        ValueError: a file has another hash than it should, an archive is bad, or the disk is too small.
+    """
+    for line in collection.describe():
+        tell(line)
+    if dry_run:
+        return []
+    folder = root / collection.name
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [*collection.files, *(remote for listing in collection.listings for remote in _listed(listing))]
+    _check_disk(wanted, folder)
+    paths = []
+    for remote in wanted:
+        paths.append(_fetch(remote, folder, tries))
+        unpacked = folder / remote.unpack
+        if remote.unpack and not (unpacked.is_dir() and any(unpacked.iterdir())):
+            unpack_zip(paths[-1], unpacked)
+            tell(f"  {remote.name}: unpacked to {unpacked}")
+    return paths
+
+
+def fetch_idc(collection: Collection, root: Path, dry_run: bool = False) -> Path:
+    """Download a collection as DICOM from Imaging Data Commons, by the optional package idc-index.
+
+    Returns:
+        The folder that holds the files.
+
+    Raises:
+        ValueError: the collection isn't there, or idc-index isn't installed.
+    """
+    if not collection.idc:
+        raise ValueError(f"{collection.name}: not at Imaging Data Commons; use fetch_collection")
+    try:
+        client = import_module("idc_index").IDCClient()
+    except ImportError as error:
+        raise ValueError("the package idc-index is missing: pip install 'anatomy_clip[idc]'") from error
+    folder = root / f"{collection.name}_dicom"
+    folder.mkdir(parents=True, exist_ok=True)
+    client.download_from_selection(downloadDir=str(folder), collection_id=[collection.idc], dry_run=dry_run)
+    return folder
+
+
+def _fetch(remote: Remote, folder: Path, tries: int) -> Path:
+    import requests
+
+    pooch = import_module("pooch")  # it has no types
+    pooch.get_logger().setLevel("WARNING")
+    path = folder / remote.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noted = _noted(folder)
+    expected = remote.hash or noted.get(remote.name)
+    if path.is_file() and expected:
+        if not pooch.hashes.hash_matches(str(path), expected):
+            raise ValueError(f"{path}: its hash isn't {expected}; delete it to download it again")
+        return path
+    part = path.with_name(f".{path.name}.part")
+    try:
+        pooch.retrieve(remote.url, expected, path.name, path.parent, downloader=Resuming(part, tries))
+    except requests.RequestException as error:
+        raise Unreachable(f"{remote.url} can't be had ({error}); run this again to go on from there") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: what {remote.url} gave has not the hash {expected}; it wasn't kept") from error
+    if not expected:
+        _note(folder, noted | {remote.name: f"sha256:{sha256_of(path)}"})
+    return path
+
+
+def _listed(listing: Listing) -> list[Remote]:
+    """The files that a page links to, in order of their names."""
+    import requests
+
+    try:
+        with requests.get(listing.index, stream=True, timeout=TIMEOUT_S) as response:
+            response.raise_for_status()
+            text = response.raw.read(_MAX_INDEX, decode_content=True).decode("utf-8", errors="replace")
+    except requests.RequestException as error:
+        raise Unreachable(f"{listing.index} can't be had ({error})") from error
+    names = sorted(set(re.findall(rf"(?<![\w.])({listing.pattern})(?![\w.])", text)))
+    if not names:
+        raise ValueError(f"{listing.index}: links to no file like {listing.pattern}; the collection may have moved")
+    base = listing.index.rsplit("/", 1)[0]
+    return [Remote(f"{base}/{name}", f"{listing.folder}/{name}") for name in names]
+
+
+def _check_disk(wanted: Sequence[Remote], folder: Path) -> None:
+    need = sum(remote.bytes or 0 for remote in wanted if not (folder / remote.name).is_file())
+    free = shutil.disk_usage(folder).free
+    if need > free:
+        raise ValueError(f"{folder}: {size(need)} are wanted, {size(free)} are free; choose a larger disk")
+
+
+def _noted(folder: Path) -> dict[str, str]:
+    path = folder / CHECKSUMS
+    try:
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{path}: is no JSON object of hashes ({error}); delete it to note them anew") from error
+
+
+def _note(folder: Path, hashes: Mapping[str, str]) -> None:
+    write_text(folder / CHECKSUMS, json.dumps(hashes, indent=1, sort_keys=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Download one collection; returns the exit status, 3 if it can't be reached."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("collection", choices=collections())
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be fetched")
+    parser.add_argument("--dicom", action="store_true", help="as DICOM, from Imaging Data Commons (visible_human)")
+    given = parser.parse_args(arguments)
+    collection = collections()[given.collection]
+    try:
+        if given.dicom:
+            fetch_idc(collection, given.root, dry_run=given.dry_run)
+        else:
+            fetch_collection(collection, given.root, dry_run=given.dry_run)
+    except (Unreachable, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3 if isinstance(error, Unreachable) else 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Collections of published figures with captions."""

@@ -1,0 +1,168 @@
+"""Label tables: what a person stated of ranges of slices, one row a range."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+
+COLUMNS = ("path", "patient", "modality", "protocol", "orientation", "first_slice", "last_slice", "stations", "organs")
+Term = TypeVar("Term", Modality, Protocol, Orientation)
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One row of a label table.
+
+    Attributes:
+        where: the table and line, for messages.
+        path: file or folder of one series, below the table's root, with `/`.
+        patient: patient id as the table gives it.
+        modality: CT or MR.
+        protocol: MR protocol; `Protocol.NONE` for CT and where it isn't stated.
+        orientation: plane of the stored slices.
+        first: first slice, from 0, in stored order.
+        last: last slice, included.
+        stations: stated stations; None where not stated.
+        organs: stated organs; None where not stated.
+    """
+
+    where: str
+    path: str
+    patient: str
+    modality: Modality
+    protocol: Protocol
+    orientation: Orientation
+    first: int
+    last: int
+    stations: tuple[str, ...] | None
+    organs: tuple[str, ...] | None
+
+
+def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
+    """Read a label table; columns that it has beside ours are ignored.
+
+    Args:
+        path: a CSV file.
+        taxonomy: knows the names of stations and organs.
+
+    Returns:
+        Path in the table -> its rows by orientation and first slice; paths in the table's order.
+
+    Raises:
+        ValueError: the file is missing or no table, or a row holds an unknown word or an impossible range, or
+            contradicts another row; the message names the line.
+    """
+    rows: dict[str, list[LabelRow]] = {}
+    for number, cells in _cells(path):
+        row = _row(cells, f"{path}, line {number}", taxonomy)
+        rows.setdefault(row.path, []).append(row)
+    return {name: _agreeing(sorted(group, key=lambda r: (r.orientation, r.first))) for name, group in rows.items()}
+
+
+def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], modalities: Collection[Modality]) -> None:
+    """Refuse rows that don't fit the files that they speak of.
+
+    Args:
+        rows: the rows of one path.
+        counts: orientation -> number of slices that are stored so.
+        modalities: what the files are.
+
+    Raises:
+        ValueError: a row's orientation or modality isn't there, or it reaches past the last slice; names the row.
+    """
+    for row in rows:
+        if set(modalities) != {row.modality}:
+            found = " and ".join(sorted(modalities)) or "no image"
+            raise ValueError(f"{row.where}: modality is {row.modality}, but {row.path} holds {found}; mend the row")
+        if row.orientation not in counts:
+            found = " and ".join(sorted(counts))
+            raise ValueError(
+                f"{row.where}: orientation is {row.orientation}, but {row.path} holds {found} slices; mend the row"
+            )
+        if row.last >= counts[row.orientation]:
+            raise ValueError(
+                f"{row.where}: last_slice={row.last}, but {row.path} has {counts[row.orientation]} {row.orientation} "
+                "slice(s), counted from 0; mend the row"
+            )
+
+
+def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(Line number, column -> cell) of each row."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, strict=True)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(f"{path}: has no column {', '.join(missing)}; columns are separated by ','")
+            return [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: label table is missing; put it there, or set source.labels") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: can't be read as a table ({error}); save it as CSV in UTF-8") from error
+
+
+def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
+    for name in ("path", "patient"):
+        if not cells[name]:
+            raise ValueError(f"{where}: {name} is empty; fill it in")
+    first, last = (_whole(cells[name], f"{where}: {name}") for name in ("first_slice", "last_slice"))
+    if last < first:
+        raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
+    modality = _term(Modality, cells["modality"], f"{where}: modality")
+    protocol = _term(Protocol, cells["protocol"], f"{where}: protocol")
+    if modality is Modality.CT and protocol:
+        raise ValueError(f"{where}: protocol is {protocol}, but CT has none; leave it empty")
+    return LabelRow(
+        where=where,
+        path=cells["path"].rstrip("/"),
+        patient=cells["patient"],
+        modality=modality,
+        protocol=protocol,
+        orientation=_term(Orientation, cells["orientation"], f"{where}: orientation"),
+        first=first,
+        last=last,
+        stations=_names(cells["stations"], taxonomy.station, where),
+        organs=_names(cells["organs"], taxonomy.organ, where),
+    )
+
+
+def _term(kind: type[Term], word: str, where: str) -> Term:
+    try:
+        return kind(word)
+    except ValueError:
+        known = ", ".join(repr(term.value) for term in kind)
+        raise ValueError(f"{where} {word!r} is unknown; known are {known}") from None
+
+
+def _names(text: str, check: Callable[[str], Any], where: str) -> tuple[str, ...] | None:
+    names = tuple(name.strip() for name in text.split(";")) if text else ()
+    for name in names:
+        try:
+            check(name)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    return names or None  # an empty cell says nothing, least of all "none"
+
+
+def _whole(text: str, where: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(f"{where}={text!r} is no whole number from 0; mend the row")
+    return int(text)
+
+
+def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
+    """Rows of one path, checked against each other."""
+    for a, b in pairwise(rows):
+        for name in ("patient", "modality", "protocol"):
+            if getattr(a, name) != getattr(b, name):
+                raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; mend one")
+        if a.orientation == b.orientation and b.first <= a.last:
+            raise ValueError(f"{b.where}: slices {b.first} to {b.last} overlap those of {a.where}; mend one")
+    return list(rows)

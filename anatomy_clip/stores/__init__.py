@@ -1,0 +1,1 @@
+"""Slice stores: made of sources, opened, looked into, and guarded against leakage."""

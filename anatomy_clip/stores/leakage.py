@@ -1,0 +1,146 @@
+"""Leakage that equal ids don't show: one patient in several spellings, one slice under several names.
+
+Patient ids are compared within a source, since two collections number their patients alike; ids that mean the same
+everywhere (PubMed Central articles) are compared across sources too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.stores.store import SliceStore
+
+_RUNS = re.compile(r"\d+|[^\W\d_]+")
+_GLOBAL = re.compile(r"pmc \d+")
+_Whose = tuple[str, str, str, str]  # store, source, split, patient
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a slice lies.
+
+    Attributes:
+        store: name that the store was given.
+        row: row in its manifest.
+        record: that row.
+    """
+
+    store: str
+    row: int
+    record: SliceRecord
+
+    def __str__(self) -> str:
+        r = self.record
+        return f"{self.store}, row {self.row} ({r.source}/{r.split}, patient {r.patient}, series {r.series}, {r.index})"
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Something that stands in two places and should stand in one.
+
+    Attributes:
+        reason: what is the same.
+        first: the first place.
+        second: the other one.
+        slices: different slices that are shared; 1 for patients.
+    """
+
+    reason: str
+    first: Place
+    second: Place
+    slices: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.first}; {self.second}"
+
+
+def leaks(stores: Mapping[str, SliceStore], across_sources: bool = False) -> list[Leak]:
+    """Find patients that stand in two stores, and slices that stand in two stores or under two patients.
+
+    Args:
+        stores: name -> store; a patient may stand in one of them only. Join what is trained on together first, or
+            leave out leaks between those names.
+        across_sources: compare patient ids of different sources too. They may be equal by chance.
+
+    Returns:
+        One leak for each patient and pair of stores, and one for each pair of (store, patient) with equal slices.
+    """
+    return [*_patient_leaks(stores, across_sources), *_pixel_leaks(stores)]
+
+
+def duplicates(stores: Mapping[str, SliceStore]) -> list[list[Place]]:
+    """Group slices whose uint8 pixels are the same, leaving out slices of one grey value.
+
+    Returns:
+        Groups that span two or more stores, sources, splits or patients, in the order of their first place.
+    """
+    groups: dict[bytes, list[Place]] = {}
+    for name, store in stores.items():
+        for row, record in enumerate(store.manifest):
+            image = np.ascontiguousarray(store.images[row])  # (S, S)
+            if image.min() == image.max():
+                continue
+            key = hashlib.blake2b(image.tobytes(), digest_size=16, key=str(image.shape).encode()).digest()
+            groups.setdefault(key, []).append(Place(name, row, record))
+    return [group for group in groups.values() if len({_whose(place) for place in group}) > 1]
+
+
+def same_patient(spellings: Iterable[str]) -> list[list[str]]:
+    """Group spellings of one patient id; groups of two or more, in order of appearance."""
+    groups: dict[str, list[str]] = {}
+    for spelling in dict.fromkeys(spellings):
+        groups.setdefault(normal_id(spelling), []).append(spelling)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def normal_id(patient: str) -> str:
+    """Write a patient id one way.
+
+    Case, spaces, separators (`^`, `-`, `_`, ...), leading zeros and the width of letters don't count; the borders
+    between words and numbers do: "1-12" isn't "11-2".
+    """
+    plain = unicodedata.normalize("NFKC", patient).casefold()
+    runs = [run.lstrip("0") or "0" if run.isdigit() else run for run in _RUNS.findall(plain)]
+    return " ".join(runs) or plain
+
+
+def _whose(place: Place) -> _Whose:
+    record = place.record
+    return place.store, record.source, record.split, _patient(record)[1]
+
+
+def _patient(record: SliceRecord, across_sources: bool = False) -> tuple[str, str]:
+    """Key of a patient: the source, where the id means something in it only, and the id."""
+    name = normal_id(record.patient)
+    return ("" if across_sources or _GLOBAL.fullmatch(name) else record.source), name
+
+
+def _patient_leaks(stores: Mapping[str, SliceStore], across_sources: bool) -> Iterator[Leak]:
+    places: dict[tuple[str, str], dict[str, Place]] = {}  # patient -> store -> first place
+    for name, store in stores.items():
+        for row, record in enumerate(store.manifest):
+            places.setdefault(_patient(record, across_sources), {}).setdefault(name, Place(name, row, record))
+    for found in places.values():
+        for first, second in combinations(found.values(), 2):
+            a, b = first.record.patient, second.record.patient
+            yield Leak("same patient" if a == b else f"same patient, written {a!r} and {b!r}", first, second)
+
+
+def _pixel_leaks(stores: Mapping[str, SliceStore]) -> Iterator[Leak]:
+    pairs: dict[tuple[_Whose, _Whose], list[tuple[Place, Place]]] = {}
+    for group in duplicates(stores):
+        owners: dict[_Whose, Place] = {}
+        for place in group:
+            owners.setdefault(_whose(place), place)
+        for (a, first), (b, second) in combinations(owners.items(), 2):
+            pairs.setdefault((a, b), []).append((first, second))
+    for found in pairs.values():
+        yield Leak(f"same pixels in {len(found)} slice(s)", *found[0], len(found))

@@ -1,0 +1,183 @@
+"""The one LightningModule for contrastive training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Self, cast
+
+import lightning
+import torch
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from anatomy_clip.core.terms import Modality
+from anatomy_clip.core.types import Batch, Losses
+from anatomy_clip.metrics.streaming import ZeroShotMetric
+from anatomy_clip.models.adapt.freeze import still_frozen
+from anatomy_clip.models.adapt.trained_words import train_only
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.objectives.base import Objective
+from anatomy_clip.objectives.losses import cosines
+
+
+class PretrainModule(lightning.LightningModule):
+    """Trains a model by an objective, and watches zero-shot accuracy on validation sets as it goes.
+
+    Args:
+        model: towers and shared space.
+        objective: see `objectives.base.Objective`; built with the model.
+        optimizer: makes the optimiser from [model, objective].
+        scheduler: makes the learning rate schedule from (optimizer, total_steps=...), stepped once a batch.
+        prompts: label kind ("organ", "station") -> (K, T, L) tokens of the evaluation prompts of its K labels.
+        labels: label kind -> the K names.
+        validation_sets: names of the validation loaders, in their order.
+        recipe: plain values that let the checkpoint be read without its config.
+        prepare: freezes layers of the model and chooses how its towers run, see `towers.prepare_towers`.
+        words: ids of the tokens that captions and class names have, the only ones whose vectors are learned; None
+            learns all of them, which comes to the same and takes longer.
+        log_every: steps over which the logged loss terms are averaged.
+    """
+
+    def __init__(
+        self,
+        model: ImageTextModel,
+        objective: nn.Module,
+        optimizer: Callable[[Iterable[nn.Module]], Optimizer],
+        scheduler: Callable[..., LRScheduler],
+        *,
+        prompts: Mapping[str, Tensor],
+        labels: Mapping[str, Sequence[str]],
+        validation_sets: Sequence[str],
+        recipe: Mapping[str, Any],
+        prepare: Callable[[ImageTextModel], None] | None = None,
+        words: Collection[int] | None = None,
+        log_every: int = 50,
+    ) -> None:
+        super().__init__()
+        if prepare is not None:
+            prepare(model)
+        if words is not None:
+            train_only(model.text, sorted(words))
+        self.model = model
+        self.objective = objective
+        self.make_optimizer = optimizer
+        self.make_scheduler = scheduler
+        self.prompts = dict(prompts)
+        self.labels = {kind: tuple(names) for kind, names in labels.items()}
+        self.validation_sets = tuple(validation_sets)
+        self.recipe = dict(recipe)
+        self.log_every = log_every
+        self._terms: list[dict[str, Tensor]] = []
+        self._classes: dict[str, Tensor] = {}
+        # One metric a table cell; a station cell joins the modalities, as the paper's rows do.
+        self.metrics = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
+        self.train()
+
+    def _metric(self, kind: str, name: str, modality: str) -> ZeroShotMetric:
+        return cast(ZeroShotMetric, self.metrics[_key(kind, name, modality)])
+
+    def _cells(self) -> list[tuple[str, str, str]]:
+        """(kind, set, modality) of every validation cell."""
+        per_set = [("organ", Modality.MR.lower()), ("organ", Modality.CT.lower()), ("station", "mr_ct")]
+        return [(kind, name, modality) for name in self.validation_sets for kind, modality in per_set]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation mode; frozen layers stay in evaluation mode."""
+        super().train(mode)
+        still_frozen(self.model)
+        return self
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the loss of one batch; its terms are kept and logged every `log_every` steps."""
+        losses: Losses = self.objective(self.model, batch)
+        self._terms.append({"loss": losses.loss.detach(), **losses.terms})
+        if len(self._terms) >= self.log_every:
+            self._flush()
+        return losses.loss
+
+    def _flush(self) -> None:
+        # Each `self.log` costs over a millisecond, a good part of a small step: so means over many steps, and
+        # straight to the loggers, since `self.log` drops what falls between the trainer's own logging steps.
+        means = {f"train/{k}": torch.stack([t[k] for t in self._terms]).mean().item() for k in self._terms[0]}
+        means["train/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        for logger in self.loggers:
+            logger.log_metrics(means, step=self.global_step)
+        self.log("loss", means["train/loss"], prog_bar=True, logger=False)
+        self._terms = []
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Let the objective do what follows an optimiser step."""
+        cast(Objective, self.objective).after_step(self.model)
+
+    def on_validation_epoch_start(self) -> None:
+        """Embed the evaluation prompts once for the whole pass."""
+        with torch.no_grad():
+            self._classes = {kind: self.model.encode_prompts(t.to(self.device)) for kind, t in self.prompts.items()}
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Score the batch's slices against every label."""
+        embedding = self.model.encode_image(batch.images).embedding
+        name = self.validation_sets[dataloader_idx]
+        modalities = tuple(Modality)
+        for kind, targets in (("organ", batch.organs), ("station", batch.stations)):
+            scores = cosines(embedding, self._classes[kind])  # (B, K)
+            if kind == "station":
+                self._metric(kind, name, "mr_ct").update(scores, targets)
+                continue
+            for modality in modalities:
+                rows = batch.modalities == modalities.index(modality)
+                self._metric(kind, name, modality.lower()).update(scores[rows], targets[rows])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log hit@1 and per-label AUROC under the table's cell names."""
+        for cell in self._cells():
+            metric = self._metric(*cell)
+            kind, name, modality = cell
+            values = metric.compute()
+            metric.reset()
+            hit = values.pop("hit_at_1", None)
+            if hit is not None:
+                self.log(f"validation/{kind}/{name}_{modality}", hit, prog_bar=True, sync_dist=False)
+            self.log_dict({f"validation/{kind}/{name}_{modality}/{k}": v for k, v in values.items()})
+
+    def configure_optimizers(self) -> Any:
+        """Make the optimiser and its schedule, stepped once a batch."""
+        optimizer = self.make_optimizer([self.model, self.objective])
+        scheduler = self.make_scheduler(optimizer, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip gradients under bf16 too, where Lightning refuses to with a fused optimiser.
+
+        It takes bf16 for fp16, whose gradients are scaled until a fused step takes the scale off; bf16 needs no scale.
+
+        Raises:
+            ValueError: 16-mixed with a fused optimiser.
+        """
+        precision = self.trainer.precision_plugin
+        if not isinstance(precision, MixedPrecision) or not gradient_clip_val:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif precision.scaler is None:
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+            Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
+        else:
+            raise ValueError(
+                f"trainer.precision={precision.precision} can't clip the gradients of a fused optimiser; "
+                "use trainer.precision=bf16-mixed, or trainer.gradient_clip_val=null"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the recipe into the checkpoint."""
+        checkpoint["recipe"] = self.recipe
+
+
+def _key(kind: str, name: str, modality: str) -> str:
+    return f"{kind}__{name}__{modality}"

@@ -1,0 +1,59 @@
+"""The README's block: put in, taken out, and equal to what the last recorded run wrote."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+from anatomy_clip.results.readme import BEGIN, END, extract_block, insert_block, refresh
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDED = ROOT / "experiments/table3/recorded"
+
+
+def test_block_goes_in_and_out_and_the_rest_stays():
+    text = f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n"
+    new = insert_block(text, "| a |\n| b |\n")
+    assert extract_block(new) == "| a |\n| b |"
+    assert new.startswith("# Title\n\n") and new.endswith(f"{END}\n\nend\n") and "old" not in new
+    assert insert_block(new, "| a |\n| b |") == new
+
+
+@pytest.mark.parametrize("text", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_markers_must_be_there_once_and_in_order(text):
+    with pytest.raises(ValueError, match="table3:begin"):
+        insert_block(text, "x")
+
+
+def test_refresh_tells_whether_it_changed(tmp_path):
+    readme = tmp_path / "README.md"
+    with pytest.raises(ValueError, match="missing"):
+        refresh(readme, "x")
+    readme.write_text(f"{BEGIN}\n{END}")
+    assert refresh(readme, "x") and not refresh(readme, "x")
+    assert list(tmp_path.iterdir()) == [readme]
+
+
+def recorded_readme():
+    readme = ROOT / "README.md"
+    if not readme.is_file() or BEGIN not in readme.read_text() or not RECORDED.is_dir():
+        pytest.skip("no recorded run yet")
+    return extract_block(readme.read_text())
+
+
+def test_readme_shows_the_recorded_table_word_for_word():
+    assert recorded_readme() in (RECORDED / "table3.md").read_text()
+
+
+def test_readme_shows_the_numbers_of_the_recorded_csv():
+    lines = [line for line in recorded_readme().splitlines() if line.startswith("| ") and "`" in line]
+    shown = {}
+    for line in lines:
+        name = re.search(r"`([^`]+)`", line).group(1)
+        shown[name] = [text.split("**")[1] for text in line.split(" | ")[1:5]]
+    with (RECORDED / "table3.csv").open() as file:
+        for row in csv.DictReader(file):
+            # each is rounded from the same number, the table to one place, the CSV to two
+            assert abs(float(shown[row["row"]].pop(0)) - float(row["value"])) < 0.056, row
+    assert not any(shown.values())

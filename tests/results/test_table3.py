@@ -1,0 +1,263 @@
+"""The table's cells against a plain computation, and its four forms against each other."""
+
+import csv
+import io
+import json
+import math
+import re
+import statistics
+from pathlib import Path
+
+import fake_suite
+import numpy as np
+import pytest
+import yaml
+from fake_suite import ORGANS, write_run, write_suite
+
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.metrics.comparisons import holm
+from anatomy_clip.results.layout import layout as make_layout
+from anatomy_clip.results.read import read_suite
+from anatomy_clip.results.render import CSV_COLUMNS, main_markdown, to_csv, to_latex, to_markdown, to_rich
+from anatomy_clip.results.table3 import build, read_paper
+
+ROOT = Path(__file__).resolve().parents[2]
+PAPER = yaml.safe_load((ROOT / "experiments/table3/paper.yaml").read_text())
+ROWS = ["organ/set1_mr", "organ/set1_ct", "organ/set2_ct", "station/set1_mr_ct", "station/set2_ct"]
+COLUMNS = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
+
+
+@pytest.fixture(scope="module")
+def laptop():
+    config = yaml.safe_load((ROOT / "conf/table/laptop.yaml").read_text())
+    assert config.pop("_target_") == "anatomy_clip.results.layout.layout"
+    return make_layout(**config)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("outputs")
+    write_suite(outputs)
+    return read_suite(outputs, "table3")[0]
+
+
+def built(runs, layout, **kwargs):
+    return build(runs, layout, PAPER["table3"], mean_gain=PAPER["mean_gain_over_pmc"], resamples=200, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def table(suite, laptop):
+    return built(suite, laptop)
+
+
+def plain_hits(run, test_set, modalities):
+    """(patient, hit) of each counted slice by a plain loop."""
+    found = {}
+    for row in run.predictions.to_dict("records"):
+        if row["set"] == test_set and row["modality"] in modalities and len(row["organ_targets"]):
+            best = ORGANS[int(np.argmax(row["organ_scores"]))]
+            found[row["row"]] = (f"fake/{row['patient']}", 100.0 * (best in row["organ_targets"]))
+    return found
+
+
+def test_the_paper_has_five_rows_of_four():
+    assert list(PAPER["table3"]) == ROWS
+    assert all(list(row) == COLUMNS for row in PAPER["table3"].values())
+    assert PAPER["table3"]["organ/set1_mr"]["pmc_msa"] == 91.62
+
+
+def test_paper_gain_of_organs_follows_from_its_rows():
+    rows = [PAPER["table3"][row] for row in ROWS if row.startswith("organ")]
+    assert np.mean([r["pmc_msa"] - r["pmc"] for r in rows]) == pytest.approx(47.6, abs=0.05)
+
+
+def test_cell_equals_a_plain_loop_over_seeds(suite, table):
+    by_seed = [plain_hits(run, "set1", ["MR"]) for run in suite if run.name == "pmc_m"]
+    mean = {row: (p, np.mean([seed[row][1] for seed in by_seed])) for row, (p, _) in by_seed[0].items()}
+    cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_mr", "pmc_m"))
+    assert cell.value == pytest.approx(np.mean([hit for _, hit in mean.values()]))
+    assert (cell.n, cell.seeds, cell.patients, cell.paper) == (len(mean), 2, 8, 62.0)
+    interval = bootstrap_interval([h for _, h in mean.values()], [p for p, _ in mean.values()], 200)
+    assert (cell.lo, cell.hi) == (pytest.approx(interval.lo), pytest.approx(interval.hi))
+
+
+def test_rows_columns_and_paper_in_the_csv(table):
+    rows = list(csv.DictReader(io.StringIO(to_csv(table.cells))))
+    assert tuple(rows[0]) == CSV_COLUMNS
+    assert [(r["row"], r["column"]) for r in rows] == [(row, column) for row in ROWS for column in COLUMNS]
+    for r in rows:
+        assert float(r["paper"]) == PAPER["table3"][r["row"]][r["column"]]
+        assert float(r["lo"]) <= float(r["value"]) <= float(r["hi"]) <= 100 and int(r["n"]) > 0
+
+
+def test_further_rows_are_apart_and_one_patient_has_no_interval(table):
+    assert {c.row for c in table.further} == {
+        *("organ/shifted_mr", "organ/shifted_ct", "organ/samples_mr"),
+        *("station/shifted_mr_ct", "station/shifted_ct", "station/samples_mr"),
+    }
+    one = [c for c in table.further if c.row == "organ/samples_mr"]
+    assert all(math.isnan(c.lo) and c.patients == 1 and c.value == c.value for c in one)
+    assert to_csv(one).splitlines()[1].split(",")[4:6] == ["", ""]
+
+
+def test_markdown_says_the_same_as_the_csv(table):
+    lines = [line for line in main_markdown(table).splitlines() if line.startswith("| ") and "`" in line]
+    assert len(lines) == 5
+    cells = iter(table.cells)
+    for line in lines:
+        for text in line.split(" | ")[1:5]:
+            cell = next(cells)
+            found = re.fullmatch(r"\*\*(.+)\*\* \[(.+), (.+)\] ± (.+) \((.+)\)", text)
+            ours, lo, hi, spread, paper = found.groups()
+            assert float(spread) == pytest.approx(cell.spread, abs=0.051)
+            assert (ours, lo, hi) == (f"{cell.value:.1f}", f"{cell.lo:.1f}", f"{cell.hi:.1f}")
+            assert float(paper) == cell.paper
+
+
+def test_markdown_names_data_and_few_patients(table):
+    text = main_markdown(table)
+    assert "stand-in" in text and "real CT volumes" in text and "mean over 2 seeds" in text
+    assert "fewer than 10 patients (`organ/set1_mr`" in text
+    whole = to_markdown(table)
+    assert whole.startswith("# Table III") and "## Further test sets" in whole and text in whole
+
+
+def test_without_real_ct_the_phantom_stands_under_its_own_name(tmp_path, laptop):
+    write_suite(tmp_path, sets=["set1", "shifted"], seeds=[0])
+    table = built(read_suite(tmp_path, "table3")[0], laptop)
+    names = list(dict.fromkeys(c.row for c in table.cells))
+    assert names == [*ROWS[:2], "organ/shifted_ct", "station/set1_mr_ct", "station/shifted_ct"]
+    assert table.replaced == {"organ/set2_ct": "organ/shifted_ct", "station/set2_ct": "station/shifted_ct"}
+    shifted = [c for c in table.cells if "shifted" in c.row]
+    assert all(math.isnan(c.paper) and c.n for c in shifted)
+    assert not {c.row for c in table.further} & set(names)
+    assert any("samples_ct" in note for note in table.notes)
+    block = main_markdown(table)
+    assert "organ/shifted_ct for organ/set2_ct" in block
+    assert not any("real" in line for line in block.splitlines() if line.startswith("|"))
+    assert math.isnan(table.gains["organ"][1])  # the paper's mean is over other rows
+
+
+def test_partial_suite_gives_a_partial_table(tmp_path, laptop):
+    write_run(tmp_path, "pmc", 0, 0.3)
+    runs, notes = read_suite(tmp_path, "table3", COLUMNS)
+    table = built(runs, laptop, notes=notes)
+    assert sum(c.n > 0 for c in table.cells) == 5
+    assert table.steps == () and math.isnan(table.gains["organ"][0])
+    assert "left out pmc_msa: not run yet" in to_markdown(table)
+    assert main_markdown(table).count("n/a") == 15
+    assert ",pmc_msa,,0,,,0," in to_csv(table.cells)
+
+
+def test_seeds_with_other_slices_are_not_averaged(tmp_path, laptop):
+    write_run(tmp_path, "pmc", 0, 0.3)
+    folder = write_run(tmp_path, "pmc", 1, 0.3)
+    import pandas as pd
+
+    frame = pd.read_parquet(folder / "predictions.parquet")
+    frame[frame["index"] > 0].to_parquet(folder / "predictions.parquet")
+    table = built(read_suite(tmp_path, "table3")[0], laptop)
+    assert {c.seeds for c in table.cells + table.further if c.n} == {1}
+    assert any("left out pmc, seed 1" in note for note in table.notes)
+
+
+def test_disagreement_with_the_evaluation_is_noted(tmp_path, laptop):
+    folder = write_run(tmp_path, "pmc", 0, 0.3)
+    runs = read_suite(tmp_path, "table3")[0]
+    mine = next(c for c in built(runs, laptop).cells if c.row == "organ/set1_mr")
+    results = json.loads((folder / "results.json").read_text())
+    for value, noted in ((mine.value / 100, False), (0.5123, True)):
+        results["scores"] = [{"cell": "test/organ/set1_mr", "value": value, "n": 1, "lo": 0, "hi": 1}]
+        (folder / "results.json").write_text(json.dumps(results))
+        notes = built(read_suite(tmp_path, "table3")[0], laptop).notes
+        assert any("results.json" in note for note in notes) == noted
+
+
+def test_steps_are_paired_and_gains_follow_from_the_cells(table):
+    value = {(c.row, c.column): c for c in table.cells}
+    assert len(table.steps) == 5 * 4
+    for step in table.steps:
+        a, b = value[step.row, step.column], value[step.row, step.over]
+        assert step.value == pytest.approx(a.value - b.value)
+        assert step.lo <= step.value <= step.hi
+    organ = [value[row, "pmc_msa"].value - value[row, "pmc"].value for row in ROWS[:3]]
+    assert table.gains["organ"] == (pytest.approx(np.mean(organ)), 47.6)
+
+
+def test_seeds_spread_apart_from_patients(table, suite, laptop):
+    cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_ct", "pmc_ms"))
+    values = []
+    for run in (r for r in suite if r.name == "pmc_ms"):
+        alone = built([run], laptop)
+        values.append(next(c for c in alone.cells if (c.row, c.column) == ("organ/set1_ct", "pmc_ms")))
+    assert cell.spread == pytest.approx(statistics.stdev(v.value for v in values))
+    assert all(math.isnan(v.spread) for v in values)  # one seed has no spread
+
+
+def test_p_values_are_corrected_over_all_gains_and_unknown_for_few_patients(table):
+    assert all(math.isnan(step.p) for step in table.steps)  # 8, 6, and 3 patients
+
+
+def test_p_values_of_many_patients(tmp_path, laptop, monkeypatch):
+    monkeypatch.setitem(fake_suite.PATIENTS, "set1", 12)
+    write_suite(tmp_path, sets=("set1",), seeds=(0,))
+    steps = built(read_suite(tmp_path, "table3")[0], laptop).steps
+    known = [step for step in steps if step.row == "organ/set1_mr"]
+    assert len(known) == 4 and all(0 < step.p <= step.adjusted <= 1 for step in known)
+    over_all = next(step for step in known if (step.column, step.over) == ("pmc_msa", "pmc"))
+    assert over_all.adjusted < 0.05
+    assert [s.adjusted for s in steps] == pytest.approx(holm([s.p for s in steps]), nan_ok=True)
+
+
+def test_baselines_by_hand(table, suite):
+    frame = suite[0].predictions
+    targets = [set(t) for t in frame[(frame["set"] == "set1") & (frame["modality"] == "MR")]["organ_targets"] if len(t)]
+    baseline = next(b for b in table.baselines if b.row == "organ/set1_mr")
+    shares = {organ: 100 * np.mean([organ in t for t in targets]) for organ in ORGANS}
+    assert baseline.majority == pytest.approx(max(shares.values())) == pytest.approx(shares[baseline.label])
+    assert baseline.chance == pytest.approx(100 * np.mean([len(t) / 5 for t in targets]))
+    assert (baseline.n, baseline.targets) == (len(targets), pytest.approx(np.mean([len(t) for t in targets])))
+
+
+def test_latex_is_balanced_and_escaped(table):
+    text = to_latex(table)
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert len(body) == 5 and all(line.count("&") == 4 and line.endswith(r"\\") for line in body)
+    assert text.count("{") == text.count("}") and text.count(r"\begin") == text.count(r"\end")
+    # every special character of the data's description is escaped
+    assert not re.search(r"(?<!\\)[#_]", text.split("\n", 1)[1])
+
+
+def test_terminal_table_has_every_cell(table):
+    from rich.console import Console
+
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(to_rich(table))
+    text = console.export_text()
+    assert all(row in text for row in ROWS) and "(91.62)" in text and "[9" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"lesion/set1": {"text": "", "set": "a", "modalities": []}}, "must begin with"),
+        ({"organ/set1": {"text": "", "sett": "a", "modalities": []}}, "set is missing, sett is unknown"),
+        (
+            {"organ/a": {"text": "", "set": "a", "modalities": [], "instead": "organ/b"}},
+            "none of the further",
+        ),
+    ],
+)
+def test_layout_errors(rows, message):
+    with pytest.raises(ValueError, match=message):
+        make_layout({"pmc": "PMC"}, rows, {}, "")
+
+
+def test_the_papers_numbers_are_read_or_refused_by_name(tmp_path):
+    numbers, gains = read_paper(ROOT / "experiments/table3/paper.yaml")
+    assert numbers == PAPER["table3"] and gains == PAPER["mean_gain_over_pmc"]
+    with pytest.raises(ValueError, match=r"paper=none\.yaml: no such file"):
+        read_paper(tmp_path / "none.yaml")
+    (tmp_path / "empty.yaml").write_text("table4: {}\n")
+    with pytest.raises(ValueError, match=r"paper=empty\.yaml: needs the key table3"):
+        read_paper(tmp_path / "empty.yaml")

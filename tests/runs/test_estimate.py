@@ -1,0 +1,156 @@
+"""The plan's numbers by hand, and the program that prints it."""
+
+import sys
+
+import pytest
+import torch
+from hydra import initialize_config_dir
+from support import CONF, compose_config
+
+import plan as program
+from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun, disk_needed, gpu_memory_needed, render
+
+HARDWARE = Hardware(devices=8, pairs_per_second=2500, overhead=1.2, price=2.0)
+
+
+def planned(**changes):
+    given = {
+        "name": "pmc_m", "seed": 0, "train_slices": 1000, "images_per_image": 4, "epochs": 3, "batch": 512,
+        "parameters": 1_000_000, "test_slices": 100,
+    }  # fmt: skip
+    return PlannedRun(**given | changes)
+
+
+def test_steps_images_time_and_cost_by_hand():
+    run = planned()
+    assert run.steps == 3 * 7  # 4,000 images an epoch fill 7 batches
+    assert run.images == 21 * 512
+    assert run.hours(HARDWARE) == pytest.approx(21 * 512 / 20_000 * 1.2 / 3600)
+    long = planned(epochs=3_000)
+    text = render("title", [long], HARDWARE, [])
+    hours = 21_000 * 512 / 20_000 * 1.2 / 3600
+    assert f"{hours:,.1f} h on 8 GPU(s) = {hours * 8:,.1f} GPU hours" in text
+    assert f"{hours * 16:,.2f} at 2 a GPU hour" in text
+    assert "nothing is missing" in text
+
+
+def test_a_finished_run_costs_nothing_and_an_evaluation_does_not_train():
+    done, base = planned(finished=True), planned(name="pmc", train_slices=0, epochs=0)
+    assert done.hours(HARDWARE) == done.disk_bytes == base.hours(HARDWARE) == 0
+    text = render("title", [base, done], HARDWARE, [])
+    assert "evaluates only" in text and "is done" in text
+
+
+def test_disk_holds_every_checkpoint_and_one_more():
+    # weights and two moments of 4 bytes each; the last one stands twice while it is written
+    assert disk_needed([planned(), planned(seed=1)]) == 3 * 12_000_000 + 2 * 100 * 600
+    assert gpu_memory_needed(1_000_000, 64, 10.0) == 16e6 + 640e6 + 3e9
+
+
+def test_one_remedy_stands_once():
+    lost = [Missing("a", ("get them",)), Missing("c", ("buy it",)), Missing("b", ("get them",))]
+    lines = render("title", [planned(guessed=True)], HARDWARE, lost).splitlines()
+    assert lines[-5:] == ["- a", "- b", "    get them", "- c", "    buy it"]
+    assert any("~1,000" in line for line in lines)
+
+
+def composed(tmp_path, *overrides):
+    return compose_config("plan", f"paths.data={tmp_path}/data", f"paths.weights={tmp_path}", *overrides)
+
+
+@pytest.mark.parametrize(("suite", "model"), [("table3", "ViT-B-32"), ("table3_rn50", "RN50")])
+def test_runs_of_a_suite_are_its_columns_for_each_seed(tmp_path, suite, model):
+    cfg = composed(tmp_path, f"suite={suite}", "seeds=[0,1]")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        runs = program.suite_configs(cfg)
+    columns = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
+    assert [(r.suite, r.name, r.seed) for r in runs] == [(suite, c, s) for s in (0, 1) for c in columns]
+    assert {r.model.architecture for r in runs} == {f"{model}-quickgelu"}
+    assert [program.planned(cfg, r).epochs for r in runs[:4]] == [0, 50, 50, 50]
+
+
+def test_parameters_are_those_of_the_networks(tmp_path):
+    from open_clip import CLIP, get_model_config
+
+    assumed = composed(tmp_path).assumed
+    for name, parameters in assumed.parameters.items():
+        with torch.device("meta"):
+            model = CLIP(**get_model_config(f"{name}-quickgelu"))
+        assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_weights_are_looked_at(tmp_path):
+    cfg = composed(tmp_path, "weights_gb={PubMedCLIP_ViT32.pth: 1.0e-6}")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        runs = program.suite_configs(cfg)
+    file = tmp_path / "PubMedCLIP_ViT32.pth"
+    (missing,) = program.missing_weights(cfg, runs)
+    assert "no such file" in missing.what and "github.com/sarahESL/PubMedCLIP" in missing.remedy[0]
+    file.write_bytes(b"x" * 100)
+    (missing,) = program.missing_weights(cfg, runs)
+    assert "not downloaded whole" in missing.what
+    file.write_bytes(b"x" * 2000)
+    (missing,) = program.missing_weights(cfg, runs)
+    assert "can't be read as weights" in missing.what
+    torch.save({"state_dict": {"logit_scale": torch.zeros(1000)}}, file)
+    assert not list(program.missing_weights(cfg, runs))
+
+
+def test_disk_and_gpus_are_looked_at(tmp_path, monkeypatch):
+    cfg = composed(tmp_path)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        run = program.suite_configs(cfg)[1]
+    (missing,) = program.missing_disk(run, [planned(parameters=10**15)])
+    assert "are needed" in missing.what
+    assert not list(program.missing_disk(run, [planned(parameters=10)]))
+
+    def gpus(count, gb):
+        properties = type("Properties", (), {"total_memory": gb * 1e9})
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: properties)
+        return [m.what for m in program.missing_gpus(cfg, run)]
+
+    assert gpus(8, 40) == []
+    assert gpus(4, 40) == ["GPUs: 8 wanted on this node, 4 there"]
+    assert "4.0 GB on the smallest GPU" in gpus(8, 4)[0]
+
+
+def test_stores_are_looked_at(tmp_path):
+    from anatomy_clip.core.records import SliceRecord
+    from anatomy_clip.core.terms import Modality, Orientation, Protocol
+    from anatomy_clip.stores.store import write_store
+
+    cfg = composed(tmp_path)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        runs = program.suite_configs(cfg)
+    missing = list(program.missing_stores(cfg, runs))
+    assert len(missing) == 7
+    assert any("source.modality=MR" in step and f"{tmp_path}/data" in step for m in missing for step in m.remedy)
+    record = SliceRecord(
+        source="t", split="train", patient="p", study="s", series="s", index=0, modality=Modality.CT,
+        protocol=Protocol.NONE, orientation=Orientation.AXIAL, structures={"liver": 9000.0},
+    )  # fmt: skip
+    import numpy as np
+
+    for side, left in ((256, 6), (128, 7)):
+        store = tmp_path / "data/totalsegmentator_ct/train"
+        store.parent.mkdir(parents=True, exist_ok=True)
+        write_store(store, np.zeros((1, side, side), np.uint8), [record], {})
+        missing = list(program.missing_stores(cfg, runs))
+        assert len(missing) == left
+    assert any("holds 1 slices of 128 px; the model sees 224 px" in m.what for m in missing)
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_the_program_tells_what_is_missing(tmp_path, monkeypatch, capsys, only):
+    arguments = [f"plan_only={only}", f"paths.data={tmp_path}", f"paths.weights={tmp_path}"]
+    monkeypatch.setattr(sys, "argv", ["plan.py", *arguments])
+    if only:
+        program.main()
+    else:
+        with pytest.raises(SystemExit) as end:
+            program.main()
+        assert end.value.code == 3
+    told = capsys.readouterr().out
+    assert "PubMedCLIP_ViT32.pth: no such file" in told
+    assert "python -m anatomy_clip.sources.download.fetch totalsegmentator_mr" in told

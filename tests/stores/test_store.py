@@ -1,0 +1,106 @@
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.stores.store import SliceStore, write_store
+
+
+def records(n):
+    return [
+        SliceRecord(
+            "test", "train", f"p{i}", "s", "1", i, Modality.CT, Protocol.NONE, Orientation.AXIAL, {"liver": 300.0}
+        )
+        for i in range(n)
+    ]
+
+
+def images(n):
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
+
+
+def test_what_was_written_comes_back(tmp_path):
+    write_store(tmp_path / "train", images(3), records(3), {"digest": "abc"})
+    store = SliceStore.open(tmp_path / "train", verify=True)
+    assert isinstance(store.images, np.memmap)
+    np.testing.assert_array_equal(store.images, images(3))
+    assert list(store.manifest) == records(3)
+    assert store.meta["digest"] == "abc"
+
+
+def test_a_new_store_replaces_the_old_one_and_an_orphan(tmp_path):
+    write_store(tmp_path / "train", images(3), records(3), {})
+    (tmp_path / ".train.partial").mkdir()
+    (tmp_path / ".train.partial" / "images.npy").write_bytes(b"half")
+    write_store(tmp_path / "train", images(2), records(2), {})
+    assert len(SliceStore.open(tmp_path / "train").images) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["train"]
+
+
+def test_a_missing_image_is_one_clear_message(tmp_path):
+    write_store(tmp_path / "train", images(3), records(3), {})
+    np.save(tmp_path / "train" / "images.npy", images(2))
+    with pytest.raises(ValueError, match=r"2 image\(s\), 3 record\(s\), 3 expected; prepare the data again"):
+        SliceStore.open(tmp_path / "train")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "manifest.parquet"])
+def test_a_flipped_byte_is_found_by_its_checksum(tmp_path, name):
+    write_store(tmp_path / "train", images(3), records(3), {})
+    path = tmp_path / "train" / name
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=rf"{name}: its checksum"):
+        SliceStore.open(tmp_path / "train", verify=True)
+
+
+def test_half_a_store_is_no_store(tmp_path):
+    write_store(tmp_path / "train", images(3), records(3), {})
+    for name in ("images.npy", "manifest.parquet", "store.json"):
+        copy = tmp_path / f"without-{name}"
+        copy.mkdir()
+        for file in (tmp_path / "train").iterdir():
+            if file.name != name:
+                (copy / file.name).write_bytes(file.read_bytes())
+        with pytest.raises(ValueError, match="prepare the data again"):
+            SliceStore.open(copy)
+
+
+def test_another_version_is_refused(tmp_path):
+    write_store(tmp_path / "train", images(1), records(1), {})
+    path = tmp_path / "train" / "store.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
+    with pytest.raises(ValueError, match="version 99, expected 1"):
+        SliceStore.open(tmp_path / "train")
+
+
+def test_counts_must_agree_when_writing(tmp_path):
+    with pytest.raises(ValueError, match=r"2 image\(s\) and 3 record\(s\) make no store"):
+        write_store(tmp_path / "train", images(2), records(3), {})
+
+
+def test_parts_are_written_one_by_one(tmp_path):
+    side, each, parts = 256, 16, 24
+    whole = np.random.default_rng(0).integers(0, 256, (1, each, side, side), np.uint8)
+    tracemalloc.start()
+    write_store(tmp_path / "train", (whole[0] + np.uint8(n) for n in range(parts)), records(each * parts), {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    store = SliceStore.open(tmp_path / "train", verify=True)
+    assert store.images.shape == (each * parts, side, side) and peak < store.images.nbytes / 4
+    np.testing.assert_array_equal(store.images[-each:], whole[0] + np.uint8(parts - 1))
+
+
+def test_parts_must_fit_each_other_and_a_failure_leaves_nothing(tmp_path):
+    for parts, match in (
+        ([np.zeros((1, 8, 8), np.uint8), np.zeros((1, 9, 9), np.uint8)], r"a part holds uint8 \(1, 9, 9\)"),
+        ([np.zeros((2, 8, 8), np.float32)], r"a part holds float32"),
+        ([], r"0 image\(s\) and 2 record\(s\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            write_store(tmp_path / "train", iter(parts), records(2), {})
+    assert not list(tmp_path.iterdir())
