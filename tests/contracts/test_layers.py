@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,27 @@ def test_imports_go_down_only(path):
     for name in imports(path):
         if name.startswith("anatomy_clip.") and part(name) != own:
             assert HEIGHT[part(name)] < HEIGHT[own], f"{path.name} ({own}) imports {name}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Imports inside functions and those for types alone count too."""
+    graph = {}
+    for path in MODULES:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        graph[module] = imported_modules(path) - {module}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of the package that a file imports; of `from a import b`, b where it is a module, else a."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("anatomy_clip."):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                is_module = (ROOT / Path(*inner.split("."))).with_suffix(".py").is_file()
+                found.add(inner if is_module else node.module)
+    return found
 
 
 @pytest.mark.parametrize("library", ONLY_IN)
