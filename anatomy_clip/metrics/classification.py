@@ -55,12 +55,10 @@ class AUROC(NamedTuple):
     Attributes:
         value: (K,) 0 to 1; NaN for a label with no positive or no negative slice.
         positives: (K,) int, slices that show the label (its support).
-        negatives: (K,) int, slices that don't.
     """
 
     value: Floats
     positives: NDArray[np.int64]
-    negatives: NDArray[np.int64]
 
 
 def hits(scores: ArrayLike, targets: ArrayLike) -> Hits:
@@ -169,11 +167,10 @@ def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
 
     s, t = _checked(scores, targets)
     positives = t.sum(axis=0).astype(np.int64)
-    negatives = len(t) - positives
-    value, known = np.full(t.shape[1], np.nan), (positives > 0) & (negatives > 0)
+    value, known = np.full(t.shape[1], np.nan), (positives > 0) & (positives < len(t))
     if known.any():
         value[known] = roc_auc_score(t[:, known], s[:, known], average=None)
-    return AUROC(value, positives, negatives)
+    return AUROC(value, positives)
 
 
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
