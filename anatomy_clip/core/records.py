@@ -115,31 +115,6 @@ class Manifest(Sequence[SliceRecord]):
         _check_splits(records, path)
         return cls(records)
 
-    def split_by_patient(self, fractions: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-        """Share whole patients out to named splits.
-
-        Args:
-            fractions: split name -> share of the patients; the shares sum to 1.
-            seed: seed of the shuffle; the same patients and seed give the same split, whatever the row order.
-
-        Returns:
-            Split name -> row indices.
-
-        Raises:
-            ValueError: the shares don't sum to 1 or one is negative.
-        """
-        if abs(sum(fractions.values()) - 1.0) > 1e-6 or min(fractions.values()) < 0:
-            raise ValueError(f"split shares {dict(fractions)} must be non-negative and sum to 1")
-        patients = sorted(self.patients())
-        order = np.random.default_rng(seed).permutation(len(patients))
-        bounds = np.round(np.cumsum(list(fractions.values())) * len(patients)).astype(int)
-        split_of = {patients[p]: int(np.searchsorted(bounds, rank, side="right")) for rank, p in enumerate(order)}
-        rows: dict[str, list[int]] = {name: [] for name in fractions}
-        names = list(fractions)
-        for row, record in enumerate(self.records):
-            rows[names[split_of[record.source, record.patient]]].append(row)
-        return rows
-
 
 def check_leakage(manifests: Mapping[str, Manifest]) -> None:
     """Refuse a patient (or article) that stands in two of the named manifests.

@@ -16,14 +16,10 @@ class Interval(NamedTuple):
     Attributes:
         lo: lower bound; NaN where the interval is undefined.
         hi: upper bound; NaN where the interval is undefined.
-        resamples: resamples drawn.
-        dropped: resamples left out, as no slice counted in them.
     """
 
     lo: float
     hi: float
-    resamples: int
-    dropped: int
 
 
 def bootstrap_interval(
@@ -59,10 +55,10 @@ def bootstrap_interval(
     means = _means(values, patients, resamples, seed, per)
     kept = means[~np.isnan(means)]
     if not len(kept):
-        return Interval(float("nan"), float("nan"), resamples, len(means))
+        return Interval(float("nan"), float("nan"))
     tail = 100 * (1 - level) / 2
     lo, hi = np.percentile(kept, [tail, 100 - tail])
-    return Interval(float(lo), float(hi), resamples, resamples - len(kept))
+    return Interval(float(lo), float(hi))
 
 
 def paired_p_value(gains: ArrayLike, patients: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:

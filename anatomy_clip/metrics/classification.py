@@ -55,12 +55,10 @@ class AUROC(NamedTuple):
     Attributes:
         value: (K,) 0 to 1; NaN for a label with no positive or no negative slice.
         positives: (K,) int, slices that show the label (its support).
-        negatives: (K,) int, slices that don't.
     """
 
     value: Floats
     positives: NDArray[np.int64]
-    negatives: NDArray[np.int64]
 
 
 def hits(scores: ArrayLike, targets: ArrayLike) -> Hits:
@@ -118,24 +116,6 @@ def macro_hit_at_1(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(((hit[:, None] & shows).sum(axis=0)[seen] / support[seen]).mean())
 
 
-def hit_by_target_size(scores: ArrayLike, targets: ArrayLike) -> dict[int, Rate]:
-    """Hit@1 by the number of right answers, since a slice with more of them is easier.
-
-    Args:
-        scores: (N, K) float.
-        targets: (N, K) bool.
-
-    Returns:
-        Size of the target set (1 and up, only those that occur, ascending) -> rate.
-
-    Raises:
-        ValueError: as `hits`.
-    """
-    hit, _ = hits(scores, targets)
-    size = np.asarray(targets, dtype=bool).sum(axis=1)
-    return {int(k): _rate(hit, size == k) for k in np.unique(size[size > 0])}
-
-
 def majority_baseline(targets: ArrayLike) -> Majority:
     """Hit@1 of always naming the label that most of these slices show.
 
@@ -172,7 +152,7 @@ def chance_baseline(targets: ArrayLike) -> Rate:
 
 
 def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
-    """One-vs-rest AUROC of every label from ranks, ties counted half (the Mann-Whitney statistic).
+    """One-vs-rest AUROC of every label, ties counted half.
 
     Every slice counts; one with an empty target set is a negative of all labels.
 
@@ -181,16 +161,16 @@ def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
         targets: (N, K) bool.
 
     Raises:
-        ValueError: as `hits`.
+        ValueError: as `hits`, or a score is infinite.
     """
+    from sklearn.metrics import roc_auc_score
+
     s, t = _checked(scores, targets)
     positives = t.sum(axis=0).astype(np.int64)
-    negatives = len(t) - positives
-    value = np.full(t.shape[1], np.nan)
-    for k in np.flatnonzero((positives > 0) & (negatives > 0)):
-        rank_sum = _average_ranks(s[:, k])[t[:, k]].sum()
-        value[k] = (rank_sum - positives[k] * (positives[k] + 1) / 2) / (positives[k] * negatives[k])
-    return AUROC(value, positives, negatives)
+    value, known = np.full(t.shape[1], np.nan), (positives > 0) & (positives < len(t))
+    if known.any():
+        value[known] = roc_auc_score(t[:, known], s[:, known], average=None)
+    return AUROC(value, positives)
 
 
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
@@ -206,42 +186,15 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
         (K,) 0 to 1; NaN for a label that no slice shows.
 
     Raises:
-        ValueError: as `hits`.
+        ValueError: as `auroc`.
     """
+    from sklearn.metrics import average_precision_score
+
     s, t = _checked(scores, targets)
-    value = np.full(t.shape[1], np.nan)
-    for k in np.flatnonzero(t.any(axis=0)):
-        found, taken = _by_threshold(s[:, k], t[:, k])
-        gained = np.diff(found, prepend=0)
-        value[k] = (found / taken * gained).sum() / found[-1]
+    value, shown = np.full(t.shape[1], np.nan), t.any(axis=0)
+    if shown.any():
+        value[shown] = average_precision_score(t[:, shown], s[:, shown], average=None)
     return value
-
-
-def roc_curve(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
-    """False and true positive rate at every threshold, from (0, 0) to (1, 1); equal scores share a threshold.
-
-    Args:
-        scores: (N,) float.
-        targets: (N,) bool, with slices of both kinds.
-    """
-    found, taken = _by_threshold(np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.bool_))
-    false = taken - found
-    return np.append(0.0, false / false[-1]), np.append(0.0, found / found[-1])
-
-
-def _by_threshold(scores: Floats, targets: Bools) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positives and slices at or above each distinct score, highest first; (N,), (N,) -> (T,), (T,)."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # last slice of each threshold
-    return np.cumsum(targets[order])[ends], ends + 1
-
-
-def _average_ranks(values: Floats) -> Floats:
-    """Ranks from 1; equal values share the mean of their ranks. (N,) -> (N,)."""
-    _, group, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    ranks: Floats = (last - (count - 1) / 2)[group]
-    return ranks
 
 
 def _counted(targets: Bools) -> Bools:

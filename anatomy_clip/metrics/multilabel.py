@@ -17,16 +17,14 @@ class F1(NamedTuple):
     Attributes:
         micro: over all pairs of slice and label; NaN where nothing is named or shown.
         macro: mean over the labels that any slice shows; NaN where there are none.
-        samples: mean over slices, as `sample_f1`; NaN where there is no slice.
     """
 
     micro: float
     macro: float
-    samples: float
 
 
 def f1(named: ArrayLike, targets: ArrayLike) -> F1:
-    """Compute the three means of F1 = 2 TP / (2 TP + FP + FN).
+    """Compute both means of F1 = 2 TP / (2 TP + FP + FN).
 
     Args:
         named: (N, K) bool.
@@ -36,12 +34,10 @@ def f1(named: ArrayLike, targets: ArrayLike) -> F1:
         ValueError: shapes differ or aren't (N, K).
     """
     p, t = _checked(named, targets)
-    both, total = 2.0 * (p & t).sum(axis=0), p.sum(axis=0) + t.sum(axis=0)  # (K,), (K,)
     seen = t.any(axis=0)
     return F1(
-        micro=float(both.sum() / total.sum()) if total.any() else float("nan"),
-        macro=float((both[seen] / total[seen]).mean()) if seen.any() else float("nan"),
-        samples=float(sample_f1(p, t).mean()) if len(p) else float("nan"),
+        micro=float(_f1_of_columns(p.reshape(-1, 1), t.reshape(-1, 1), np.nan)[0]),
+        macro=float(_f1_of_columns(p, t, np.nan)[seen].mean()) if seen.any() else float("nan"),
     )
 
 
@@ -58,26 +54,18 @@ def sample_f1(named: ArrayLike, targets: ArrayLike) -> Floats:
     Raises:
         ValueError: shapes differ or aren't (N, K).
     """
-    both, total = f1_parts(named, targets)
-    share: Floats = np.divide(both, total, out=np.ones(len(both)), where=total > 0)
-    return share
-
-
-def f1_parts(named: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
-    """Each slice's share of micro F1: 2 TP and 2 TP + FP + FN, whose sums' ratio it is; for a bootstrap.
-
-    Args:
-        named: (N, K) bool.
-        targets: (N, K) bool.
-
-    Returns:
-        (N,) and (N,) float.
-
-    Raises:
-        ValueError: shapes differ or aren't (N, K).
-    """
     p, t = _checked(named, targets)
-    return 2.0 * (p & t).sum(axis=1), (p.sum(axis=1) + t.sum(axis=1)).astype(np.float64)
+    return _f1_of_columns(p.T, t.T, 1.0)
+
+
+def _f1_of_columns(named: Bools, targets: Bools, of_nothing: float) -> Floats:
+    """(N, K), (N, K) -> (K,); `of_nothing` for a column in which nothing is named or shown."""
+    from sklearn.metrics import f1_score
+
+    if not targets.size:
+        return np.full(targets.shape[1], of_nothing)
+    only = [1] if targets.shape[1] == 1 else None  # scikit-learn takes one column for two classes
+    return np.asarray(f1_score(targets, named, labels=only, average=None, zero_division=of_nothing))
 
 
 def exact_match(named: ArrayLike, targets: ArrayLike) -> Bools:

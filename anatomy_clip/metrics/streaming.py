@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from anatomy_clip.metrics.classification import auroc, hit_at_1
+from anatomy_clip.metrics.classification import hit_at_1
 
 
 class ZeroShotMetric(Metric):
@@ -81,7 +84,7 @@ class ZeroShotMetric(Metric):
         targets = dim_zero_cat(self.targets).cpu().numpy()
         overall = hit_at_1(scores, targets)
         values = {"hit_at_1": overall.value} if overall.n else {}
-        areas = auroc(scores, targets).value
+        areas = _auroc(scores, targets)
         known = [(label, float(a)) for label, a in zip(self.labels, areas, strict=True) if not math.isnan(a)]
         values |= {f"auroc/{label}": area for label, area in known}
         return {name: torch.tensor(value, device=self.device) for name, value in values.items()}
@@ -93,3 +96,15 @@ class ZeroShotMetric(Metric):
             self.scores = [torch.zeros(0, len(self.labels), device=self.device)]
             self.targets = [torch.zeros(0, len(self.labels), dtype=torch.bool, device=self.device)]
         super()._sync_dist(*args, **kwargs)
+
+
+def _auroc(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(N, K), (N, K) -> (K,) one-vs-rest AUROC as the Mann-Whitney statistic, NaN where undefined.
+
+    Not `classification.auroc`: training would wait for the import of scikit-learn (1.6 s), and for its checks.
+    """
+    p = targets.sum(axis=0)
+    ranks = (rankdata(scores, axis=0) * targets).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        areas: NDArray[np.float64] = (ranks - p * (p + 1) / 2) / (p * (len(targets) - p))
+    return areas

@@ -26,16 +26,6 @@ def insert_block(text: str, block: str) -> str:
     return f"{text[:start]}\n{block.strip()}\n{text[stop:]}"
 
 
-def extract_block(text: str) -> str:
-    """Take what stands between the markers.
-
-    Raises:
-        ValueError: as `insert_block`.
-    """
-    start, stop = _bounds(text)
-    return text[start:stop].strip()
-
-
 def refresh(readme: Path, block: str) -> bool:
     """Put the block into the README, atomically; tell whether it changed.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-from anatomy_clip.metrics.classification import auroc, roc_curve
+from anatomy_clip.metrics.classification import auroc
 from anatomy_clip.results.layout import Layout, RowSpec
 from anatomy_clip.results.read import Run, Slices, select
 
@@ -38,6 +38,7 @@ def roc_figure(runs: Sequence[Run], layout: Layout, row: RowSpec) -> bytes | Non
 def _draw(taken: dict[str, Slices], layout: Layout, labels: Sequence[str], drawn: Sequence[int]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from sklearn.metrics import roc_curve
 
     down = -(-len(drawn) // _ACROSS)
     figure = Figure(figsize=(2.1 * _ACROSS, 2.25 * down + 0.5), dpi=100, layout="constrained")
@@ -53,7 +54,7 @@ def _draw(taken: dict[str, Slices], layout: Layout, labels: Sequence[str], drawn
         axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=0.8)
         for name, slices in taken.items():
             colour, style = styles[name]
-            false, true = roc_curve(slices.scores[:, k], slices.targets[:, k])
+            false, true, _ = roc_curve(slices.targets[:, k], slices.scores[:, k], drop_intermediate=False)
             axes.plot(false, true, style, color=colour, linewidth=1.3)
         last = list(taken)[-1]
         positives = int(next(iter(taken.values())).targets[:, k].sum())

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.metrics.classification import roc_curve
 from anatomy_clip.results.errors import confusion
 from anatomy_clip.results.layout import Layout, RowSpec
 from anatomy_clip.results.lineage import Lineage, lineage
@@ -141,6 +140,8 @@ def _review(folder: Path, config: Mapping[str, Any], who: Mapping[str, Any]) -> 
 
 def _plots(wandb: Any, run: Run, row: RowSpec) -> dict[str, Any]:
     """The confusions of a row, and for organs the ROC curve of each; empty where the run has none of its slices."""
+    from sklearn.metrics import roc_curve
+
     counted = confusion(run, row)
     slices = select(run, row.task, row.test_set, row.modalities)
     if counted is None or slices is None:
@@ -157,7 +158,7 @@ def _plots(wandb: Any, run: Run, row: RowSpec) -> dict[str, Any]:
         for k, label in enumerate(counted.labels):
             targets = slices.targets[:, k]
             if targets.any() and not targets.all():
-                false, true = roc_curve(slices.scores[:, k], targets)
+                false, true, _ = roc_curve(targets, slices.scores[:, k], drop_intermediate=False)
                 kept = np.unique(np.linspace(0, len(false) - 1, min(len(false), _CURVE_POINTS)).round().astype(int))
                 points += [[f"{label} (n = {int(targets.sum())})", float(false[n]), float(true[n])] for n in kept]
         if points:

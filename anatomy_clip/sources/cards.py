@@ -46,18 +46,6 @@ class Card:
         """Subjects that a report names."""
         return frozenset(subject for bad in self.known_bad for subject in bad.subjects)
 
-    def markdown(self) -> str:
-        """The card as a section of Markdown."""
-        counts = ", ".join(f"{what.replace('_', ' ')} {count:,}" for what, count in self.counts.items())
-        lines = [f"## {self.name}", "", self.what, "", f"- Licence: {self.licence}", f"- Cite: {self.citation}"]
-        lines += [f"- From: {self.url}"] if self.url else []
-        lines += [f"- Counts: {counts}", *(f"- {limit}" for limit in self.limits)]
-        for bad in self.known_bad:
-            lines.append(
-                f"- Known to be wrong: {', '.join(bad.subjects) or 'list not known'} ({bad.what}; {bad.report})"
-            )
-        return "\n".join(lines) + "\n"
-
 
 @cache
 def cards() -> Mapping[str, Card]:

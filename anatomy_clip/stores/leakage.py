@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -91,14 +91,6 @@ def duplicates(stores: Mapping[str, SliceStore]) -> list[list[Place]]:
             key = hashlib.blake2b(image.tobytes(), digest_size=16, key=str(image.shape).encode()).digest()
             groups.setdefault(key, []).append(Place(name, row, record))
     return [group for group in groups.values() if len({_whose(place) for place in group}) > 1]
-
-
-def same_patient(spellings: Iterable[str]) -> list[list[str]]:
-    """Group spellings of one patient id; groups of two or more, in order of appearance."""
-    groups: dict[str, list[str]] = {}
-    for spelling in dict.fromkeys(spellings):
-        groups.setdefault(normal_id(spelling), []).append(spelling)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def normal_id(patient: str) -> str:

@@ -28,13 +28,11 @@ class SliceStore:
         path: the folder.
         images: (N, S, S) uint8, memory-mapped, read-only.
         manifest: the N records, in the same order.
-        meta: what `store.json` says: version, count, side, checksums, and the settings it was made with.
     """
 
     path: Path
     images: NDArray[np.uint8]
     manifest: Manifest
-    meta: Mapping[str, Any]
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = False) -> SliceStore:
@@ -63,7 +61,7 @@ class SliceStore:
             raise ValueError(
                 f"{path}: {len(images)} image(s), {len(manifest)} record(s), {meta['count']} expected; {_REMEDY}"
             )
-        return cls(path, images, manifest, meta)
+        return cls(path, images, manifest)
 
 
 def store_paths(stores: Stores) -> tuple[Path, ...]:

@@ -1,6 +1,6 @@
 """Caption templates: pure functions from slots to sentences.
 
-`TABLE1_STATION` and `TABLE1_ORGAN` are the templates of Table I, word for word ("A axial oriented ..." too).
+`TABLE1_STATION` is template 1 of Table I, word for word ("A axial oriented ..." too).
 A *wording* is one way to say all this: templates from the fullest to the barest, of which the first is used
 whose slots the slice can fill. So a slice with no organ or no station gets a shorter sentence.
 """
@@ -12,7 +12,6 @@ from functools import lru_cache
 from string import Formatter
 
 TABLE1_STATION = "A {orientation} oriented {modality} image of {organ} organs belong to {station} region"
-TABLE1_ORGAN = "An image of {orientation} {modality} scan consisting of {organ} organs"
 
 SLOTS = ("orientation", "modality", "organ", "station")
 

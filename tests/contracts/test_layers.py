@@ -30,6 +30,7 @@ ONLY_IN = {
     "pydicom": ("core/refusals.py", "imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),
     "open_clip": ("models/towers/open_clip.py", "models/weights/load.py", "models/tokenizers.py"),
+    "sklearn": ("metrics/", "results/"),
     "transformers": ("models/towers/bert.py", "models/tokenizers.py"),
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")
@@ -93,7 +94,7 @@ def test_libraries_stay_where_they_belong(library):
 
 @pytest.mark.parametrize("part_name", ["anatomy", "metrics.classification", "text.templates"])
 def test_words_and_numbers_need_no_heavy_library(part_name):
-    heavy = "{'torch', 'pydicom', 'lightning', 'open_clip', 'albumentations'}"
+    heavy = "{'torch', 'pydicom', 'lightning', 'open_clip', 'albumentations', 'sklearn'}"
     module = "anatomy.taxonomy, anatomy_clip.core.records" if part_name == "anatomy" else part_name
     code = f"import sys, anatomy_clip.{module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import random
 from dataclasses import replace
 
 import pyarrow as pa
@@ -88,33 +87,6 @@ def test_missing_file_column_and_version(tmp_path):
     pq.write_table(table.replace_schema_metadata({"manifest_version": "0"}), path)
     with pytest.raises(ValueError, match="version 0"):
         Manifest.read(path)
-
-
-def test_split_keeps_patients_whole_and_covers_every_row():
-    manifest = patients(*[f"p{i}" for i in range(20)])
-    rows = manifest.split_by_patient({"train": 0.7, "validation": 0.2, "test": 0.1}, seed=1)
-    assert sorted(row for chosen in rows.values() for row in chosen) == list(range(60))
-    groups = {name: {manifest[row].patient for row in chosen} for name, chosen in rows.items()}
-    assert [len(groups[name]) for name in ("train", "validation", "test")] == [14, 4, 2]
-    assert not groups["train"] & groups["validation"] and not groups["train"] & groups["test"]
-
-
-def test_split_does_not_depend_on_the_row_order():
-    records = list(patients(*[f"p{i}" for i in range(11)]))
-    shuffled = list(records)
-    random.Random(0).shuffle(shuffled)
-
-    def sides(rs):
-        manifest = Manifest(rs)
-        rows = manifest.split_by_patient({"a": 0.5, "b": 0.5}, seed=3)
-        return {name: {manifest[row].patient for row in chosen} for name, chosen in rows.items()}
-
-    assert sides(records) == sides(shuffled)
-
-
-def test_split_refuses_shares_that_do_not_sum_to_one():
-    with pytest.raises(ValueError, match="sum to 1"):
-        patients("a").split_by_patient({"a": 0.5, "b": 0.4}, seed=0)
 
 
 def test_leakage_names_manifests_and_patients():

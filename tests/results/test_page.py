@@ -13,9 +13,7 @@ import pytest
 from fake_suite import ORGANS, STATIONS, write_suite
 from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
-from sklearn.metrics import roc_curve as sklearn_roc_curve
 
-from anatomy_clip.metrics.classification import roc_curve
 from anatomy_clip.results.errors import by_group, confusion
 from anatomy_clip.results.layout import layout
 from anatomy_clip.results.page import differences, page
@@ -137,16 +135,6 @@ def test_label_by_label_matches_scikit_learn(runs):
     np.testing.assert_allclose(table.columns["pmc_ms"].auroc, np.mean(expected, axis=0), rtol=1e-12)
     np.testing.assert_allclose(table.columns["pmc_ms"].hit, np.mean(hit, axis=0), rtol=1e-12)
     assert table.labels == tuple(ORGANS) and table.support.tolist() == slices.targets.sum(axis=0).tolist()
-
-
-def test_roc_curve_matches_scikit_learn_with_ties():
-    rng = np.random.default_rng(0)
-    targets = rng.random(200) < 0.3
-    scores = np.round(rng.normal(size=200) + targets, 1)
-    false, true, _ = sklearn_roc_curve(targets, scores, drop_intermediate=False)
-    ours = roc_curve(scores, targets)
-    np.testing.assert_allclose(ours[0], false)
-    np.testing.assert_allclose(ours[1], true)
 
 
 def test_confusions_count_a_right_slice_once_and_a_wrong_one_by_what_it_shows(runs):

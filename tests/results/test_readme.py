@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from anatomy_clip.results.readme import BEGIN, END, extract_block, insert_block, refresh
+from anatomy_clip.results.readme import BEGIN, END, insert_block, refresh
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "experiments/table3/recorded"
+
+
+def extract_block(text):
+    return text.split(BEGIN)[1].split(END)[0].strip()
 
 
 def test_block_goes_in_and_out_and_the_rest_stays():

@@ -44,14 +44,6 @@ def test_known_bad_subjects_are_named_with_their_reports():
     assert all(len(s) == 5 and s[0] == "s" and s[1:].isdigit() for s in ct.bad_subjects() | mr.bad_subjects())
 
 
-def test_a_card_reads_as_markdown():
-    text = cards()["totalsegmentator_ct"].markdown()
-    assert text.startswith("## totalsegmentator_ct\n")
-    assert "- Licence: CC-BY-4.0" in text
-    assert "subjects 1,228" in text
-    assert "list not known (" in text
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

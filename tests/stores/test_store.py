@@ -6,7 +6,7 @@ import pytest
 
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.stores.store import SliceStore, write_store
+from anatomy_clip.stores.store import SliceStore, read_meta, write_store
 
 
 def records(n):
@@ -28,7 +28,7 @@ def test_what_was_written_comes_back(tmp_path):
     assert isinstance(store.images, np.memmap)
     np.testing.assert_array_equal(store.images, images(3))
     assert list(store.manifest) == records(3)
-    assert store.meta["digest"] == "abc"
+    assert read_meta(tmp_path / "train")["digest"] == "abc"
 
 
 def test_a_new_store_replaces_the_old_one_and_an_orphan(tmp_path):

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from anatomy_clip.text import templates as t
+
+CONF = Path(__file__).resolve().parents[2] / "conf/prompts"
 
 
 def test_table_one_word_for_word():
@@ -11,7 +16,8 @@ def test_table_one_word_for_word():
         "A sagittal oriented MR T2 image of knee organs belong to lower body region"
     )
     slots = t.make_slots("axial", "CT", ["liver", "intestine"], [])
-    assert t.fill(t.TABLE1_ORGAN, slots) == "An image of axial CT scan consisting of liver, intestine organs"
+    organs = yaml.safe_load((CONF / "organs.yaml").read_text())["templates"][0]
+    assert t.fill(organs, slots) == "An image of axial CT scan consisting of liver, intestine organs"
 
 
 def test_several_stations_are_joined():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import acos, degrees
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +14,6 @@ from anatomy_clip.core.terms import Orientation
 Scalar = TypeVar("Scalar", bound=np.generic)
 Vector = tuple[float, float, float]
 
-GAP = 1.5  # a step that is this many times the usual one leaves slices out
 SAME_POSITION_MM = 0.01
 _BESIDE_MM = 5.0  # a field of view may shift by less from slice to slice
 # DICOM's axes run to the patient's left, posterior and head (LPS). What lies to the right of a displayed image and
@@ -25,19 +23,6 @@ _DISPLAY = {
     Orientation.CORONAL: ((0, 1), (2, -1)),
     Orientation.SAGITTAL: ((1, 1), (2, -1)),
 }
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A place where slices are missing.
-
-    Attributes:
-        after: index of the slice before the gap.
-        mm: distance to the next slice along the normal.
-    """
-
-    after: int
-    mm: float
 
 
 @dataclass(frozen=True)
@@ -101,37 +86,6 @@ def lie_beside(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
     heights = points @ along
     across = float(np.linalg.norm(np.ptp(points - heights[:, None] * along, axis=0)))
     return across > max(_BESIDE_MM, 2 * float(np.ptp(heights)))
-
-
-def tilt(origins: Sequence[Vector], along: NDArray[np.float64]) -> float:
-    """Angle between the slices' normal and the direction in which they follow each other.
-
-    Args:
-        origins: first pixel of each slice in order, mm.
-        along: (3,) unit normal.
-
-    Returns:
-        Degrees, 0 to 90; 0 for a single slice.
-    """
-    travel = np.subtract(origins[-1], origins[0])
-    length = float(np.linalg.norm(travel))
-    return degrees(acos(min(1.0, abs(float(travel @ along)) / length))) if length > SAME_POSITION_MM else 0.0
-
-
-def spacing_and_gaps(ordered: Sequence[float]) -> tuple[float | None, tuple[Gap, ...]]:
-    """The usual distance between neighbours, and where it is exceeded.
-
-    Args:
-        ordered: positions along the normal, ascending, mm.
-
-    Returns:
-        Median step (None for a single slice), and the steps over 1.5 times as long.
-    """
-    steps = np.diff(ordered)
-    if not len(steps):
-        return None, ()
-    usual = float(np.median(steps))
-    return usual, tuple(Gap(i, float(mm)) for i, mm in enumerate(steps) if mm > GAP * usual)
 
 
 def turning(a: Sequence[float], b: Sequence[float]) -> float:

@@ -38,19 +38,6 @@ def read_frames(series: DicomSeries, on_refused: Callable[[Rejected], None] | No
             yield image
 
 
-def read_frame(series: DicomSeries, index: int) -> Slice:
-    """Read one slice of a series.
-
-    Args:
-        series: from `find_series`.
-        index: the slice, from 0.
-
-    Raises:
-        ValueError: as `read_frames`.
-    """
-    return load(series, index, FrameReader())
-
-
 def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = False) -> Slice:
     """Read one slice through a reader that keeps its file.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 from anatomy_clip.core.refusals import Refused, Rejected
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.decode import FrameReader
-from anatomy_clip.imaging.dicom.geometry import Gap, Vector, lie_beside, normal, positions, spacing_and_gaps, tilt
+from anatomy_clip.imaging.dicom.geometry import Vector, lie_beside, normal, positions
 from anatomy_clip.imaging.dicom.grouping import Stack, alike, apart, without_copies
 from anatomy_clip.imaging.dicom.headers import read_headers
 from anatomy_clip.imaging.dicom.protocol import decide
@@ -60,8 +61,6 @@ class DicomSeries:
         pixel_spacing_mm: distance between rows and between columns as stored, mm.
         thickness_mm: median slice thickness, mm; None where not stated.
         spacing_mm: usual distance between slices along the normal, from their positions, mm; None for one slice.
-        gaps: where neighbours lie over 1.5 times as far apart.
-        tilt_degrees: angle between the normal and the direction in which slices follow each other, degrees.
         b_value: diffusion weighting, s/mm2; None where not stated.
         variant: what tells this stack from others of its series ("echo time 30", "repeat 2"); often empty.
         body_part: what the header says; a hint, never a label; free text, kept out of `repr`.
@@ -82,8 +81,6 @@ class DicomSeries:
     pixel_spacing_mm: tuple[float, float]
     thickness_mm: float | None
     spacing_mm: float | None
-    gaps: tuple[Gap, ...]
-    tilt_degrees: float
     b_value: float | None
     variant: str
     body_part: str = field(repr=False)
@@ -148,7 +145,7 @@ def _series(stack: Stack, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
     origins = [frame.origin_mm for frame in stack]
     places = positions(origins, along)
     plane, off_axis = nearest_plane(first.row, first.column)
-    spacing, gaps = spacing_and_gaps(places)
+    spacing = median(after - before for before, after in pairwise(places)) if len(places) > 1 else None
     known = [frame.thickness_mm for frame in stack if frame.thickness_mm]
     thickness = median(known) if known else None
     protocol, evidence, mixed = _protocol(stack)
@@ -161,7 +158,7 @@ def _series(stack: Stack, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
         modality=first.modality, protocol=protocol, evidence=evidence,
         orientation=plane, degrees_off_axis=off_axis,
         shape=first.shape, row=first.row, column=first.column, pixel_spacing_mm=first.spacing_mm,
-        thickness_mm=thickness, spacing_mm=spacing, gaps=gaps, tilt_degrees=tilt(origins, along),
+        thickness_mm=thickness, spacing_mm=spacing,
         b_value=first.facts.b_value, variant=variant, body_part=first.body_part,
         burned_in_annotation=True if True in flags else None if None in flags else False,
         notes=(*dict.fromkeys(note for f in stack for note in f.notes), *mixed,

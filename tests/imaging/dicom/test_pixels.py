@@ -1,7 +1,6 @@
 """Pixels: display convention however a slice is stored, real values, and what is refused."""
 
 import itertools
-from pathlib import Path
 
 import highdicom
 import nibabel as nib
@@ -12,9 +11,10 @@ from scipy.ndimage import map_coordinates
 
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging import nifti
-from anatomy_clip.imaging.dicom.pixels import read_frame, read_frames
+from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
+from anatomy_clip.imaging.dicom.pixels import load, read_frames
 from anatomy_clip.imaging.dicom.series import find_series
-from anatomy_clip.imaging.dicom.volume import read_volume
+from anatomy_clip.imaging.dicom.values import modality_values
 
 LEFT, BACK, HEAD = 100, 20, 3  # what a step towards each side adds to a pixel
 AXES = np.eye(3)
@@ -27,6 +27,10 @@ def only(paths):
     series, rejected = find_series(paths)
     assert (len(series), rejected) == (1, [])
     return series[0]
+
+
+def first(series):
+    return next(read_frames(series))
 
 
 def stack(write, row, column, **changes):
@@ -44,7 +48,7 @@ def stack(write, row, column, **changes):
 @pytest.mark.parametrize(("row", "column"), DIRECTIONS, ids=lambda v: "".join(f"{x:+.0f}" for x in v))
 def test_display_is_the_same_for_all_stored_directions(write, row, column):
     series = stack(write, row, column)
-    image = next(read_frames(series))
+    image = first(series)
     # Down and to the right: back and left; feet and left; feet and back.
     down, right = {
         Orientation.AXIAL: (BACK, LEFT), Orientation.CORONAL: (-HEAD, LEFT), Orientation.SAGITTAL: (-HEAD, BACK),
@@ -54,23 +58,16 @@ def test_display_is_the_same_for_all_stored_directions(write, row, column):
     assert steps[1] == pytest.approx(right * image.spacing_mm[1], abs=0.5)
     assert sorted(image.spacing_mm) == [0.5, 0.8]
     assert (image.pixels.dtype, image.modality, image.protocol) == (np.float32, Modality.CT, Protocol.NONE)
-    volume = read_volume(series)
-    steps = [float(np.diff(volume.array, axis=axis).mean()) for axis in range(3)]
-    wanted = [gain * mm for gain, mm in zip((-LEFT, -BACK, HEAD), volume.spacing_mm, strict=True)]
-    assert steps == pytest.approx(wanted, abs=0.5)
-    index = 0 if np.sign(np.cross(row, column).sum()) == (1 if series.orientation is Orientation.AXIAL else -1) else 3
-    assert np.array_equal(volume.plane(series.orientation, index).pixels, image.pixels)
 
 
 def test_the_wrist_agrees_with_its_nifti_twin(real):
     series = only([real / "dicom/dcm4che/left_wrist_mr"])
     twin = nifti.read_volume(real / "nifti/dcm4che/left_wrist_mr.nii.gz", Modality.MR)
-    volume = read_volume(series)
-    assert np.array_equal(volume.array, twin.array)
-    assert volume.spacing_mm == pytest.approx(twin.spacing_mm, abs=1e-4)
     # Ascending along the normal is front to back; a volume counts from back to front.
     for index, image in enumerate(read_frames(series)):
-        assert np.array_equal(image.pixels, twin.plane(Orientation.CORONAL, 15 - index).pixels)
+        plane = twin.plane(Orientation.CORONAL, 15 - index)
+        assert np.array_equal(image.pixels, plane.pixels)
+        assert image.spacing_mm == pytest.approx(plane.spacing_mm, abs=1e-4)
 
 
 def test_the_abdomen_agrees_with_its_nifti_twin(real):
@@ -78,22 +75,22 @@ def test_the_abdomen_agrees_with_its_nifti_twin(real):
     path = real / "totalsegmentator_ct/s9003/ct.nii.gz"
     twin, affine = nib.load(path).get_fdata(dtype=np.float32), nib.load(path).affine
     series = only([real / "dicom/totalsegmentator/abdomen_ct"])
-    volume = read_volume(series)
-    assert volume.array.shape[2] == twin.shape[2] == 20
-    assert volume.spacing_mm[2] == affine[2, 2] == 2
-    first = pydicom.dcmread(series.frames[0].path, stop_before_pixels=True)
-    left, back, height = (float(v) for v in first.ImagePositionPatient)
+    images = list(read_frames(series))
+    assert len(images) == twin.shape[2] == 20
+    assert series.spacing_mm == affine[2, 2] == 2
+    header = pydicom.dcmread(series.frames[0].path, stop_before_pixels=True)
+    left, back, height = (float(v) for v in header.ImagePositionPatient)
     i, j = np.meshgrid(*map(np.arange, twin.shape[:2]), indexing="ij")
     x, y = affine[0, 0] * i + affine[0, 3], affine[1, 1] * j + affine[1, 3]  # RAS
-    last = np.array(volume.array.shape) - 1
-    # The volume's first voxel lies farthest left and back; LPS runs against it.
-    at = [last[0] - (-x - left) / volume.spacing_mm[0], last[1] - (-y - back) / volume.spacing_mm[1]]
+    # Displayed rows run to the back and columns to the left, as LPS does.
+    at = [(-y - back) / images[0].spacing_mm[0], (-x - left) / images[0].spacing_mm[1]]
+    last = np.array(images[0].pixels.shape) - 1
     levels = np.rint((affine[2, 2] * np.arange(20) + affine[2, 3] - height) / 2).astype(int)
     inside = (at[0] > 0) & (at[0] < last[0]) & (at[1] > 0) & (at[1] < last[1])
     for k, level in enumerate(levels):
         if not 0 <= level < 20:
             continue
-        again = map_coordinates(volume.array[:, :, level], at, order=1)
+        again = map_coordinates(images[level].pixels, at, order=1)
         off = np.abs(again - twin[:, :, k])[inside]
         assert np.median(off) < 0.5, k
         assert np.corrcoef(again[inside], twin[:, :, k][inside])[0, 1] > 0.9999, k
@@ -115,7 +112,7 @@ def test_values_agree_with_highdicom(real, sample):
             frame.number, apply_real_world_transform=False, apply_modality_transform=None,
             apply_voi_transform=False, apply_presentation_lut=False,
         )  # fmt: skip
-        ours = read_frame(found, 0).pixels
+        ours = first(found).pixels
         assert np.array_equal(np.sort(ours, axis=None), np.sort(np.asarray(image, np.float32), axis=None)), frame.path
         checked += 1
     assert checked >= 20
@@ -130,10 +127,16 @@ def test_enhanced_ct_is_rescaled(sample):
     assert np.array_equal(images[0].pixels, raw[1, :, ::-1].astype(np.float32) - 1024)
 
 
+def test_a_modality_lut_is_applied(sample):
+    raw = pydicom.dcmread(sample("mlut_18.dcm"))
+    mapped = pydicom.pixels.apply_modality_lut(raw.pixel_array, raw)
+    assert np.array_equal(modality_values(raw, stored_frame(raw)), mapped)
+
+
 def test_padding_becomes_the_least_value(write):
     pixels = np.arange(48, dtype=np.int16).reshape(8, 6)
     pixels[0] = -2000
-    image = read_frame(only([write("x.dcm", pixels, PixelPaddingValue=-2000)]), 0)
+    image = first(only([write("x.dcm", pixels, PixelPaddingValue=-2000)]))
     assert (image.pixels[0] == -1024 + 6).all()
     assert image.pixels.max() == 47 - 1024
 
@@ -146,7 +149,7 @@ def test_padding_with_the_other_sign_and_a_range(write):
     data.add_new("PixelPaddingValue", "US", 65536 - 2000)
     data.add_new("PixelPaddingRangeLimit", "US", 65536 - 1990)
     data.save_as(path)
-    image = read_frame(only([path]), 0)
+    image = first(only([path]))
     assert (image.pixels[:2] == 12 - 1024).all()
 
 
@@ -154,30 +157,29 @@ def test_padding_of_a_real_ct(real):
     series = only([real / "dicom/dcm_qa_ct"])
     raw = pydicom.dcmread(series.frames[0].path).pixel_array
     assert raw.min() == -1500
-    assert read_frame(series, 0).pixels.min() == raw[raw != -1500].min()
+    assert first(series).pixels.min() == raw[raw != -1500].min()
 
 
 def test_unused_bits_are_cleared(write):
     pixels = np.arange(48, dtype=np.uint16).reshape(8, 6)
-    clean = read_frame(only([write("a.dcm", pixels, BitsStored=12, HighBit=11, PixelRepresentation=0)]), 0)
-    dirty = read_frame(
-        only([write("b.dcm", pixels | np.uint16(0xA000), BitsStored=12, HighBit=11, PixelRepresentation=0)]), 0
-    )
+    clean = first(only([write("a.dcm", pixels, BitsStored=12, HighBit=11, PixelRepresentation=0)]))
+    dirty = pixels | np.uint16(0xA000)
+    dirty = first(only([write("b.dcm", dirty, BitsStored=12, HighBit=11, PixelRepresentation=0)]))
     assert np.array_equal(clean.pixels, dirty.pixels)
 
 
 def test_signed_values_of_fewer_bits(write):
     pixels = np.arange(-24, 24, dtype=np.int16).reshape(8, 6)
     stored = (pixels & np.int16(0x0FFF)).astype(np.int16)  # 12 bits, upper ones clear
-    image = read_frame(only([write("a.dcm", stored, BitsStored=12, HighBit=11)]), 0)
+    image = first(only([write("a.dcm", stored, BitsStored=12, HighBit=11)]))
     assert np.array_equal(image.pixels, pixels - 1024.0)
 
 
 def test_an_inverted_mr_equals_its_twin(write):
     pixels = np.arange(48, dtype=np.uint16).reshape(8, 6)
     twins = [
-        read_frame(only([write(f"{kind}.dcm", stored, modality="MR", BitsStored=12, HighBit=11,
-                               PhotometricInterpretation=kind, RescaleSlope=2.5)]), 0)
+        first(only([write(f"{kind}.dcm", stored, modality="MR", BitsStored=12, HighBit=11,
+                          PhotometricInterpretation=kind, RescaleSlope=2.5)]))
         for kind, stored in (("MONOCHROME2", pixels), ("MONOCHROME1", 4095 - pixels))
     ]  # fmt: skip
     assert np.array_equal(twins[0].pixels, twins[1].pixels)
@@ -186,7 +188,7 @@ def test_an_inverted_mr_equals_its_twin(write):
 def test_hu_do_not_depend_on_how_they_are_shown(write):
     pixels = np.arange(48, dtype=np.int16).reshape(8, 6)
     kinds = [only([write(f"{k}.dcm", pixels, PhotometricInterpretation=k)]) for k in ("MONOCHROME1", "MONOCHROME2")]
-    assert np.array_equal(read_frame(kinds[0], 0).pixels, read_frame(kinds[1], 0).pixels)
+    assert np.array_equal(first(kinds[0]).pixels, first(kinds[1]).pixels)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_hu_do_not_depend_on_how_they_are_shown(write):
 def test_useless_values_are_refused(write, changes, why):
     series = only([write("x.dcm", **changes)])
     with pytest.raises(ValueError, match=rf"x\.dcm: frame 1 .*{why}"):
-        read_frame(series, 0)
+        first(series)
 
 
 def test_a_constant_slice_is_refused_and_the_others_go_on(write):
@@ -209,26 +211,9 @@ def test_a_constant_slice_is_refused_and_the_others_go_on(write):
     told = []
     assert len(list(read_frames(series, told.append))) == 2
     assert [r.path.name for r in told] == ["2.dcm"]
-    assert read_volume(series).array.shape == (6, 8, 3)  # the ends of a volume may be blank
+    assert (load(series, 1, FrameReader(), blank=True).pixels == 7 - 1024).all()
 
 
 def test_thickness_is_each_slice_s_own(real):
     found = [image.thickness_mm for image in read_frames(only([real / "dicom/dcm_qa_ct"]))]
     assert found == [4] * 5 + [7] * 5
-
-
-@pytest.mark.parametrize(
-    ("place", "why"),
-    [
-        (lambda z: dict(ImagePositionPatient=[0, z * 0.2, z]), "tilted by 11.3 degrees"),
-        (lambda z: dict(ImagePositionPatient=[0, 0, z**2]), "apart"),
-    ],
-)
-def test_a_volume_needs_even_upright_slices(write, place, why):
-    series = only([write(f"{z}.dcm", z=z, **place(z)) for z in range(4)])
-    with pytest.raises(ValueError, match=why):
-        read_volume(series)
-    single = only([write("one.dcm", z=9, SeriesInstanceUID="1.2.3")])
-    with pytest.raises(ValueError, match="two slices"):
-        read_volume(single)
-    assert isinstance(single.frames[0].path, Path)
