@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from anatomy_clip import __version__
 
 _DESCRIBE_END = """\
-exit status: 0 everything was described; 1 nothing was; 2 wrong usage; 3 some files were set aside.
+exit status: 0 everything was described; 1 nothing was; 2 wrong usage; 3 some files were refused.
 Research software, not for diagnosis. The JSON, the CSV and the library are documented in docs/DESCRIBE.md."""
 
 

@@ -63,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def status(description: Description) -> int:
-    """Exit status: 0 all described, 1 nothing, 3 some files were set aside."""
+    """Exit status: 0 all described, 1 nothing, 3 some files were refused."""
     if not description.series:
         return NOTHING
-    return SOME if description.rejected else ALL
+    return SOME if description.refusals else ALL
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from types import TracebackType
 import numpy as np
 
 from anatomy_clip.core.limits import Limits
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.describe.body_parts import defined_term
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import Bundle, Encoder, read_bundle
 from anatomy_clip.describe.densities import Densities
-from anatomy_clip.describe.description import Description, Rejection, SeriesDescription, SourceImage
+from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
 from anatomy_clip.describe.series import Seen, Stack, describe_stack, judged
@@ -91,7 +92,7 @@ class Describer:
             raise ValueError(f"modality={modality!r}: give one of {', '.join(Modality)}")
         if batch_size < 1 or (workers is not None and workers < 0):
             raise ValueError(f"batch_size={batch_size}, workers={workers}: give 1 or more, and 0 or more")
-        items, rejected = gather([paths] if isinstance(paths, str | Path) else paths, self._folder)
+        items, refusals = gather([paths] if isinstance(paths, str | Path) else paths, self._folder)
         known = Modality(modality) if modality else None
         pipeline = Pipeline(
             items, self.bundle.preprocessing, self._load,
@@ -103,7 +104,7 @@ class Describer:
         for read, noted in zip(dicom, with_notes([read.series for read in dicom if read.series]), strict=True):
             read.series = noted
         series = [self._series(read, known) for read in pipeline.found if read.embeddings]
-        return Description(tuple(series), tuple(dict.fromkeys([*rejected, *_in_order(pipeline.rejected)])))
+        return Description(tuple(series), tuple(dict.fromkeys([*refusals, *_in_order(pipeline.refusals)])))
 
     def close(self) -> None:
         """Remove the files of unpacked archives."""
@@ -207,5 +208,5 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> Stack:
     )
 
 
-def _in_order(rejected: Sequence[Rejection]) -> list[Rejection]:
-    return sorted(rejected, key=lambda one: (one.path, one.reason))
+def _in_order(refusals: Sequence[Refusal]) -> list[Refusal]:
+    return sorted(refusals, key=lambda one: (one.where, one.message))

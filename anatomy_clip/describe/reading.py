@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.densities import Densities, densities
 from anatomy_clip.describe.preprocessing import Preprocessing
@@ -47,7 +47,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class Parts:
-    """Part frames that are alike into series: (`DicomSeries`, `Rejected`)."""
+    """Part frames that are alike into series: (`DicomSeries`, `Refusal`)."""
 
     stack: Stack = field(repr=False)
 
@@ -92,13 +92,13 @@ class Rendered:
     Attributes:
         kept: (N,) places of the slices in their task.
         squares: (N, side, side).
-        refused: slices that can't be read.
+        refusals: of slices that can't be read.
         densities: what the values of CT slices are; empty for MR.
     """
 
     kept: tuple[int, ...]
     squares: Squares
-    refused: tuple[Rejected, ...]
+    refusals: tuple[Refusal, ...]
     densities: Densities
 
 
@@ -119,7 +119,7 @@ class NiftiSlices:
     squares: dict[Modality, Squares]
 
 
-Outcome = None | Sequence[FrameHeader] | Sequence[Path] | tuple[list[DicomSeries], list[Rejected]] | Rendered | (
+Outcome = None | Sequence[FrameHeader] | Sequence[Path] | tuple[list[DicomSeries], list[Refusal]] | Rendered | (
     NiftiSlices
 ) | Squares  # fmt: skip
 
@@ -158,8 +158,8 @@ class Work:
                 return self._picture(path)
 
     def _frames(self, series: DicomSeries) -> Rendered:
-        kept, squares, refused, counts = [], [], [], Densities()
-        for index, frame in enumerate(series.frames):
+        kept, squares, refusals, counts = [], [], [], Densities()
+        for index in range(len(series.frames)):
             try:
                 image = load(series, index, self._reader, blank=True)
                 squares.append(self.preprocessing.square(image))
@@ -167,8 +167,8 @@ class Work:
                 if series.modality is Modality.CT:
                     counts += densities(image.pixels)
             except Refused as error:
-                refused.append(Rejected(frame.path, error.reason, error.remedy))
-        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refused), counts)
+                refusals.append(error.refusal)
+        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refusals), counts)
 
     def _nifti(self, path: Path, modalities: Sequence[Modality]) -> NiftiSlices:
         axis, direction = third_axis(path)

@@ -82,7 +82,7 @@ def test_round_trip(tmp_path, folder, modality):
     paths = real(folder)
     study = upload(paths)
     found = fetch_study(URL, study, tmp_path / "fetched", access=PATIENCE)
-    assert found.rejected == ()
+    assert found.refusals == ()
     assert {path.read_bytes() for path in found.files} == {path.read_bytes() for path in paths}
 
     named = [("pelvis", 0.91), ("abdomen", 0.55)], [("pelvic bone", 0.87), ("intestine", 0.42)]

@@ -57,7 +57,7 @@ def test_what_comes_is_what_is_stored(tmp_path, pacs, paths):
     assert [str(path.relative_to(found.folder)) for path in found.files] == [
         f"series_001/{i:05d}.dcm" for i in range(1, 5)
     ]
-    assert found.rejected == ()
+    assert found.refusals == ()
 
 
 def test_only_ct_and_mr_and_only_the_asked_series(tmp_path, paths):
@@ -111,10 +111,10 @@ def test_a_bad_instance_costs_only_itself(tmp_path, pacs, paths, fault, reason):
     found = fetched(pacs, paths, tmp_path / "out")
     assert [path.name for path in found.files] == ["00001.dcm", "00002.dcm", "00004.dcm"]
     assert [path.name for path in (tmp_path / "out" / "series_001").iterdir() if path.name == "00003.dcm"] == []
-    ((rejected),) = found.rejected
-    assert rejected.path == "series_001/00003"
-    assert reason in rejected.reason
-    assert ";" in rejected.reason
+    (refusal,) = found.refusals
+    assert refusal.where == "series_001/00003"
+    assert reason in refusal.message
+    assert ";" in refusal.message
 
 
 def test_a_file_without_multipart_is_taken(tmp_path, pacs, paths):
@@ -122,11 +122,11 @@ def test_a_file_without_multipart_is_taken(tmp_path, pacs, paths):
     assert len(fetched(pacs, paths, tmp_path / "out").files) == 4
 
 
-def test_another_instance_than_asked_for_is_set_aside(tmp_path, pacs, paths):
+def test_another_instance_than_asked_for_is_refused(tmp_path, pacs, paths):
     uids = next(iter(pacs.files))
     pacs.files[uids] = ("CT", paths[3].read_bytes())
-    (rejected,) = fetched(pacs, paths, tmp_path / "out").rejected
-    assert "another instance" in rejected.reason
+    (refusal,) = fetched(pacs, paths, tmp_path / "out").refusals
+    assert "another instance" in refusal.message
 
 
 def test_an_ill_server_is_given_up(tmp_path):
@@ -269,7 +269,7 @@ def test_no_uid_and_no_patient_in_logs_and_messages(tmp_path, pacs, paths, caplo
     if fault is not None:
         pacs.faults = {sop(paths[1]): [fault, ...]}
     try:
-        said = str([one.reason for one in fetched(pacs, paths, tmp_path / "out").rejected])
+        said = str([one.message for one in fetched(pacs, paths, tmp_path / "out").refusals])
     except ValueError as error:
         said = str(error)
     said += caplog.text + "".join(capsys.readouterr()) + " ".join(map(str, (tmp_path / "out").rglob("*")))

@@ -296,9 +296,9 @@ def test_a_report_a_series_and_reasons_for_the_rest(tmp_path):
     good = [describe_by_hand(write_ct(tmp_path / name, 2), *HEAD) for name in "ab"]
     bad = replace(good[0], path="picture.png", slices=())
     description = Description((good[0], bad, good[1]), ())
-    paths, rejected = write_reports(description, TAXONOMY, tmp_path / "deep" / "out", algorithm=ALGORITHM)
+    paths, refusals = write_reports(description, TAXONOMY, tmp_path / "deep" / "out", algorithm=ALGORITHM)
     assert [path.name for path in paths] == ["report_001.dcm", "report_003.dcm"]
-    assert [(one.path, "aren't from DICOM" in one.reason) for one in rejected] == [("picture.png", True)]
+    assert [(one.where, "aren't from DICOM" in one.reason) for one in refusals] == [("picture.png", True)]
     assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == ["report_001.dcm", "report_003.dcm"]
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="folder can't be made"):

@@ -74,7 +74,7 @@ def test_figures_are_split_by_article_and_counted(tmp_path):
     assert image.pixels.shape == (48, 64)
     summary = source.summary()
     assert (summary.figures, summary.articles, summary.shared_articles) == (5, 4, 1)
-    assert summary.set_aside == {
+    assert summary.left_out == {
         "neither plainly CT nor plainly MR": 1,
         "of no one named plane": 1,
         "with too long a caption": 1,

@@ -13,9 +13,10 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
 
 from anatomy_clip.anatomy.taxonomy import Code
-from anatomy_clip.core.refusals import Refused, guarded
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.describe.sr.codes import Kind, Site
 from anatomy_clip.describe.sr.tree import BETWEEN, CHECKSUM, MAKER, Algorithm
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def read_report(path: Path) -> Report:
     Raises:
         ValueError: no Structured Report, or none of ours.
     """
-    with guarded("is no report that can be read", "give one that anatomy_clip wrote"):
+    with refusing("is no report that can be read", "give one that anatomy_clip wrote"):
         document = pydicom.dcmread(path)
         if document.get("Modality") != "SR" or document.get("Manufacturer") != MAKER:
             raise Refused("is no Structured Report of ours", "give one that anatomy_clip wrote")

@@ -16,10 +16,11 @@ from pydicom.valuerep import validate_value
 
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.refusals import Refused, guarded
-from anatomy_clip.describe.description import Description, Rejection, SeriesDescription, SourceImage
+from anatomy_clip.core.refusals import Refusal, Refused
+from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
 from anatomy_clip.describe.sr.tree import MAKER, REFERABLE, Algorithm, refer, report_lines, report_tree, sources
 from anatomy_clip.imaging.dicom.files import read_header
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 _TITLE = "Body stations and organs"
 _SERIES_NUMBER = 9900  # far from what scanners count
@@ -32,7 +33,7 @@ _OPTIONAL = ("IssuerOfPatientID", "StudyDescription")
 
 def write_reports(
     description: Description, taxonomy: Taxonomy, folder: Path, *, algorithm: Algorithm, include_patient: bool = False
-) -> tuple[tuple[Path, ...], tuple[Rejection, ...]]:
+) -> tuple[tuple[Path, ...], tuple[Refusal, ...]]:
     """Write one report a series into a folder: `report_001.dcm` and so on.
 
     Returns:
@@ -41,10 +42,10 @@ def write_reports(
     Raises:
         ValueError: the folder can't be made.
     """
-    with guarded(f"{folder}: folder can't be made", "name a place that you may write to"):
+    with refusing(f"{folder}: folder can't be made", "name a place that you may write to"):
         folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    rejected: list[Rejection] = []
+    refusals: list[Refusal] = []
     for number, series in enumerate(description.series, 1):
         out = folder / f"report_{number:03d}.dcm"
         try:
@@ -52,8 +53,8 @@ def write_reports(
                 write_report(series, taxonomy, out, algorithm=algorithm, include_patient=include_patient, number=number)
             )
         except ValueError as error:
-            rejected.append(Rejection(series.path, f"no Structured Report: {error}"))
-    return tuple(paths), tuple(rejected)
+            refusals.append(Refusal(f"no Structured Report: {error}", where=series.path))
+    return tuple(paths), tuple(refusals)
 
 
 def write_report(
@@ -87,9 +88,9 @@ def write_report(
     report = _document(images, report_tree(lines, series.modality, algorithm), algorithm, number)
     refer(report, lines)
     if include_patient:
-        with guarded("its patient's and study's fields can't be copied", "leave the patient out of the report"):
+        with refusing("its patient's and study's fields can't be copied", "leave the patient out of the report"):
             _copy_patient(_patient(images[0]), report)
-    with guarded("its report can't be written", "check the disk and its permissions"):
+    with refusing("its report can't be written", "check the disk and its permissions"):
         _save(report, out)
     return out
 

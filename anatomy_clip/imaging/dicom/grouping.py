@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
-from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.geometry import SAME_POSITION_MM, normal, positions, turning
 from anatomy_clip.imaging.dicom.headers import FrameHeader
@@ -20,8 +20,8 @@ Stack = list[FrameHeader]
 _REMOVE = "remove the copy if it was not meant"
 
 
-def without_copies(frames: Iterable[FrameHeader]) -> tuple[Stack, list[Rejected]]:
-    """Set aside files that hold an instance again."""
+def without_copies(frames: Iterable[FrameHeader]) -> tuple[Stack, list[Refusal]]:
+    """Refuse files that hold an instance again."""
     first: dict[Hashable, FrameHeader] = {}
     kept, again = [], {}
     for frame in frames:
@@ -31,7 +31,7 @@ def without_copies(frames: Iterable[FrameHeader]) -> tuple[Stack, list[Rejected]
             kept.append(frame)
         else:
             reason = f"has the SOP Instance UID (0008,0018) of {known.path.name}, which was read before"
-            again[frame.path] = Rejected(frame.path, reason, _REMOVE)
+            again[frame.path] = Refusal(reason, _REMOVE, str(frame.path))
     return kept, list(again.values())
 
 
@@ -41,8 +41,8 @@ def alike(frames: Iterable[FrameHeader]) -> list[Stack]:
     return [part for stack in stacks for part in _by_geometry(stack)]
 
 
-def apart(stack: Stack, reader: FrameReader, name: str = "") -> tuple[list[tuple[str, Stack]], list[Rejected]]:
-    """Part a stack in which frames share a position, and set aside those that share their pixels too.
+def apart(stack: Stack, reader: FrameReader, name: str = "") -> tuple[list[tuple[str, Stack]], list[Refusal]]:
+    """Part a stack in which frames share a position, and refuse those that share their pixels too.
 
     Args:
         stack: frames of one orientation.
@@ -50,10 +50,10 @@ def apart(stack: Stack, reader: FrameReader, name: str = "") -> tuple[list[tuple
         name: what tells this stack from its siblings.
 
     Returns:
-        (name, frames in order) of each part, and what was set aside.
+        (name, frames in order) of each part, and what was refused.
     """
-    stack, rejected = _without_twins(_in_order(stack), reader)
-    return _parted_by_phase(stack, name), rejected
+    stack, refusals = _without_twins(_in_order(stack), reader)
+    return _parted_by_phase(stack, name), refusals
 
 
 def _parted_by_phase(stack: Stack, name: str) -> list[tuple[str, Stack]]:
@@ -77,8 +77,8 @@ def _phase(index: int) -> Callable[[FrameHeader], Hashable]:
     return lambda frame: frame.phases[index]
 
 
-def _without_twins(stack: Stack, reader: FrameReader) -> tuple[Stack, list[Rejected]]:
-    kept, rejected = [], []
+def _without_twins(stack: Stack, reader: FrameReader) -> tuple[Stack, list[Refusal]]:
+    kept, refusals = [], []
     for place in _places(stack):
         seen: dict[str, FrameHeader] = {}
         for frame in place:
@@ -88,10 +88,10 @@ def _without_twins(stack: Stack, reader: FrameReader) -> tuple[Stack, list[Rejec
                     reason = (
                         f"frame {frame.number} has the position and pixels of {known.path.name}, frame {known.number}"
                     )
-                    rejected.append(Rejected(frame.path, reason, _REMOVE))
+                    refusals.append(Refusal(reason, _REMOVE, str(frame.path)))
                     continue
             kept.append(frame)
-    return kept, rejected
+    return kept, refusals
 
 
 def _digest(frame: FrameHeader, reader: FrameReader) -> str:

@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.refusals import Refused, Rejected, guarded
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.geometry import turn
+from anatomy_clip.imaging.dicom.refusing import refusing
 from anatomy_clip.imaging.dicom.series import DicomSeries, Frame
 from anatomy_clip.imaging.dicom.values import modality_values, padded, stored_range
 from anatomy_clip.imaging.slices import Slice
 
 
-def read_frames(series: DicomSeries, on_refused: Callable[[Rejected], None] | None = None) -> Iterator[Slice]:
+def read_frames(series: DicomSeries, on_refused: Callable[[Refusal], None] | None = None) -> Iterator[Slice]:
     """Read the slices of a series in order, one file in memory at a time.
 
     Args:
@@ -27,13 +28,13 @@ def read_frames(series: DicomSeries, on_refused: Callable[[Rejected], None] | No
         ValueError: a file is damaged or needs a missing decoder, or a frame is constant or not finite; names the file.
     """
     reader = FrameReader()
-    for index, frame in enumerate(series.frames):
+    for index in range(len(series.frames)):
         try:
             image = load(series, index, reader)
         except Refused as error:
             if on_refused is None:
                 raise
-            on_refused(Rejected(frame.path, error.reason, error.remedy))
+            on_refused(error.refusal)
         else:
             yield image
 
@@ -52,12 +53,12 @@ def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = Fal
     """
     frame = series.frames[index]
     try:
-        with guarded(f"frame {frame.number} can't be read"):
+        with refusing(f"frame {frame.number} can't be read"):
             values = _values(series, frame, reader)
             if not blank and values.min() == values.max():
                 raise Refused(f"frame {frame.number} is constant", "leave it out: it shows nothing")
     except Refused as error:
-        raise error.of(frame.path) from None
+        raise error.at(frame.path) from None
     turned = turn(series.row, series.column, series.orientation)
     thickness = frame.thickness_mm or series.thickness_mm or series.spacing_mm or 0.0
     return Slice(

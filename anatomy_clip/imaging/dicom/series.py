@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.geometry import Vector, lie_beside, normal, positions
@@ -96,7 +96,7 @@ class DicomSeries:
         return tuple(frame.position_mm for frame in self.frames)
 
 
-def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Rejected]]:
+def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Refusal]]:
     """Read the headers of files and group their frames into series; pixels are read only where frames share a place.
 
     Args:
@@ -106,24 +106,24 @@ def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Rejected
         The series, in the order of their first files, and every file or frame that is in none, with the reason.
     """
     frames: Stack = []
-    rejected: list[Rejected] = []
+    refusals: list[Refusal] = []
     for path in _files(paths):
         try:
             frames += read_headers(path)
         except Refused as error:
-            rejected.append(Rejected(path, error.reason, error.remedy))
+            refusals.append(error.at(path).refusal)
     kept, copies = without_copies(frames)
     series: list[DicomSeries] = []
     reader = FrameReader()
     for stack in alike(kept):
         found, twins = series_of(stack, reader)
         series += found
-        rejected += twins
-    return series, rejected + copies
+        refusals += twins
+    return series, refusals + copies
 
 
-def series_of(stack: Stack, reader: FrameReader) -> tuple[list[DicomSeries], list[Rejected]]:
-    """Part frames that are alike into series in which no two share a place, and set copies aside."""
+def series_of(stack: Stack, reader: FrameReader) -> tuple[list[DicomSeries], list[Refusal]]:
+    """Part frames that are alike into series in which no two share a place, and refuse copies."""
     parts, twins = apart(stack, reader)
     first = stack[0]
     beside = lie_beside([frame.origin_mm for frame in stack], normal(first.row, first.column))

@@ -31,9 +31,9 @@ class Figures:
         published_splits: keep the published splits; refused where they share an article.
         shares: split -> share of the articles, for a split of our own.
         seed: of that split; an article's split depends on nothing else.
-        context_length: tokens that the text tower takes; a caption that is longer is set aside.
+        context_length: tokens that the text tower takes; a caption that is longer is left out.
         cut_at_sentence: in place of that, leave out whole sentences at its end.
-        plane_if_unnamed: plane of a figure whose caption names none; "" sets such figures aside.
+        plane_if_unnamed: plane of a figure whose caption names none; "" leaves such figures out.
         window: level and width of the display that renders the slices, HU. Figures are windowed already: CT gets HU
             that this display turns into the figure's own grey values.
         licence: of figures whose article's licence isn't known.

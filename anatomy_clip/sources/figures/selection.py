@@ -56,21 +56,21 @@ class Summary:
         used: split -> figures.
         articles: known ones.
         shared_articles: those that stand in two published splits.
-        set_aside: reason -> figures. A broken image is found later and stands in the quarantine of `prepare`.
+        left_out: reason -> figures. A broken image is found later, and refused by `prepare`.
     """
 
     figures: int
     used: Mapping[str, int]
     articles: int
     shared_articles: int
-    set_aside: Mapping[str, int]
+    left_out: Mapping[str, int]
 
     def __str__(self) -> str:
         used = ", ".join(f"{count} {split}" for split, count in self.used.items())
-        aside = ", ".join(f"{count} {reason}" for reason, count in self.set_aside.items()) or "none"
+        left_out = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items()) or "none"
         return (
             f"{self.figures} figures of {self.articles} articles, {self.shared_articles} of them in two published "
-            f"splits; used: {used}; set aside: {aside}"
+            f"splits; used: {used}; left out: {left_out}"
         )
 
 
@@ -121,21 +121,21 @@ def plan(reader: Reader, root: Path, rules: Rules) -> Plan:
         )
     names = PUBLISHED if rules.published_splits else tuple(name for name, _ in rules.shares)
     parts: dict[str, dict[str, Used]] = {name: {} for name in names}
-    aside: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for figure in figures:
         used = _use(figure, rules)
         if isinstance(used, str):
-            aside[used] += 1
+            left_out[used] += 1
             continue
         split = figure.split if rules.published_splits else split_of(figure.article, rules.shares, rules.seed)
         parts[split][figure.id] = used
     counts = {name: len(part) for name, part in parts.items()}
     articles = len({figure.article for figure in figures if figure.article})
-    return Plan(parts, Summary(len(figures), counts, articles, len(shared), dict(aside)))
+    return Plan(parts, Summary(len(figures), counts, articles, len(shared), dict(left_out)))
 
 
 def _use(figure: Figure, rules: Rules) -> Used | str:
-    """The figure with what its caption says, or the reason why it is set aside."""
+    """The figure with what its caption says, or the reason why it is left out."""
     if not figure.article:
         return "of no known article"
     modality = modality_of(figure.caption)

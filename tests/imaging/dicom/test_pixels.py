@@ -24,8 +24,8 @@ DIRECTIONS = [
 
 
 def only(paths):
-    series, rejected = find_series(paths)
-    assert (len(series), rejected) == (1, [])
+    series, refusals = find_series(paths)
+    assert (len(series), refusals) == (1, [])
     return series[0]
 
 
@@ -210,7 +210,7 @@ def test_a_constant_slice_is_refused_and_the_others_go_on(write):
         list(read_frames(series))
     told = []
     assert len(list(read_frames(series, told.append))) == 2
-    assert [r.path.name for r in told] == ["2.dcm"]
+    assert [Path(r.where).name for r in told] == ["2.dcm"]
     assert (load(series, 1, FrameReader(), blank=True).pixels == 7 - 1024).all()
 
 

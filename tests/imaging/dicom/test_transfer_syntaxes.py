@@ -171,8 +171,8 @@ def test_a_cut_compressed_file_is_refused(sample, tmp_path):
     for share in (0.6, 0.9):
         path = tmp_path / f"{share}.dcm"
         path.write_bytes(whole[: int(len(whole) * share)])
-        series, rejected = find_series([path])
-        assert rejected == []  # its end is not looked for before its pixels are
+        series, refusals = find_series([path])
+        assert refusals == []  # its end is not looked for before its pixels are
         with pytest.raises(ValueError, match=f"{share}.dcm"):
             list(read_frames(series[0]))
 

@@ -1,4 +1,4 @@
-"""Files that are no CT or MR slice, or are broken: each is set aside with a reason and a remedy."""
+"""Files that are no CT or MR slice, or are broken: each is refused with a reason and a remedy."""
 
 import zlib
 
@@ -17,12 +17,12 @@ SECRET = "SECRET^PERSON"
 
 
 def reason(path):
-    series, rejected = find_series([path])
+    series, refusals = find_series([path])
     assert series == []
-    assert [r.path for r in rejected] == [path]
-    assert rejected[0].remedy
-    assert SECRET not in str(rejected[0])
-    return rejected[0].reason
+    assert [r.where for r in refusals] == [str(path)]
+    assert refusals[0].remedy
+    assert SECRET not in str(refusals[0])
+    return refusals[0].reason
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_flipped_bytes_never_escape_as_another_error(write, tmp_path):
         damaged = whole.copy()
         damaged[rng.integers(132, len(whole), 6)] = rng.integers(0, 256, 6)
         path.write_bytes(damaged.tobytes())
-        series, rejected = find_series([path])
-        assert len(series) + len(rejected) == 1
+        series, refusals = find_series([path])
+        assert len(series) + len(refusals) == 1
         for stack in series:
             try:
                 list(read_frames(stack))
