@@ -1,4 +1,4 @@
-"""Files to stacks of embedded slices: worker processes read while this one loads the network and runs it."""
+"""Files to series of embedded slices: worker processes read while this one loads the network and runs it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from anatomy_clip.describe.reading import (
     Task,
     Work,
 )  # fmt: skip
-from anatomy_clip.imaging.dicom.grouping import alike, without_copies
+from anatomy_clip.imaging.dicom.grouping import group_frames, without_copies
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
@@ -177,8 +177,8 @@ class Pipeline:
             case Frames(series):
                 self._refuse(series.frames[0].path, refusal)
                 self._expect(-1)
-            case Parts(stack):
-                for path in dict.fromkeys(frame.path for frame in stack):
+            case Parts(group):
+                for path in dict.fromkeys(frame.path for frame in group):
                     self._refuse(path, refusal)
             case Headers(path) | Directory(path) | Nifti(path) | Picture(path):
                 self._refuse(path, refusal)
@@ -195,7 +195,7 @@ class Pipeline:
             frames = [frame for path in self._items for frame in self._headers.pop(path, ())]
             kept, copies = without_copies(frames)
             self._refuse_all(copies)
-            self._tasks.waiting.extend(Parts(stack) for stack in alike(kept))
+            self._tasks.waiting.extend(Parts(group) for group in group_frames(kept))
 
     def _follow(self, directory: Item, names: Sequence[Path]) -> None:
         for name in names:

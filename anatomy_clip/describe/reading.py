@@ -15,7 +15,7 @@ from anatomy_clip.describe.densities import Densities, densities
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.dicomdir import referenced_files
-from anatomy_clip.imaging.dicom.grouping import Stack
+from anatomy_clip.imaging.dicom.grouping import Group
 from anatomy_clip.imaging.dicom.headers import FrameHeader, read_headers
 from anatomy_clip.imaging.dicom.pixels import load
 from anatomy_clip.imaging.dicom.series import DicomSeries, series_of
@@ -49,7 +49,7 @@ class Directory:
 class Parts:
     """Part frames that are alike into series: (`DicomSeries`, `Refusal`)."""
 
-    stack: Stack = field(repr=False)
+    group: Group = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ class Work:
                 return read_headers(path)
             case Directory(path):
                 return referenced_files(path)
-            case Parts(stack):
-                return series_of(stack, self._reader)
+            case Parts(group):
+                return series_of(group, self._reader)
             case Frames():
                 return self._frames(task.series)
             case Nifti(path, modality):

@@ -13,7 +13,7 @@ from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.geometry import turn
 from anatomy_clip.imaging.dicom.refusing import refusing
 from anatomy_clip.imaging.dicom.series import DicomSeries, Frame
-from anatomy_clip.imaging.dicom.values import modality_values, padded, stored_range
+from anatomy_clip.imaging.dicom.values import modality_values, padding_mask, stored_range
 from anatomy_clip.imaging.slices import Slice
 
 
@@ -78,7 +78,7 @@ def _values(series: DicomSeries, frame: Frame, reader: FrameReader) -> NDArray[n
         # Arbitrary units: turn them so that more is brighter. HU mean the same however they are shown.
         ends = modality_values(dataset, np.asarray([stored_range(dataset)]), frame.number)
         values = ends.sum() - values
-    mask = padded(dataset, stored)
+    mask = padding_mask(dataset, stored)
     if not mask.any():
         return values.astype(np.float32)
     background = values[~mask].min(initial=values.max())

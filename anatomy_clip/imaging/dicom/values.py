@@ -45,7 +45,7 @@ def modality_values(dataset: Dataset, stored: Stored, number: int = 1) -> Values
     return values
 
 
-def padded(dataset: Dataset, stored: Stored) -> NDArray[np.bool_]:
+def padding_mask(dataset: Dataset, stored: Stored) -> NDArray[np.bool_]:
     """Where a frame is padding: Pixel Padding Value, up to Pixel Padding Range Limit where there is one.
 
     Args:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from anatomy_clip.core.pseudonyms import inside
 from anatomy_clip.core.refusals import Refusal, Refused
+from anatomy_clip.imaging.dicom.geometry import SAME_DIRECTION, largest_difference
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.scans.stacks import Stack, is_nifti
 
 if TYPE_CHECKING:
     from anatomy_clip.imaging.dicom.series import DicomSeries
-
-_SAME_DIRECTION = 0.01  # direction cosines of slices that can be counted together differ by less
 
 
 def dicom_stacks(root: Path, path: Path, key: str, labelled: bool, keep_burned_in: bool) -> Iterator[Stack | Refusal]:
@@ -95,8 +94,8 @@ def _faults(series: DicomSeries, keep_burned_in: bool) -> Iterator[Refusal]:
 def _dicom_stack(group: Sequence[DicomSeries], key: str, series: tuple[str, ...]) -> Stack:
     first = group[0]
     for other in group[1:]:
-        turned = max(abs(a - b) for a, b in zip((*first.row, *first.column), (*other.row, *other.column), strict=True))
-        if (other.series_uid, other.modality) != (first.series_uid, first.modality) or turned >= _SAME_DIRECTION:
+        turned = largest_difference((*first.row, *first.column), (*other.row, *other.column))
+        if (other.series_uid, other.modality) != (first.series_uid, first.modality) or turned >= SAME_DIRECTION:
             raise ValueError(
                 f"{key}: holds several {first.orientation} series, so a label row's slices can't be counted; "
                 "give each series a folder of its own"

@@ -15,7 +15,7 @@ from anatomy_clip.imaging.volume import normal_axis
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices of one orientation.
+    """Slices of one series and orientation, in the order that they are counted in.
 
     Attributes:
         modality: CT or MR.
