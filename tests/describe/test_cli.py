@@ -80,12 +80,12 @@ def test_export_then_describe(run_folder, tmp_path, slice_, capsys, monkeypatch)
     assert "slice.png" in capsys.readouterr().out
 
 
-def test_json_csv_and_figure(bundle_folder, write, tmp_path, capsys, monkeypatch):
+def test_json_csv_and_plot(bundle_folder, write, tmp_path, capsys, monkeypatch):
     for n in range(4):
         write(f"s/{n}.dcm", z=10.0 * n, BodyPartExamined="HEAD")
     (tmp_path / "s" / "words").write_text("no image")
     monkeypatch.chdir(tmp_path)
-    code = main(["describe", "s", "--bundle", str(bundle_folder), "--json", "--csv", "a.csv", "--figure", "a.png"])
+    code = main(["describe", "s", "--bundle", str(bundle_folder), "--json", "--csv", "a.csv", "--plot", "a.png"])
     said = capsys.readouterr()
     assert code == 3  # a file was refused
     document = json.loads(said.out)

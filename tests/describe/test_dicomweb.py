@@ -13,10 +13,10 @@ from describe.sr_series import ALGORITHM, SECRETS, describe_by_hand, write_ct
 from pydicom import dcmread
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_report
+from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_document
 from anatomy_clip.describe.pacs.multipart import CutOff, content
 from anatomy_clip.describe.pacs.server import LOGIN, TOKEN, Access, Server, credentials
-from anatomy_clip.describe.sr.write import write_report
+from anatomy_clip.describe.sr.write import write_document
 
 QUICK = Access(timeout=5, attempts=3, wait=0)
 
@@ -279,23 +279,23 @@ def test_no_uid_and_no_patient_in_logs_and_messages(tmp_path, pacs, paths, caplo
 
 
 @pytest.fixture
-def report(tmp_path, paths):
+def document(tmp_path, paths):
     series = describe_by_hand(paths, [("head", 0.9)])
-    return write_report(series, Taxonomy.load("whole_body"), tmp_path / "sr.dcm", algorithm=ALGORITHM)
+    return write_document(series, Taxonomy.load("whole_body"), tmp_path / "sr.dcm", algorithm=ALGORITHM)
 
 
-def test_a_report_is_stored(pacs, report):
+def test_a_document_is_stored(pacs, document):
     with serving(pacs) as url:
-        store_report(url, report, access=QUICK)
+        store_document(url, document, access=QUICK)
     (body,) = pacs.stored
-    assert report.read_bytes() in body
+    assert document.read_bytes() in body
     assert pacs.asked[0][:2] == ("POST", "/dicom-web/studies")
 
 
-def test_storing_is_tried_again(pacs, report):
+def test_storing_is_tried_again(pacs, document):
     pacs.faults = {"studies": [503, 503]}
     with serving(pacs) as url:
-        store_report(url, report, access=QUICK)
+        store_document(url, document, access=QUICK)
     assert len(pacs.stored) == 1
 
 
@@ -308,15 +308,15 @@ def test_storing_is_tried_again(pacs, report):
         ((200, {"odd": 1}), "not as DICOMweb"),
     ],
 )
-def test_a_refused_report_is_said_so(pacs, report, answer, message):
+def test_a_refused_document_is_said_so(pacs, document, answer, message):
     pacs.store_answer = answer
     with serving(pacs) as url, pytest.raises(ValueError, match=message):
-        store_report(url, report, access=QUICK)
+        store_document(url, document, access=QUICK)
 
 
 def test_images_are_never_sent(pacs, paths):
     with serving(pacs) as url, pytest.raises(ValueError, match="nothing else is sent"):
-        store_report(url, paths[0], access=QUICK)
+        store_document(url, paths[0], access=QUICK)
     assert pacs.asked == []
 
 

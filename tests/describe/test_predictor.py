@@ -134,7 +134,7 @@ def test_an_archive_and_a_dicomdir(describer, study, tmp_path):
             opened.write(path, path.relative_to(study))
     plain, packed = describer.describe(study, workers=1), describer.describe(tmp_path / "s.zip", workers=1)
     assert [one.path for one in packed.series] == [str(tmp_path / "s.zip" / d) for d in ("ct", "ct", "mr")]
-    assert packed.series[0].slices[0].source.path.is_file()  # for who makes a report of it
+    assert packed.series[0].slices[0].source.path.is_file()  # for who makes a document of it
     for a, b in zip(plain.series, packed.series, strict=True):
         assert replace(a, path="", slices=()) == replace(b, path="", slices=())
         assert [s.organs for s in a.slices] == [s.organs for s in b.slices]

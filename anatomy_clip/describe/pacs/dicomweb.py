@@ -1,4 +1,4 @@
-"""Studies from a DICOMweb server (QIDO-RS, WADO-RS), and reports back to it (STOW-RS)."""
+"""Studies from a DICOMweb server (QIDO-RS, WADO-RS), and SR documents back to it (STOW-RS)."""
 
 from __future__ import annotations
 
@@ -78,24 +78,24 @@ def fetch_study(
     return _Fetch(server, study_uid, folder, max_bytes).all(series)
 
 
-def store_report(url: str, path: Path, *, access: Access | None = None) -> None:
+def store_document(url: str, path: Path, *, access: Access | None = None) -> None:
     """Store a Structured Report on a server.
 
     Raises:
         ValueError: no Structured Report, or the server can't be reached or refuses it.
     """
-    with refusing("is no Structured Report", "give a report that anatomy_clip wrote"):
-        report = pydicom.dcmread(path)
-        if report.get("Modality") != "SR":
-            raise Refused("is no Structured Report, and nothing else is sent", "give a report that anatomy_clip wrote")
-    report.preamble = b"\0" * 128  # the client writes none, and servers want one
+    with refusing("is no Structured Report", "give one that anatomy_clip wrote"):
+        document = pydicom.dcmread(path)
+        if document.get("Modality") != "SR":
+            raise Refused("is no Structured Report, and nothing else is sent", "give one that anatomy_clip wrote")
+    document.preamble = b"\0" * 128  # the client writes none, and servers want one
     server = Server(url, access or Access())
-    answer: Dataset = server.ask(lambda: server.client.store_instances([report]))
+    answer: Dataset = server.ask(lambda: server.client.store_instances([document]))
     failed = answer.get("FailedSOPSequence")
     if failed:
         reason = failed[0].get("FailureReason")
         code = "no reason" if reason is None else f"reason {int(reason):04X}H"
-        raise ValueError(f"{server.name}: didn't store the report ({code}); look at the server's log")
+        raise ValueError(f"{server.name}: didn't store the document ({code}); look at the server's log")
 
 
 class _Fetch:

@@ -1,4 +1,4 @@
-"""What `describe` takes from a DICOMweb server, a study, and what it gives back: Structured Reports."""
+"""What `describe` takes from a DICOMweb server, a study, and what it gives back: SR documents (Structured Reports)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def inputs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], tuple[Refusal, ...]]]:
+def paths_to_describe(arguments: argparse.Namespace) -> Iterator[tuple[list[str], tuple[Refusal, ...]]]:
     """Paths to describe: those given, or a study from a server in a folder that goes away afterwards.
 
     Yields:
@@ -42,11 +42,11 @@ def inputs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], tuple[Ref
         yield [folder], found.refusals
 
 
-def report(arguments: argparse.Namespace, description: Description, bundle: Bundle) -> tuple[Refusal, ...]:
-    """Write Structured Reports, and store them on the server, where that was asked for.
+def write_and_store(arguments: argparse.Namespace, description: Description, bundle: Bundle) -> tuple[Refusal, ...]:
+    """Write SR documents, and store them on the server, where that was asked for.
 
     Returns:
-        The series without a report and the reports that the server didn't take, and why.
+        The series without a document and the documents that the server didn't take, and why.
 
     Raises:
         ValueError: the folder can't be made.
@@ -54,19 +54,19 @@ def report(arguments: argparse.Namespace, description: Description, bundle: Bund
     if not (arguments.sr_out or arguments.store):
         return ()
     from anatomy_clip.describe.sr.tree import Algorithm
-    from anatomy_clip.describe.sr.write import write_reports
+    from anatomy_clip.describe.sr.write import write_documents
 
     algorithm = Algorithm(bundle.name, bundle.versions.get("anatomy_clip", __version__), bundle.digest)
     with tempfile.TemporaryDirectory(prefix="anatomy_clip_") as folder:
         place = Path(arguments.sr_out or folder)
-        paths, unwritten = write_reports(
+        paths, unwritten = write_documents(
             description, bundle.taxonomy, place, algorithm=algorithm, include_patient=arguments.sr_patient
         )
         unstored = _store(arguments, paths) if arguments.store else ()
     return (*unwritten, *unstored)
 
 
-def told(
+def with_refusals(
     arguments: argparse.Namespace, description: Description, paths: Sequence[str], refusals: Sequence[Refusal]
 ) -> Description:
     """The description with what else was refused; of a fetched study, paths as the server's series are numbered."""
@@ -80,15 +80,15 @@ def told(
 
 
 def _store(arguments: argparse.Namespace, paths: tuple[Path, ...]) -> tuple[Refusal, ...]:
-    from anatomy_clip.describe.pacs.dicomweb import store_report
+    from anatomy_clip.describe.pacs.dicomweb import store_document
 
     for done, path in enumerate(paths):
         try:
-            store_report(arguments.dicomweb, path, access=_access(arguments))
+            store_document(arguments.dicomweb, path, access=_access(arguments))
         except ValueError as error:  # said with the description, which must not be lost
             left = len(paths) - done
-            return (Refusal(f"{left} of {len(paths)} reports not stored: {error}", where=path.name),)
-    print(f"{len(paths)} of {len(paths)} reports stored", file=sys.stderr)
+            return (Refusal(f"{left} of {len(paths)} SR documents not stored: {error}", where=path.name),)
+    print(f"{len(paths)} of {len(paths)} SR documents stored", file=sys.stderr)
     return ()
 
 
