@@ -25,7 +25,7 @@ class Pseudonyms:
         return blake2b("\0".join(parts).encode(), digest_size=8, key=self._key, person=kind.encode()).hexdigest()
 
 
-def inside(root: Path, name: str, where: str = "") -> Path:
+def path_below(root: Path, name: str, where: str = "") -> Path:
     """Join a path from a table or a tree to its root.
 
     Args:
@@ -46,10 +46,10 @@ def inside(root: Path, name: str, where: str = "") -> Path:
     return path
 
 
-def tree(root: Path) -> Iterator[str]:
+def walk_files(root: Path) -> Iterator[str]:
     """Walk the files of a tree in a fixed order, as relative paths with `/`.
 
-    Hidden files and folders are left out. A link to a folder counts as a file, so that what reads it meets `inside`.
+    Hidden files and folders are left out. A link to a folder counts as a file, so that its reader meets `path_below`.
 
     Raises:
         ValueError: there is no such folder.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anatomy_clip.core.pseudonyms import inside
+from anatomy_clip.core.pseudonyms import path_below
 from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.imaging.dicom.geometry import SAME_DIRECTION, largest_difference
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES
@@ -67,7 +67,7 @@ def _files(root: Path, path: Path) -> tuple[list[Path], list[Refusal]]:
         if file.name.startswith(".") or is_nifti(file.name) or (file.is_dir() and not file.is_symlink()):
             continue
         try:
-            inside(root, file.relative_to(root).as_posix())
+            path_below(root, file.relative_to(root).as_posix())
         except Refused as error:
             refusals.append(error.at(file).refusal)
             continue

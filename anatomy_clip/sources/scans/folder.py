@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.pseudonyms import Pseudonyms, inside, tree
+from anatomy_clip.core.pseudonyms import Pseudonyms, path_below, walk_files
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Protocol
@@ -75,7 +75,7 @@ class Folder:
 
     def fingerprint(self) -> Mapping[str, str]:
         """What decides the records beside the settings: the table, or the files' names, and the salt; hashed."""
-        names = [] if self._table_path else tree(self.root)
+        names = [] if self._table_path else walk_files(self.root)
         table = self._table_path.read_bytes() if self._table_path else b""
         return {
             "labels": sha256(table).hexdigest()[:16],
@@ -91,10 +91,10 @@ class Folder:
         """
         if self._table_path:
             for path, rows in self._table.items():
-                if not inside(self.root, path, rows[0].where).exists():
+                if not path_below(self.root, path, rows[0].where).exists():
                     raise ValueError(f"{rows[0].where}: path {path!r} is missing below {self.root}; mend the row")
             return list(self._table)
-        found = (path if is_nifti(path) else str(PurePosixPath(path).parent) for path in tree(self.root))
+        found = (path if is_nifti(path) else str(PurePosixPath(path).parent) for path in walk_files(self.root))
         return [path for path in dict.fromkeys(found) if self._takes(path)]
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
@@ -114,7 +114,7 @@ class Folder:
             yield from self._labelled(stack, rows)
 
     def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Refusal]:
-        path = inside(self.root, volume, rows[0].where if rows else "")
+        path = path_below(self.root, volume, rows[0].where if rows else "")
         if not is_nifti(volume):
             yield from dicom_stacks(self.root, path, volume, bool(rows), self.keep_burned_in)
             return
