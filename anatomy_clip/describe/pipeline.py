@@ -22,12 +22,12 @@ from anatomy_clip.describe.inputs import Item, shown_refusal
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.describe.reading import (
     Directory,
+    FrameGroup,
     Frames,
     Headers,
     Nifti,
     NiftiSlices,
     Outcome,
-    Parts,
     Picture,
     Rendered,
     Start,
@@ -157,7 +157,7 @@ class Pipeline:
                 self._headers[path] = cast("Sequence[FrameHeader]", outcome)
             case Directory(path):
                 self._follow(self._items[path], cast("Sequence[Path]", outcome))
-            case Parts():
+            case FrameGroup():
                 self._split(*cast("tuple[list[DicomSeries], list[Refusal]]", outcome))
             case Frames(_, number, first):
                 self._rendered(self.found[number], first, cast("Rendered", outcome))
@@ -177,7 +177,7 @@ class Pipeline:
             case Frames(series):
                 self._refuse(series.frames[0].path, refusal)
                 self._expect(-1)
-            case Parts(group):
+            case FrameGroup(group):
                 for path in dict.fromkeys(frame.path for frame in group):
                     self._refuse(path, refusal)
             case Headers(path) | Directory(path) | Nifti(path) | Picture(path):
@@ -195,7 +195,7 @@ class Pipeline:
             frames = [frame for path in self._items for frame in self._headers.pop(path, ())]
             kept, copies = without_copies(frames)
             self._refuse_all(copies)
-            self._tasks.waiting.extend(Parts(group) for group in group_frames(kept))
+            self._tasks.waiting.extend(FrameGroup(group) for group in group_frames(kept))
 
     def _follow(self, directory: Item, names: Sequence[Path]) -> None:
         for name in names:

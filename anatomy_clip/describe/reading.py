@@ -46,7 +46,7 @@ class Directory:
 
 
 @dataclass(frozen=True)
-class Parts:
+class FrameGroup:
     """Part frames that are alike into series: (`DicomSeries`, `Refusal`)."""
 
     group: Group = field(repr=False)
@@ -82,7 +82,7 @@ class Picture:
     path: Path
 
 
-Task = Start | Headers | Directory | Parts | Frames | Nifti | Picture
+Task = Start | Headers | Directory | FrameGroup | Frames | Nifti | Picture
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Work:
                 return read_headers(path)
             case Directory(path):
                 return referenced_files(path)
-            case Parts(group):
+            case FrameGroup(group):
                 return series_of(group, self._reader)
             case Frames():
                 return self._frames(task.series)

@@ -98,8 +98,6 @@ def test_bombs_are_refused_by_describe_itself_and_the_rest_is_described(tmp_path
         (tmp_path / name).write_bytes(data)
     description = DESCRIBER.describe(tmp_path, workers=1, limits=LIMITS)
     assert [one.path for one in description.series] == [str(tmp_path / "whole.dcm")]
-    assert {one.where for one in description.refusals} == {str(tmp_path / name) for name in made} - {
-        str(tmp_path / "whole.dcm")
-    }
+    assert {one.where for one in description.refusals} == {str(tmp_path / name) for name in made if name != "whole.dcm"}
     for one in description.refusals:
         assert one.remedy and (one.where.endswith(".nii.gz") or "inflates to more than" in one.reason)

@@ -134,9 +134,9 @@ def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
             partly, VOLUMES[:2], tmp_path / "train", render, settings=SETTINGS, workers=workers, max_bad_share=0
         )
         assert (summary.slices, summary.volumes) == (4, 2)
-        assert summary.refusals == tuple(
-            Refusal("is no image", "leave it out", str(tmp_path / f"v{n}.dcm")) for n in range(2)
-        )
+        assert [str(one) for one in summary.refusals] == [
+            f"{tmp_path}/v{n}.dcm: is no image; leave it out" for n in (0, 1)
+        ]
 
 
 def test_images_are_the_bytes_that_one_array_would_give(tmp_path):

@@ -49,11 +49,8 @@ def write_documents(
     for number, series in enumerate(description.series, 1):
         out = folder / f"report_{number:03d}.dcm"
         try:
-            paths.append(
-                write_document(
-                    series, taxonomy, out, algorithm=algorithm, include_patient=include_patient, number=number
-                )
-            )
+            write_document(series, taxonomy, out, algorithm=algorithm, include_patient=include_patient, number=number)
+            paths.append(out)
         except ValueError as error:
             refusals.append(Refusal(f"no Structured Report: {error}", where=series.path))
     return tuple(paths), tuple(refusals)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,26 +17,14 @@ from anatomy_clip.imaging.dicom.values import modality_values, padding_mask, sto
 from anatomy_clip.imaging.slices import Slice
 
 
-def read_frames(series: DicomSeries, on_refused: Callable[[Refusal], None] | None = None) -> Iterator[Slice]:
-    """Read the slices of a series in order, one file in memory at a time.
-
-    Args:
-        series: from `find_series`.
-        on_refused: told of each frame that can't be used, which is then left out; without it the first one raises.
-
-    Raises:
-        ValueError: a file is damaged or needs a missing decoder, or a frame is constant or not finite; names the file.
-    """
+def read_frames(series: DicomSeries) -> Iterator[Slice | Refusal]:
+    """Read the frames of a series in order, one file in memory at a time: each a slice, or why it can't be used."""
     reader = FrameReader()
     for index in range(len(series.frames)):
         try:
-            image = load(series, index, reader)
+            yield load(series, index, reader)
         except Refused as error:
-            if on_refused is None:
-                raise
-            on_refused(error.refusal)
-        else:
-            yield image
+            yield error.refusal
 
 
 def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = False) -> Slice:
@@ -49,7 +37,7 @@ def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = Fal
         blank: take a constant slice too, as the ends of a volume can be.
 
     Raises:
-        Refused: as `read_frames`.
+        Refused: the file is damaged or needs a missing decoder, or the frame is constant or not finite; names the file.
     """
     frame = series.frames[index]
     try:

@@ -117,13 +117,6 @@ def _dicom_stack(group: Sequence[DicomSeries], key: str, series: tuple[str, ...]
 def _read(group: Sequence[DicomSeries], index_of: dict[int, int]) -> Iterator[tuple[int, Slice] | Refusal]:
     from anatomy_clip.imaging.dicom.pixels import read_frames
 
-    before = 0  # frames in the series already read
-    for series in group:
-        refusals: list[Refusal] = []
-        told = 0
-        for taken, image in enumerate(read_frames(series, refusals.append)):
-            yield from refusals[told:]
-            told = len(refusals)
-            yield index_of[before + taken + told], image
-        yield from refusals[told:]
-        before += len(series.frames)
+    images = (image for series in group for image in read_frames(series))
+    for n, image in enumerate(images):
+        yield image if isinstance(image, Refusal) else (index_of[n], image)
