@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomy_clip import Describer
-from anatomy_clip.describe.description import Finding, Rejection, SeriesDescription, SliceDescription
+from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.describe.description import Finding, SeriesDescription, SliceDescription
 from anatomy_clip.sources.scans.label_table import LabelRow, read_table
 from anatomy_clip.sources.scans.stacks import is_nifti
 from plain_errors import plain_errors
@@ -90,25 +91,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     with plain_errors():
         with Describer.from_bundle(given.bundle, onnx=given.onnx) as describer:
-            judged, rejected = judge(describer, Path(given.folder), given.workers)
+            judged, refusals = judge(describer, Path(given.folder), given.workers)
         bundle = describer.bundle
-        Path(given.to).write_text(page(judged, rejected, bundle.name, bundle.digest), encoding="utf-8")
-    print(f"{given.to}: {len(judged)} volumes, {len(rejected)} files set aside")
+        Path(given.to).write_text(page(judged, refusals, bundle.name, bundle.digest), encoding="utf-8")
+    print(f"{given.to}: {len(judged)} volumes, {len(refusals)} files refused")
 
 
-def judge(describer: Describer, folder: Path, workers: int | None = None) -> tuple[list[Judged], list[Rejection]]:
+def judge(describer: Describer, folder: Path, workers: int | None = None) -> tuple[list[Judged], list[Refusal]]:
     """Describe every path of a label table, told nothing but the path, and compare.
 
     Raises:
         ValueError: the table is missing or faulty, or names a path that is missing.
     """
     judged: list[Judged] = []
-    rejected: list[Rejection] = []
+    refusals: list[Refusal] = []
     for path, rows in read_table(folder / LABELS, describer.bundle.taxonomy).items():
         description = describer.describe(folder / path, workers=workers)
-        rejected += description.rejected
+        refusals += description.refusals
         judged.append(compare(rows, description.series))
-    return judged, rejected
+    return judged, refusals
 
 
 def compare(rows: Sequence[LabelRow], series: Sequence[SeriesDescription]) -> Judged:
@@ -164,7 +165,7 @@ def _hits(pairs: Iterable[tuple[Sequence[str] | None, Sequence[str]]]) -> Hits:
     return Hits(sum(right), len(right))
 
 
-def page(judged: Sequence[Judged], rejected: Sequence[Rejection], name: str, digest: str) -> str:
+def page(judged: Sequence[Judged], refusals: Sequence[Refusal], name: str, digest: str) -> str:
     """The whole Markdown page."""
     lines = [
         "# Real files, described",
@@ -185,8 +186,8 @@ def page(judged: Sequence[Judged], rejected: Sequence[Rejection], name: str, dig
         _line(["---"] * len(HEAD)),
         *(_line(_cells(one)) for one in judged),
         "",
-        f"Files set aside: {len(rejected) or 'none'}.",
-        *(f"- `{Path(one.path).name}`: {one.reason}" for one in rejected),
+        f"Files refused: {len(refusals) or 'none'}.",
+        *(f"- `{Path(one.where).name}`: {one.message}" for one in refusals),
     ]
     return "\n".join(lines) + "\n"
 

@@ -90,7 +90,7 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
             bar.set_postfix(slices=slices, bad=bad, refresh=False)
             bar.update(done - bar.n)
 
-        report = prepare_split(
+        summary = prepare_split(
             partial(source.slices, split),
             volumes,
             store,
@@ -102,9 +102,9 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
             selection=build(cfg.selection),
             progress=progress,
         )
-    bad = len(report.quarantine)
-    where = f" (see {store}_quarantine.csv)" if bad else ""
-    print(f"{store}: {report.slices} slices of {report.volumes} volumes, {bad} set aside{where}")
+    bad = len(summary.refusals)
+    where = f" (see {store}_refusals.csv)" if bad else ""
+    print(f"{store}: {summary.slices} slices of {summary.volumes} volumes, {bad} refused{where}")
 
 
 def _render(display: Display, side: int, image: Slice) -> Grey:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from anatomy_clip import __version__
 
 _DESCRIBE_END = """\
-exit status: 0 everything was described; 1 nothing was; 2 wrong usage; 3 some files were set aside.
+exit status: 0 everything was described; 1 nothing was; 2 wrong usage; 3 some files were refused.
 Research software, not for diagnosis. The JSON, the CSV and the library are documented in docs/DESCRIBE.md."""
 
 
@@ -56,7 +56,7 @@ def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add("paths", nargs="*", metavar="PATH", help="DICOM, DICOMDIR, NIfTI, PNG, JPEG, zip, or a folder of such")
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--csv", metavar="FILE", help="write one row a slice")
-    add("--figure", metavar="FILE", help="write a picture: slices and the stations along the body (.png, .pdf, .svg)")
+    add("--plot", "--figure", metavar="FILE", help="draw slices and the stations along the body (.png, .pdf, .svg)")
     add("--audit", action="store_true", help="list only series whose header names another body part than is seen")
     add("--bundle", metavar="FOLDER", help="folder, or hf:OWNER/NAME@COMMIT; default: the one of the package")
     add("--onnx", action="store_true", help="run the bundle's ONNX file: starts in a fraction of the time")
@@ -72,11 +72,11 @@ def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 def _add_exchange(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("DICOM out, and archives", "Docs: docs/PACS.md.").add_argument
     add("--sr-out", metavar="FOLDER", help="write a DICOM Structured Report a series")
-    add("--sr-patient", action="store_true", help="name the patient in the reports; without, nobody is named")
+    add("--sr-patient", action="store_true", help="name the patient in the SR documents; without, nobody is named")
     add("--dicomweb", metavar="URL", help="fetch a study from a DICOMweb server in place of PATHs")
     add("--study", metavar="UID", help="... this one")
     add("--series", metavar="UID", help="... and only this series of it")
-    add("--store", action="store_true", help="store the reports on that server")
+    add("--store", action="store_true", help="store the SR documents on that server")
     add("--ca-bundle", metavar="FILE", help="certificates to trust, in place of the usual ones (PEM)")
     add("--client-cert", metavar="FILE", help="certificate and key to show the server (PEM)")
 

@@ -1,4 +1,4 @@
-"""What one task may use, and what becomes of one that fails; the limits are set on the process that does it."""
+"""What one task may use, and what becomes of one that raises; the limits are set on the process that does it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
+
+from anatomy_clip.core.refusals import Refusal, Refused
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -40,21 +42,10 @@ class Limits:
                 raise ValueError(f"{name}={value}: give a limit above 0, or null for none")
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a task gave no result.
-
-    Attributes:
-        reason: what happened, in one line.
-        remedy: what to do about it.
-    """
-
-    reason: str
-    remedy: str
-
-
-def failure(error: BaseException, limits: Limits | None = None) -> Failure:
-    """Word an exception: the remedy is what follows the last `;` of a ValueError's message."""
+def refusal_of(error: BaseException, limits: Limits | None = None) -> Refusal:
+    """Word an exception in one line: the remedy is what follows the last `;` of a ValueError's message."""
+    if isinstance(error, Refused):
+        return error.refusal
     try:
         text = " ".join(str(error).split())[:_LONGEST]
     except BaseException:  # an exception may be broken too
@@ -62,24 +53,24 @@ def failure(error: BaseException, limits: Limits | None = None) -> Failure:
     kind = type(error).__name__
     if isinstance(error, MemoryError):
         allowed = f"more than memory_gb={limits.memory_gb:g}" if limits and limits.memory_gb else "more than there is"
-        return Failure(f"needs too much memory, {allowed}", "raise memory_gb, or leave it out")
+        return Refusal(f"needs too much memory, {allowed}", "raise memory_gb, or leave it out")
     if isinstance(error, RecursionError):
-        return Failure(f"{kind}: nested too deeply", SUSPECT)
+        return Refusal(f"{kind}: nested too deeply", SUSPECT)
     if not isinstance(error, ValueError):
-        return Failure(f"{kind}: {text}".rstrip(": "), SUSPECT)
+        return Refusal(f"{kind}: {text}".rstrip(": "), SUSPECT)
     reason, _, remedy = text.rpartition(";")
-    return Failure(reason.strip(), remedy.strip()) if reason else Failure(text or kind, SUSPECT)
+    return Refusal(reason.strip(), remedy.strip()) if reason else Refusal(text or kind, SUSPECT)
 
 
-def attempt(call: Callable[[Task], Result], task: Task, limits: Limits) -> Result | Failure:
-    """Call a function within limits; whatever it raises becomes a `Failure`, but for Ctrl-C."""
+def attempt(call: Callable[[Task], Result], task: Task, limits: Limits) -> Result | Refusal:
+    """Call a function within limits; whatever it raises becomes a `Refusal`, but for Ctrl-C."""
     try:
         with _limited(limits):
             return call(task)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, and Rust's PanicException, are no Exceptions
-        return failure(error, limits)
+        return refusal_of(error, limits)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
+from anatomy_clip.core.refusals import Refused
+
 
 class Pseudonyms:
     """Ids made by a keyed hash (BLAKE2b): the same for the same salt, and without it not to be traced back.
@@ -23,7 +25,7 @@ class Pseudonyms:
         return blake2b("\0".join(parts).encode(), digest_size=8, key=self._key, person=kind.encode()).hexdigest()
 
 
-def inside(root: Path, name: str, where: str = "") -> Path:
+def path_below(root: Path, name: str, where: str = "") -> Path:
     """Join a path from a table or a tree to its root.
 
     Args:
@@ -32,24 +34,22 @@ def inside(root: Path, name: str, where: str = "") -> Path:
         where: what named the path, for the message.
 
     Raises:
-        ValueError: the path is absolute, holds `..` or a backslash, or leaves the root by a symbolic link.
+        Refused: the path is absolute, holds `..` or a backslash, or leaves the root by a symbolic link.
     """
-    begin = f"{where}: " if where else ""
     plain = PurePosixPath(name)
     if not name or "\0" in name or "\\" in name or plain.is_absolute() or ".." in plain.parts:
-        raise ValueError(f"{begin}path {name!r} is not below the source's root; give a relative path without '..'")
+        raise Refused(f"path {name!r} is not below the source's root", "give a relative path without '..'", where)
     path = root / plain
     if not path.resolve().is_relative_to(root.resolve()):
-        raise ValueError(
-            f"{begin}path {name!r} leaves the source's root by a symbolic link; put a copy in its place, or take it out"
-        )
+        reason = f"path {name!r} leaves the source's root by a symbolic link"
+        raise Refused(reason, "put a copy in its place, or take it out", where)
     return path
 
 
-def tree(root: Path) -> Iterator[str]:
+def walk_files(root: Path) -> Iterator[str]:
     """Walk the files of a tree in a fixed order, as relative paths with `/`.
 
-    Hidden files and folders are left out. A link to a folder counts as a file, so that what reads it meets `inside`.
+    Hidden files and folders are left out. A link to a folder counts as a file, so that its reader meets `path_below`.
 
     Raises:
         ValueError: there is no such folder.

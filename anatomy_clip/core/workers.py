@@ -12,15 +12,16 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic
 
-from anatomy_clip.core.limits import GIB, SUSPECT, Failure, Limits, Result, Task, attempt, failure, held_memory
+from anatomy_clip.core.limits import GIB, SUSPECT, Limits, Result, Task, attempt, held_memory, refusal_of
+from anatomy_clip.core.refusals import Refusal
 
 
-def guarded(
+def run_tasks(
     call: Callable[[Task], Result], tasks: Iterable[Task], workers: int, limits: Limits | None = None
-) -> Generator[tuple[Task, Result | Failure], None, None]:
-    """Call a function on each task in worker processes, and yield (task, result or failure) as they get done.
+) -> Generator[tuple[Task, Result | Refusal], None, None]:
+    """Call a function on each task in worker processes, and yield (task, result or refusal) as they get done.
 
-    A worker that crashes or runs past its time is replaced. Whatever a task raises becomes a `Failure`. Workers are
+    A worker that crashes or runs past its time is replaced. Whatever a task raises becomes a `Refusal`. Workers are
     forked, so `call` needn't be picklable; tasks and results must be. Closing the generator, or Ctrl-C, kills all.
 
     Args:
@@ -86,19 +87,19 @@ class _Worker(Generic[Task, Result]):
     def is_over(self) -> bool:
         return self.connection.poll(0) or self.seconds_left() <= 0
 
-    def outcome(self) -> tuple[Result | Failure, bool]:
+    def outcome(self) -> tuple[Result | Refusal, bool]:
         """What became of the task, and whether the worker can take another."""
         if not self.connection.poll(0):
             self.end()
             limit = self.limits.seconds
-            return Failure(f"took longer than seconds={limit:g}", "raise seconds, or leave it out"), False
+            return Refusal(f"took longer than seconds={limit:g}", "raise seconds, or leave it out"), False
         try:
             result, reusable = self.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             self.process.join(1)
             how = _cause_of_death(self.process.exitcode)
             self.end()
-            return Failure(how, SUSPECT), False
+            return Refusal(how, SUSPECT), False
         if not reusable:
             self.end()
         return result, reusable
@@ -125,7 +126,7 @@ def _serve(call: Callable[[Any], Any], limits: Limits, connection: Connection, i
             try:
                 connection.send((result, reusable))
             except (pickle.PicklingError, TypeError, AttributeError) as error:
-                connection.send((failure(error), reusable))
+                connection.send((refusal_of(error), reusable))
 
 
 def _cause_of_death(code: int | None) -> str:

@@ -19,7 +19,7 @@ from anatomy_clip.core.records import Manifest, check_leakage
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
-from anatomy_clip.data.dataset import ChosenImages, Labels, SliceDataset, StackedImages, label_matrices
+from anatomy_clip.data.dataset import ChosenImages, JoinedImages, Labels, SliceDataset, label_matrices
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
@@ -211,7 +211,7 @@ class SliceDataModule(lightning.LightningDataModule):
                     f"{path}: the manifest lists {len(store.manifest)} slice(s), but the store holds "
                     f"{len(store.images)} image(s); prepare the data again"
                 )
-        images = StackedImages([store.images for store in stores])
+        images = JoinedImages([store.images for store in stores])
         return SliceDataset(
             images, self._records(paths), self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name
         )

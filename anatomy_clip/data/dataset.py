@@ -54,7 +54,7 @@ class Images(Protocol):
         ...
 
 
-class StackedImages:
+class JoinedImages:
     """The images of several stores, one store after the other, without a copy."""
 
     def __init__(self, parts: Sequence[Images]) -> None:

@@ -26,13 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: a path is missing, a value is out of range, or the bundle or an output can't be used.
     """
     limits = Limits(arguments.seconds, arguments.memory_gb)
-    outputs = [Path(name) for name in (arguments.csv, arguments.figure) if name]
+    outputs = [Path(name) for name in (arguments.csv, arguments.plot) if name]
     for path in outputs:  # now, not after minutes of work
         if not path.parent.is_dir():
             raise ValueError(f"{path}: its folder is missing; make it first")
     with (
         Describer.from_bundle(arguments.bundle, onnx=arguments.onnx) as describer,
-        exchange.inputs(arguments) as (paths, missing),
+        exchange.paths_to_describe(arguments) as (paths, missing),
         _bar() as progress,
     ):
         found = describer.describe(
@@ -41,17 +41,17 @@ def run(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             batch_size=arguments.batch_size,
             limits=limits,
-            pictures=arguments.figure is not None,
+            pictures=arguments.plot is not None,
             progress=progress,
         )
-        unreported = exchange.report(arguments, found, describer.bundle)
-    description = exchange.told(arguments, found, paths, (*missing, *unreported))
+        unsent = exchange.write_and_store(arguments, found, describer.bundle)
+    description = exchange.with_refusals(arguments, found, paths, (*missing, *unsent))
     if arguments.csv:
         write_csv(description, Path(arguments.csv))
-    if arguments.figure:
-        from anatomy_clip.describe.plot import write_figure
+    if arguments.plot:
+        from anatomy_clip.describe.plot import write_plot
 
-        write_figure(description, describer.bundle.taxonomy.stations, Path(arguments.figure))
+        write_plot(description, describer.bundle.taxonomy.stations, Path(arguments.plot))
     if arguments.json:
         json.dump((contradicted(description) if arguments.audit else description).plain(), sys.stdout, indent=1)
         print()
@@ -63,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def status(description: Description) -> int:
-    """Exit status: 0 all described, 1 nothing, 3 some files were set aside."""
+    """Exit status: 0 all described, 1 nothing, 3 some files were refused."""
     if not description.series:
         return NOTHING
-    return SOME if description.rejected else ALL
+    return SOME if description.refusals else ALL
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.core.refusals import Refusal
+
 SCHEMA = "anatomy_clip/description/1"
 _PRIVATE = ("source", "picture", "burned_in")  # never printed
 
@@ -126,29 +128,17 @@ class SeriesDescription:
 
 
 @dataclass(frozen=True)
-class Rejection:
-    """A file that was set aside.
-
-    Attributes:
-        path: from what was asked for.
-        reason: what is wrong with it and what to do.
-    """
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Description:
-    """What was found in all that was asked for."""
+    """What was found in all that was asked for, and what of it was refused."""
 
     series: tuple[SeriesDescription, ...]
-    rejected: tuple[Rejection, ...]
+    refusals: tuple[Refusal, ...]
 
     def plain(self) -> dict[str, Any]:
         """The JSON document (schema `SCHEMA`): plain dicts, lists, strings and numbers, without private fields."""
         series = [_plain_item(one) for one in self.series]
-        return {"schema": SCHEMA, "series": series, "rejected": [vars(one) for one in self.rejected]}
+        refused = [{"path": one.where, "reason": one.message} for one in self.refusals]
+        return {"schema": SCHEMA, "series": series, "rejected": refused}
 
 
 def _plain(value: Any) -> Any:

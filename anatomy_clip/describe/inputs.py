@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Literal
 
-from anatomy_clip.core.limits import Failure, failure
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.describe import zips
-from anatomy_clip.describe.description import Rejection
 from anatomy_clip.sources.scans.stacks import is_nifti
 
 Kind = Literal["dicom", "nifti", "picture", "dicomdir"]
@@ -32,7 +31,7 @@ class Item:
     kind: Kind
 
 
-def gather(paths: Iterable[str | Path], scratch: Callable[[], Path]) -> tuple[list[Item], list[Rejection]]:
+def gather(paths: Iterable[str | Path], scratch: Callable[[], Path]) -> tuple[list[Item], list[Refusal]]:
     """List the files below what was asked for: folders are walked, archives unpacked.
 
     Args:
@@ -53,43 +52,41 @@ def gather(paths: Iterable[str | Path], scratch: Callable[[], Path]) -> tuple[li
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder; check the path")
     found: dict[Path, Item] = {}
-    rejected: list[Rejection] = []
+    refusals: list[Refusal] = []
     for path in given:
         for entry in _entries(path, str(path), scratch, asked=True):
-            if isinstance(entry, Rejection):
-                rejected.append(entry)
+            if isinstance(entry, Refusal):
+                refusals.append(entry)
             else:
                 found.setdefault(entry.path.absolute(), entry)
-    return list(found.values()), rejected
+    return list(found.values()), refusals
 
 
-def rejection(shown: str, fault: Failure, path: Path | None = None) -> Rejection:
-    """Word what is wrong with a file, without a word of where this program keeps it."""
-    reason = f"{fault.reason}; {fault.remedy}" if fault.remedy else fault.reason
-    if path is not None:
-        reason = reason.removeprefix(f"{path}: ").replace(str(path), shown)
-    return Rejection(shown, reason)
+def shown_refusal(item: Item, refusal: Refusal) -> Refusal:
+    """The refusal of a file, without a word of where this program keeps it."""
+    reason = refusal.reason.removeprefix(f"{item.path}: ").replace(str(item.path), item.shown)
+    return Refusal(reason, refusal.remedy.replace(str(item.path), item.shown), item.shown)
 
 
 def _entries(
     path: Path, shown: str, scratch: Callable[[], Path] | None, asked: bool = False
-) -> Iterator[Item | Rejection]:
+) -> Iterator[Item | Refusal]:
     """The files at or below a path; without `scratch`, archives stay closed."""
     if path.is_dir():
         for file in _walk(path):
             yield from _entries(file, str(PurePath(shown) / file.relative_to(path)), scratch)
         return
     if not path.is_file():  # a pipe would be waited for without end
-        yield Rejection(shown, "is no regular file; take it out of the folder")
+        yield Refusal("is no regular file", "take it out of the folder", shown)
         return
     try:
         with path.open("rb") as opened:
             head = opened.read(8)
     except OSError as error:
-        yield Rejection(shown, f"can't be opened ({type(error).__name__}); check its permissions")
+        yield Refusal(f"can't be opened ({type(error).__name__})", "check its permissions", shown)
         return
     if zips.is_zip(head):
-        closed = [Rejection(shown, "is an archive in an archive; unpack it yourself")]
+        closed = [Refusal("is an archive in an archive", "unpack it yourself", shown)]
         yield from _unpacked(path, shown, scratch()) if scratch else closed
     elif path.name.upper() == "DICOMDIR":
         if asked:
@@ -104,11 +101,11 @@ def _kind(name: str, head: bytes) -> Kind:
     return "picture" if head.startswith(_PICTURES) else "dicom"
 
 
-def _unpacked(path: Path, shown: str, folder: Path) -> Iterator[Item | Rejection]:
+def _unpacked(path: Path, shown: str, folder: Path) -> Iterator[Item | Refusal]:
     try:
         names = zips.unpack(path, folder)
-    except ValueError as error:
-        yield rejection(shown, failure(error), path)
+    except Refused as error:
+        yield error.at(shown).refusal
         return
     for name in names:
         yield from _entries(folder / name, str(PurePath(shown) / name), None)

@@ -1,4 +1,4 @@
-"""Files to stacks of embedded slices: worker processes read while this one loads the network and runs it."""
+"""Files to series of embedded slices: worker processes read while this one loads the network and runs it."""
 
 from __future__ import annotations
 
@@ -12,36 +12,34 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.limits import Failure, Limits
-from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.limits import Limits
+from anatomy_clip.core.refusals import FETCH_AGAIN, Refusal
 from anatomy_clip.core.terms import Modality, Orientation
-from anatomy_clip.core.workers import guarded
+from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.describe.bundle.folder import Encoder, Floats
 from anatomy_clip.describe.densities import Densities
-from anatomy_clip.describe.description import Rejection
-from anatomy_clip.describe.inputs import Item, rejection
+from anatomy_clip.describe.inputs import Item, shown_refusal
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.describe.reading import (
     Directory,
+    FrameGroup,
     Frames,
     Headers,
     Nifti,
     NiftiSlices,
     Outcome,
-    Parts,
     Picture,
     Rendered,
     Start,
     Task,
     Work,
 )  # fmt: skip
-from anatomy_clip.imaging.dicom.grouping import alike, without_copies
+from anatomy_clip.imaging.dicom.grouping import group_frames, without_copies
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
 Progress = Callable[[int, int], None]  # slices done, slices found so far
 _WAITING = 4096  # squares kept in memory while the network is being loaded
-_UNTOLD = "is named by the DICOMDIR, but isn't there; fetch it again"
 
 
 @dataclass
@@ -104,7 +102,7 @@ class Pipeline:
         progress: Progress = lambda done, found: None,
     ) -> None:
         self.preprocessing, self.batch_size, self.keep, self.progress = preprocessing, batch_size, keep, progress
-        self.rejected: list[Rejection] = []
+        self.refusals: list[Refusal] = []
         self.found: list[Read] = []
         self._load, self._modality = load, modality
         self._items = {item.path: item for item in items}
@@ -116,18 +114,18 @@ class Pipeline:
         self._done = self._expected = 0
 
     def run(self, workers: int, limits: Limits | None) -> None:
-        """Fill `found` and `rejected`."""
+        """Fill `found` and `refusals`."""
         self._tasks.waiting.extend(Start() for _ in range(workers))
         for item in self._items.values():
             self._begin(item)
-        outcomes = guarded(Work(self.preprocessing), self._tasks, workers, limits)
+        outcomes = run_tasks(Work(self.preprocessing), self._tasks, workers, limits)
         with ThreadPoolExecutor(1) as thread:
             try:
                 for task, outcome in outcomes:
-                    if isinstance(outcome, Failure):
+                    if isinstance(outcome, Refusal):
                         if self._encoder:
                             self._encoder.result()  # a dead worker is replaced by a fork, see below
-                        self._failed(task, outcome)
+                        self._refused(task, outcome)
                     else:
                         if self._encoder is None and not isinstance(task, Start):
                             # Only now: the workers are forked, and a fork in the midst of an import could lock up.
@@ -159,8 +157,8 @@ class Pipeline:
                 self._headers[path] = cast("Sequence[FrameHeader]", outcome)
             case Directory(path):
                 self._follow(self._items[path], cast("Sequence[Path]", outcome))
-            case Parts():
-                self._split(*cast("tuple[list[DicomSeries], list[Rejected]]", outcome))
+            case FrameGroup():
+                self._split(*cast("tuple[list[DicomSeries], list[Refusal]]", outcome))
             case Frames(_, number, first):
                 self._rendered(self.found[number], first, cast("Rendered", outcome))
             case Nifti(path):
@@ -170,20 +168,20 @@ class Pipeline:
                 self._squares(Read([self._items[path]]), None, [0], cast("NDArray[np.uint8]", outcome), new=True)
         self._count(task)
 
-    def _failed(self, task: Task, fault: Failure) -> None:
+    def _refused(self, task: Task, refusal: Refusal) -> None:
         match task:
             case Frames(series, number, first) if len(series.frames) > 1:  # find out which of them it was
                 self._tasks.waiting.extendleft(
                     Frames(replace(series, frames=(frame,)), number, first + n) for n, frame in enumerate(series.frames)
                 )
             case Frames(series):
-                self._reject(series.frames[0].path, fault)
+                self._refuse(series.frames[0].path, refusal)
                 self._expect(-1)
-            case Parts(stack):
-                for path in dict.fromkeys(frame.path for frame in stack):
-                    self._reject(path, fault)
+            case FrameGroup(group):
+                for path in dict.fromkeys(frame.path for frame in group):
+                    self._refuse(path, refusal)
             case Headers(path) | Directory(path) | Nifti(path) | Picture(path):
-                self._reject(path, fault)
+                self._refuse(path, refusal)
             case Start():
                 pass
         self._count(task)
@@ -196,20 +194,20 @@ class Pipeline:
         if self._unread == 0:
             frames = [frame for path in self._items for frame in self._headers.pop(path, ())]
             kept, copies = without_copies(frames)
-            self._set_aside(copies)
-            self._tasks.waiting.extend(Parts(stack) for stack in alike(kept))
+            self._refuse_all(copies)
+            self._tasks.waiting.extend(FrameGroup(group) for group in group_frames(kept))
 
     def _follow(self, directory: Item, names: Sequence[Path]) -> None:
         for name in names:
             path, shown = directory.path.parent / name, str(Path(directory.shown).parent / name)
             if not path.resolve().is_relative_to(directory.path.parent.resolve()) or not path.is_file():
-                self.rejected.append(Rejection(shown, _UNTOLD))
+                self.refusals.append(Refusal("is named by the DICOMDIR, but isn't there", FETCH_AGAIN, shown))
             elif path not in self._items:
                 self._items[path] = Item(path, shown, "dicom")
                 self._begin(self._items[path])
 
-    def _split(self, found: Sequence[DicomSeries], rejected: Sequence[Rejected]) -> None:
-        self._set_aside(rejected)
+    def _split(self, found: Sequence[DicomSeries], refusals: Sequence[Refusal]) -> None:
+        self._refuse_all(refusals)
         for series in found:
             number = len(self.found)
             paths = dict.fromkeys(frame.path for frame in series.frames)
@@ -220,8 +218,8 @@ class Pipeline:
                 self._tasks.waiting.append(Frames(part, number, first))
 
     def _rendered(self, read: Read, first: int, rendered: Rendered) -> None:
-        self._set_aside(rendered.refused)
-        self._expect(-len(rendered.refused))
+        self._refuse_all(rendered.refusals)
+        self._expect(-len(rendered.refusals))
         read.densities += rendered.densities
         self._squares(read, None, [first + place for place in rendered.kept], rendered.squares)
 
@@ -265,9 +263,9 @@ class Pipeline:
         self._expected += slices
         self.progress(self._done, self._expected)
 
-    def _reject(self, path: Path, fault: Failure) -> None:
-        self.rejected.append(rejection(self._items[path].shown, fault, path))
+    def _refuse(self, path: Path, refusal: Refusal) -> None:
+        self.refusals.append(shown_refusal(self._items[path], refusal))
 
-    def _set_aside(self, rejected: Sequence[Rejected]) -> None:
-        for one in rejected:
-            self._reject(one.path, Failure(one.reason, one.remedy))
+    def _refuse_all(self, refusals: Sequence[Refusal]) -> None:
+        for one in refusals:
+            self._refuse(Path(one.where), one)

@@ -1,4 +1,4 @@
-"""A picture of a description: slices of every series, and its stations along the body."""
+"""A plot of a description: slices of every series, and its stations along the body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COLOURS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#
 _WIDTH, _HEIGHT = 12.0, 2.9  # inches, of one series
 
 
-def write_figure(description: Description, stations: Sequence[str], path: Path) -> None:
+def write_plot(description: Description, stations: Sequence[str], path: Path) -> None:
     """Draw the series of a description whose pictures were kept.
 
     Args:

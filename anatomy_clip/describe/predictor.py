@@ -12,16 +12,17 @@ from types import TracebackType
 import numpy as np
 
 from anatomy_clip.core.limits import Limits
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.describe.body_parts import defined_term
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import Bundle, Encoder, read_bundle
 from anatomy_clip.describe.densities import Densities
-from anatomy_clip.describe.description import Description, Rejection, SeriesDescription, SourceImage
+from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
+from anatomy_clip.describe.header_doubts import with_header_doubts
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
-from anatomy_clip.describe.series import Seen, Stack, describe_stack, judged
-from anatomy_clip.describe.siblings import with_notes
+from anatomy_clip.describe.series import Embedded, SeriesFacts, best_caption, describe_series
 from anatomy_clip.imaging.dicom.geometry import normal
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
@@ -91,7 +92,7 @@ class Describer:
             raise ValueError(f"modality={modality!r}: give one of {', '.join(Modality)}")
         if batch_size < 1 or (workers is not None and workers < 0):
             raise ValueError(f"batch_size={batch_size}, workers={workers}: give 1 or more, and 0 or more")
-        items, rejected = gather([paths] if isinstance(paths, str | Path) else paths, self._folder)
+        items, refusals = gather([paths] if isinstance(paths, str | Path) else paths, self._folder)
         known = Modality(modality) if modality else None
         pipeline = Pipeline(
             items, self.bundle.preprocessing, self._load,
@@ -100,10 +101,10 @@ class Describer:
         if items:
             pipeline.run(_processes() if workers is None else workers, limits)
         dicom = [read for read in pipeline.found if read.series is not None]
-        for read, noted in zip(dicom, with_notes([read.series for read in dicom if read.series]), strict=True):
+        for read, noted in zip(dicom, with_header_doubts([read.series for read in dicom if read.series]), strict=True):
             read.series = noted
         series = [self._series(read, known) for read in pipeline.found if read.embeddings]
-        return Description(tuple(series), tuple(dict.fromkeys([*rejected, *_in_order(pipeline.rejected)])))
+        return Description(tuple(series), tuple(dict.fromkeys([*refusals, *_in_order(pipeline.refusals)])))
 
     def close(self) -> None:
         """Remove the files of unpacked archives."""
@@ -130,44 +131,44 @@ class Describer:
     def _series(self, read: Read, modality: Modality | None) -> SeriesDescription:
         path = common([item.shown for item in read.items])
         if read.series is not None:
-            return describe_stack(self.bundle, _dicom(read.series, path, read.densities), _seen(read, None))
+            return describe_series(self.bundle, _dicom(read.series, path, read.densities), _embedded(read, None))
         if read.plane is None:
-            return self._judged_picture(Stack(path, modality), _seen(read, None))
+            return self._judged_picture(SeriesFacts(path, modality), _embedded(read, None))
         orientation, spacing, headwards = read.plane
         count = len(next(iter(read.embeddings.values())))
-        stack = Stack(
+        facts = SeriesFacts(
             path,
             orientation=orientation,
             positions_mm=tuple(round(n * spacing, 3) for n in range(count)),
             headwards=headwards if orientation is Orientation.AXIAL else None,
         )
-        return self._judged_volume(stack, read, modality)
+        return self._judged_volume(facts, read, modality)
 
-    def _judged_volume(self, stack: Stack, read: Read, modality: Modality | None) -> SeriesDescription:
+    def _judged_volume(self, facts: SeriesFacts, read: Read, modality: Modality | None) -> SeriesDescription:
         """Where both modalities are possible, the caption that fits best decides."""
-        tried = {m: (replace(stack, modality=m), _seen(read, m)) for m in Modality if m in read.embeddings}
-        best = max(tried, key=lambda m: judged(self.bundle, *tried[m])[1])
+        tried = {m: (replace(facts, modality=m), _embedded(read, m)) for m in Modality if m in read.embeddings}
+        best = max(tried, key=lambda m: best_caption(self.bundle, *tried[m])[1])
         chosen, seen = tried[best]
         notes = () if modality else (f"the modality {best} is judged from the image: the file doesn't say it",)
-        return describe_stack(self.bundle, replace(chosen, notes=notes), seen)
+        return describe_series(self.bundle, replace(chosen, notes=notes), seen)
 
-    def _judged_picture(self, stack: Stack, seen: Seen) -> SeriesDescription:
-        caption = self.bundle.captions[judged(self.bundle, stack, seen)[0]]
-        said = "" if stack.modality else "the modality and "
+    def _judged_picture(self, facts: SeriesFacts, seen: Embedded) -> SeriesDescription:
+        caption = self.bundle.captions[best_caption(self.bundle, facts, seen)[0]]
+        said = "" if facts.modality else "the modality and "
         notes = (f"{said}the orientation {'are' if said else 'is'} judged from the image: a picture doesn't say it",)
-        machine = stack.modality or Modality(caption.modality.split()[0])
+        machine = facts.modality or Modality(caption.modality.split()[0])
         plane = Orientation(caption.orientation)
-        return describe_stack(self.bundle, replace(stack, modality=machine, orientation=plane, notes=notes), seen)
+        return describe_series(self.bundle, replace(facts, modality=machine, orientation=plane, notes=notes), seen)
 
 
 def _processes() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _seen(read: Read, modality: Modality | None) -> Seen:
+def _embedded(read: Read, modality: Modality | None) -> Embedded:
     places = sorted(read.embeddings[modality])
     kept = read.squares.get(modality)
-    return Seen(
+    return Embedded(
         places,
         np.stack([read.embeddings[modality][place] for place in places]),
         np.array([place in read.blank for place in places]),
@@ -175,13 +176,13 @@ def _seen(read: Read, modality: Modality | None) -> Seen:
     )
 
 
-def _dicom(series: DicomSeries, path: str, found: Densities) -> Stack:
+def _dicom(series: DicomSeries, path: str, found: Densities) -> SeriesFacts:
     towards_head = float(normal(series.row, series.column)[2])
     variant = [series.variant] if series.variant else []
     if series.b_value is not None:
         variant.append(f"b-value {series.b_value:g}")
     said = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
-    return Stack(
+    return SeriesFacts(
         path,
         modality=series.modality,
         protocol=series.protocol,
@@ -207,5 +208,5 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> Stack:
     )
 
 
-def _in_order(rejected: Sequence[Rejection]) -> list[Rejection]:
-    return sorted(rejected, key=lambda one: (one.path, one.reason))
+def _in_order(refusals: Sequence[Refusal]) -> list[Refusal]:
+    return sorted(refusals, key=lambda one: (one.where, one.message))

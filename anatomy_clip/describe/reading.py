@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.densities import Densities, densities
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.dicomdir import referenced_files
-from anatomy_clip.imaging.dicom.grouping import Stack
+from anatomy_clip.imaging.dicom.grouping import Group
 from anatomy_clip.imaging.dicom.headers import FrameHeader, read_headers
 from anatomy_clip.imaging.dicom.pixels import load
 from anatomy_clip.imaging.dicom.series import DicomSeries, series_of
@@ -46,10 +46,10 @@ class Directory:
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Part frames that are alike into series: (`DicomSeries`, `Rejected`)."""
+class FrameGroup:
+    """Part frames that are alike into series: (`DicomSeries`, `Refusal`)."""
 
-    stack: Stack = field(repr=False)
+    group: Group = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Picture:
     path: Path
 
 
-Task = Start | Headers | Directory | Parts | Frames | Nifti | Picture
+Task = Start | Headers | Directory | FrameGroup | Frames | Nifti | Picture
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ class Rendered:
     Attributes:
         kept: (N,) places of the slices in their task.
         squares: (N, side, side).
-        refused: slices that can't be read.
+        refusals: of slices that can't be read.
         densities: what the values of CT slices are; empty for MR.
     """
 
     kept: tuple[int, ...]
     squares: Squares
-    refused: tuple[Rejected, ...]
+    refusals: tuple[Refusal, ...]
     densities: Densities
 
 
@@ -119,7 +119,7 @@ class NiftiSlices:
     squares: dict[Modality, Squares]
 
 
-Outcome = None | Sequence[FrameHeader] | Sequence[Path] | tuple[list[DicomSeries], list[Rejected]] | Rendered | (
+Outcome = None | Sequence[FrameHeader] | Sequence[Path] | tuple[list[DicomSeries], list[Refusal]] | Rendered | (
     NiftiSlices
 ) | Squares  # fmt: skip
 
@@ -148,8 +148,8 @@ class Work:
                 return read_headers(path)
             case Directory(path):
                 return referenced_files(path)
-            case Parts(stack):
-                return series_of(stack, self._reader)
+            case FrameGroup(group):
+                return series_of(group, self._reader)
             case Frames():
                 return self._frames(task.series)
             case Nifti(path, modality):
@@ -158,8 +158,8 @@ class Work:
                 return self._picture(path)
 
     def _frames(self, series: DicomSeries) -> Rendered:
-        kept, squares, refused, counts = [], [], [], Densities()
-        for index, frame in enumerate(series.frames):
+        kept, squares, refusals, counts = [], [], [], Densities()
+        for index in range(len(series.frames)):
             try:
                 image = load(series, index, self._reader, blank=True)
                 squares.append(self.preprocessing.square(image))
@@ -167,8 +167,8 @@ class Work:
                 if series.modality is Modality.CT:
                     counts += densities(image.pixels)
             except Refused as error:
-                refused.append(Rejected(frame.path, error.reason, error.remedy))
-        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refused), counts)
+                refusals.append(error.refusal)
+        return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refusals), counts)
 
     def _nifti(self, path: Path, modalities: Sequence[Modality]) -> NiftiSlices:
         axis, direction = third_axis(path)

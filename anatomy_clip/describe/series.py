@@ -21,8 +21,8 @@ _DIGITS = 4  # of probabilities: what lies behind says nothing
 
 
 @dataclass(frozen=True)
-class Stack:
-    """Slices that belong together, and what is known of them before the model has seen them.
+class SeriesFacts:
+    """What is known of a series before the model has seen its slices.
 
     Attributes:
         path: their name in the answer.
@@ -31,7 +31,7 @@ class Stack:
         positions_mm: place of each slice along the normal; None where unknown.
         headwards: whether axial slices run towards the head; None where unknown, or for another plane.
         body_part: defined term of the header, or "".
-        variant: what tells it from other stacks of the same path.
+        variant: what tells it from others of the same path.
         notes: what a user should know.
         sources: where each slice came from; empty for what isn't DICOM.
         burned_in: the header says that text stands in the pixels.
@@ -58,11 +58,11 @@ class Stack:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the model made of a stack.
+class Embedded:
+    """What the model made of a series' slices.
 
     Attributes:
-        kept: (N,) places in the stack of the slices that could be read.
+        kept: (N,) places in the series of the slices that could be read.
         embeddings: (N, D) unit norm.
         blank: (N,) slices of one value: there is nothing to see.
         pictures: (N, side, side) uint8, or None where they weren't asked for.
@@ -74,50 +74,50 @@ class Seen:
     pictures: NDArray[np.uint8] | None = None
 
 
-def judged(bundle: Bundle, stack: Stack, seen: Seen) -> tuple[int, float]:
-    """The best caption, among those that what is known of a stack leaves: its place, and its mean cosine."""
-    allowed = _allowed(bundle, stack)
+def best_caption(bundle: Bundle, facts: SeriesFacts, seen: Embedded) -> tuple[int, float]:
+    """The best caption, among those that what is known of a series leaves: its place, and its mean cosine."""
+    allowed = _allowed(bundle, facts)
     said = seen.embeddings[~seen.blank] if (~seen.blank).any() else seen.embeddings
     means = (bundle.embeddings["caption"][allowed] @ said.T).mean(axis=1)
     return int(allowed[means.argmax()]), float(means.max())
 
 
-def describe_stack(bundle: Bundle, stack: Stack, seen: Seen) -> SeriesDescription:
-    """Say what a stack of at least one slice shows."""
+def describe_series(bundle: Bundle, facts: SeriesFacts, seen: Embedded) -> SeriesDescription:
+    """Say what a series of at least one slice shows."""
     decided = bundle.decisions.decide(
         seen.embeddings @ bundle.embeddings["organ"].T, seen.embeddings @ bundle.embeddings["station"].T
     )
     silent = decided.abstained | seen.blank
-    stations, found = _stations(bundle, stack, seen, decided, ~silent)
+    stations, found = _stations(bundle, facts, seen, decided, ~silent)
     organs = _organs(bundle, decided, ~silent, [one.name for one in stations])
     abstained = bool(silent.all())
-    caption = "" if abstained or not bundle.captions else bundle.captions[judged(bundle, stack, seen)[0]].text
+    caption = "" if abstained or not bundle.captions else bundle.captions[best_caption(bundle, facts, seen)[0]].text
     named = [one.name for one in stations], [one.name for one in organs]
     return SeriesDescription(
-        path=stack.path,
-        modality=stack.modality.value if stack.modality else "",
-        protocol=stack.protocol.value,
-        evidence=stack.evidence,
-        orientation=stack.orientation.value if stack.orientation else "",
+        path=facts.path,
+        modality=facts.modality.value if facts.modality else "",
+        protocol=facts.protocol.value,
+        evidence=facts.evidence,
+        orientation=facts.orientation.value if facts.orientation else "",
         stations=stations,
         organs=organs,
         ranges=found,
         caption=caption,
         abstained=abstained,
-        body_part=stack.body_part,
-        agrees=agrees(stack.body_part, *named),
-        notes=stack.notes,
-        slices=tuple(_slice(bundle, stack, seen, decided, bool(silent[n]), n) for n in range(len(seen.kept))),
-        variant=stack.variant,
-        burned_in=stack.burned_in,
+        body_part=facts.body_part,
+        agrees=agrees(facts.body_part, *named),
+        notes=facts.notes,
+        slices=tuple(_slice(bundle, facts, seen, decided, bool(silent[n]), n) for n in range(len(seen.kept))),
+        variant=facts.variant,
+        burned_in=facts.burned_in,
     )
 
 
-def _allowed(bundle: Bundle, stack: Stack) -> NDArray[np.int64]:
+def _allowed(bundle: Bundle, facts: SeriesFacts) -> NDArray[np.int64]:
     """Captions that agree with what the header says: with the protocol if there are such, else with the modality."""
-    planes = {stack.orientation.value} if stack.orientation else {one.orientation for one in bundle.captions}
-    modality = stack.modality
-    words = modality_words(modality, stack.protocol) if modality else ""
+    planes = {facts.orientation.value} if facts.orientation else {one.orientation for one in bundle.captions}
+    modality = facts.modality
+    words = modality_words(modality, facts.protocol) if modality else ""
 
     def places(fits: Sequence[bool]) -> NDArray[np.int64]:
         return np.flatnonzero([ok and one.orientation in planes for ok, one in zip(fits, bundle.captions, strict=True)])
@@ -130,19 +130,19 @@ def _allowed(bundle: Bundle, stack: Stack) -> NDArray[np.int64]:
 
 
 def _stations(
-    bundle: Bundle, stack: Stack, seen: Seen, decided: Decided, told: NDArray[np.bool_]
+    bundle: Bundle, facts: SeriesFacts, seen: Embedded, decided: Decided, told: NDArray[np.bool_]
 ) -> tuple[tuple[Finding, ...], tuple[Range, ...]]:
     names, probabilities = bundle.taxonomy.stations, decided.station_probabilities
     if not told.any():
         return (), ()
-    if stack.orientation not in (None, Orientation.AXIAL):
+    if facts.orientation not in (None, Orientation.AXIAL):
         return _enough(names, decided.stations, probabilities, told), ()
-    path = smooth(probabilities, told, stack.step_mm, stack.headwards)
+    path = smooth(probabilities, told, facts.step_mm, facts.headwards)
     chosen = np.zeros_like(decided.stations)
     chosen[np.arange(len(path)), path] = True
     if len(path) == 1:  # a single slice may lie where two stations meet
         chosen |= decided.stations
-    places = [stack.positions_mm[n] for n in seen.kept]
+    places = [facts.positions_mm[n] for n in seen.kept]
     found = _findings(names, {k: probabilities[told & chosen[:, k], k] for k in _places(chosen[told].any(axis=0))})
     return found, ranges(path, told, names, places)
 
@@ -172,7 +172,9 @@ def _findings(names: Sequence[str], values: dict[int, NDArray[np.float64]]) -> t
     return tuple(sorted(found, key=lambda one: -one.score))
 
 
-def _slice(bundle: Bundle, stack: Stack, seen: Seen, decided: Decided, silent: bool, n: int) -> SliceDescription:
+def _slice(
+    bundle: Bundle, facts: SeriesFacts, seen: Embedded, decided: Decided, silent: bool, n: int
+) -> SliceDescription:
     place = seen.kept[n]
 
     def named(names: Sequence[str], chosen: NDArray[np.bool_], values: NDArray[np.float64]) -> tuple[Finding, ...]:
@@ -180,10 +182,10 @@ def _slice(bundle: Bundle, stack: Stack, seen: Seen, decided: Decided, silent: b
 
     return SliceDescription(
         index=place,
-        position_mm=stack.positions_mm[place],
+        position_mm=facts.positions_mm[place],
         stations=named(bundle.taxonomy.stations, decided.stations[n], decided.station_probabilities[n]),
         organs=named(bundle.taxonomy.organs, decided.organs[n], decided.organ_probabilities[n]),
         abstained=silent,
-        source=stack.sources[place] if stack.sources else None,
+        source=facts.sources[place] if facts.sources else None,
         picture=None if seen.pictures is None else seen.pictures[n],
     )

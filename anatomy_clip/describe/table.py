@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from anatomy_clip.describe.description import Description, Finding, Range, SeriesDescription
 
 _WIDTH = 120  # of a table that goes to a file or a pipe
-_SHOWN = 10  # rejected files that the table names
+_SHOWN = 10  # refused files that the table names
 COLUMNS = (
     "path", "variant", "modality", "protocol", "orientation", "index", "position_mm", "axis_station",
     "stations", "station_scores", "organs", "organ_scores", "abstained",
@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def print_table(description: Description, console: Console | None = None) -> None:
-    """Print one row a series, then what was set aside."""
+    """Print one row a series, then what was refused."""
     console = console or _console()
     if description.series:
         table = Table(Column("series", overflow="fold"), "slices", "stations", "organs", show_lines=True)
@@ -30,7 +30,7 @@ def print_table(description: Description, console: Console | None = None) -> Non
             table.add_row(_name(one), str(len(one.slices)), _where(one), _findings(one.organs))
         console.print(table)
         console.print("Scores are calibrated probabilities. Research software, not for diagnosis.", style="dim")
-    _print_rejected(description, console)
+    _print_refusals(description, console)
 
 
 def print_audit(description: Description, console: Console | None = None) -> None:
@@ -49,7 +49,7 @@ def print_audit(description: Description, console: Console | None = None) -> Non
         f"{len(wrong)} of {judged} series whose header has a Body Part Examined show another "
         f"({len(description.series)} series in all).", highlight=False,
     )  # fmt: skip
-    _print_rejected(description, console)
+    _print_refusals(description, console)
 
 
 def contradicted(description: Description) -> Description:
@@ -110,11 +110,11 @@ def _on_axis(ranges: Sequence[Range], index: int) -> str:
     return next((one.station for one in ranges if one.first <= index <= one.last), "")
 
 
-def _print_rejected(description: Description, console: Console) -> None:
-    rejected = description.rejected
-    if rejected:
-        console.print(f"{len(rejected)} set aside:", style="yellow", highlight=False)
-        for one in rejected[:_SHOWN]:
-            console.print(f"  {one.path}: {one.reason}", markup=False, highlight=False)
-        if len(rejected) > _SHOWN:
-            console.print(f"  and {len(rejected) - _SHOWN} more (--json has all)", highlight=False)
+def _print_refusals(description: Description, console: Console) -> None:
+    refusals = description.refusals
+    if refusals:
+        console.print(f"{len(refusals)} refused:", style="yellow", highlight=False)
+        for one in refusals[:_SHOWN]:
+            console.print(f"  {one}", markup=False, highlight=False)
+        if len(refusals) > _SHOWN:
+            console.print(f"  and {len(refusals) - _SHOWN} more (--json has all)", highlight=False)

@@ -8,6 +8,8 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
+from anatomy_clip.core.refusals import Refused
+
 MAX_FILES = 100_000
 MAX_BYTES = 16 * 2**30  # unpacked
 MAX_RATIO = 200  # unpacked to packed; images don't shrink to a 200th
@@ -31,7 +33,7 @@ def unpack(archive: Path, folder: Path) -> list[PurePosixPath]:
         Their names in the archive, below `folder` too; hidden files are left away.
 
     Raises:
-        ValueError: the archive is damaged, locked, too large, or names files outside of itself; says what to do.
+        Refused: the archive is damaged, locked, too large, or names files outside of itself.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -44,30 +46,30 @@ def unpack(archive: Path, folder: Path) -> list[PurePosixPath]:
                     shutil.copyfileobj(packed, plain)  # zipfile stops at the size that was checked
             return [PurePosixPath(member.filename) for member in members]
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
-        kind = type(error).__name__
-        raise ValueError(f"can't be unpacked ({kind}: {error}); unpack it yourself, or fetch it again") from error
+        words = " ".join(f"{type(error).__name__}: {error}".replace(str(archive), archive.name).split())
+        raise Refused(f"can't be unpacked ({words})", "unpack it yourself, or fetch it again") from error
 
 
 def _check(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
     total, packed = sum(member.file_size for member in members), archive.stat().st_size
     if len(members) > MAX_FILES or total > MAX_BYTES:
-        raise ValueError(f"holds {len(members)} files of {total / 1e9:.1f} GB in all; unpack it yourself")
+        raise Refused(f"holds {len(members)} files of {total / 1e9:.1f} GB in all", "unpack it yourself")
     if total > MAX_RATIO * packed:
-        raise ValueError(
-            f"would unpack to {total / packed:.0f} times its size; no archive of images does, leave it out"
-        )
+        times = f"{total / packed:.0f} times its size"
+        raise Refused(f"would unpack to {times}", "no archive of images does, leave it out")
     if total > shutil.disk_usage(folder).free - _FREE:
-        raise ValueError(f"needs {total / 1e9:.1f} GB of temporary space; make room, or set TMPDIR to another disk")
+        space = f"{total / 1e9:.1f} GB of temporary space"
+        raise Refused(f"needs {space}", "make room, or set TMPDIR to another disk")
     for member in members:
         plain = PurePosixPath(member.filename)
         if plain.is_absolute() or ".." in plain.parts or "\\" in member.filename or "\0" in member.filename:
-            raise ValueError("names a file outside of itself; it may be made to do harm, leave it out")
+            raise Refused("names a file outside of itself", "it may be made to do harm, leave it out")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise ValueError("holds a symbolic link; unpack it yourself")
+            raise Refused("holds a symbolic link", "unpack it yourself")
         if member.flag_bits & 1:
-            raise ValueError("is locked by a password; unpack it yourself")
+            raise Refused("is locked by a password", "unpack it yourself")
         if member.compress_type not in _PLAIN:
-            raise ValueError("isn't compressed by deflate; unpack it yourself")
+            raise Refused("isn't compressed by deflate", "unpack it yourself")
 
 
 def _hidden(name: str) -> bool:

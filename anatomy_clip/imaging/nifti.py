@@ -14,6 +14,7 @@ import numpy as np
 from isal import isal_zlib  # unpacks several times quicker than zlib
 from numpy.typing import NDArray
 
+from anatomy_clip.core.refusals import FETCH_AGAIN
 from anatomy_clip.core.terms import Modality, Protocol
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, tilt_degrees
 from anatomy_clip.imaging.volume import Volume
@@ -24,7 +25,6 @@ _SAME_GRID_MM = 0.5  # a mask is on its image's grid if no corner differs by mor
 T = TypeVar("T", bound=np.generic)
 _MAX_INFLATION = 1032  # of deflate, as gzip uses it
 _GZIP = 16 + 15  # a gzip header, and the largest window
-_FETCH_AGAIN = "fetch the file again"
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def _reading(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        remedy = "raise limits.memory_gb, or leave it out" if isinstance(error, MemoryError) else _FETCH_AGAIN
+        remedy = "raise limits.memory_gb, or leave it out" if isinstance(error, MemoryError) else FETCH_AGAIN
         words = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: can't be read as NIfTI ({type(error).__name__}: {words}); {remedy}") from error
 
@@ -201,7 +201,7 @@ def _load(path: Path) -> Any:
         room = path.stat().st_size * (_MAX_INFLATION if _is_gzip(path) else 1)
         if _bytes(image) > room:
             claim = f"claims {image.shape} voxels, more than a file of its size can hold"
-            raise ValueError(f"{path}: {claim}; {_FETCH_AGAIN}")
+            raise ValueError(f"{path}: {claim}; {FETCH_AGAIN}")
         return image
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bad:
-    """A report of wrong labels: subjects (none where the list isn't known), what is wrong, and where it was told."""
+    """Wrong labels: subjects (none where the list isn't known), what is wrong, and the issue that says so."""
 
     subjects: tuple[str, ...]
     what: str
-    report: str
+    issue: str
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Card:
         citation: what to cite.
         counts: what -> number, 1 or more.
         limits: what a user must know.
-        known_bad: reports of wrong labels.
+        known_bad: wrong labels that somebody found.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Card:
     known_bad: tuple[Bad, ...] = ()
 
     def bad_subjects(self) -> frozenset[str]:
-        """Subjects that a report names."""
+        """Subjects that an issue names."""
         return frozenset(subject for bad in self.known_bad for subject in bad.subjects)
 
 
@@ -57,7 +57,7 @@ def read_cards(text: str) -> dict[str, Card]:
     """Read cards from YAML and check them.
 
     Raises:
-        ValueError: a card lacks a field or has an unknown or empty one, a count isn't 1 or more, or a report of wrong
+        ValueError: a card lacks a field or has an unknown or empty one, a count isn't 1 or more, or an issue of wrong
             labels lacks its address; the message names card and field.
     """
     import yaml
@@ -81,12 +81,12 @@ def _card(name: str, part: Mapping[str, Any]) -> Card:
     limits = part["limits"]
     if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
         raise ValueError(f"card {name}: limits is no list of sentences; quote those that hold a colon")
-    bad = tuple(_bad(name, report) for report in part.get("known_bad", []))
+    bad = tuple(_bad(name, one) for one in part.get("known_bad", []))
     texts = {field: part[field] for field in ("what", "licence", "url", "citation")}
     return Card(name=name, counts=dict(part["counts"]), limits=tuple(limits), known_bad=bad, **texts)
 
 
-def _bad(name: str, report: Mapping[str, Any]) -> Bad:
-    if set(report) != {"subjects", "what", "report"} or not str(report["report"]).startswith("https://"):
-        raise ValueError(f"card {name}: known_bad wants subjects, what, and report, an https address; it is {report}")
-    return Bad(tuple(report["subjects"]), report["what"], report["report"])
+def _bad(name: str, one: Mapping[str, Any]) -> Bad:
+    if set(one) != {"subjects", "what", "issue"} or not str(one["issue"]).startswith("https://"):
+        raise ValueError(f"card {name}: known_bad wants subjects, what, and issue, an https address; it is {one}")
+    return Bad(tuple(one["subjects"]), one["what"], one["issue"])

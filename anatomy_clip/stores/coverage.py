@@ -1,4 +1,4 @@
-"""What stores hold: slices by station, modality and plane, and by organ, as tables and as a figure."""
+"""What stores hold: slices by station, modality and plane, and by organ, as tables and as a plot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anatomy_clip.core.terms import Modality, Orientation
 
 NONE = "(none)"
 COLUMNS = tuple(product(Modality, Orientation))
-_INCHES = 3.4  # width of one store in the figure
+_INCHES = 3.4  # width of one store in the plot
 
 Counts = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,32 +15,32 @@ from typing import Any
 import numpy as np
 
 from anatomy_clip.core.files import flush, whole_file, write_text
-from anatomy_clip.core.limits import Failure, Limits
+from anatomy_clip.core.limits import Limits
 from anatomy_clip.core.records import Manifest, SliceRecord
-from anatomy_clip.core.refusals import Rejected
-from anatomy_clip.core.workers import guarded
+from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.stores.selection import Selection
 from anatomy_clip.stores.store import read_meta, write_store
 
-Read = Callable[[str], Iterator[tuple[Slice, SliceRecord] | Rejected]]
+Read = Callable[[str], Iterator[tuple[Slice, SliceRecord] | Refusal]]
 Render = Callable[[Slice], "np.ndarray[Any, np.dtype[np.uint8]]"]
 _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Report:
+class Summary:
     """What became of a split.
 
     Attributes:
         slices: slices in the store.
         volumes: volumes that gave them.
-        quarantine: (volume, reason, remedy) of the volumes that were set aside, and of single files out of others.
+        refusals: of whole volumes, and of single files out of others.
     """
 
     slices: int
     volumes: int
-    quarantine: tuple[tuple[str, str, str], ...]
+    refusals: tuple[Refusal, ...]
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -77,27 +77,27 @@ def prepare_split(
     limits: Limits | None = None,
     selection: Selection | None = None,
     progress: Callable[[int, int, int], None] = lambda volumes, slices, bad: None,
-) -> Report:
+) -> Summary:
     """Write the slices of all volumes into one store.
 
     Volumes that are done are kept in `.<store>.parts`, so that a run that was stopped goes on. The store's order
     is that of `volumes`, whatever the number of workers. Volumes that can't be read, crash their worker or use more
-    than their limits stand in `<store>_quarantine.csv`.
+    than their limits stand in `<store>_refusals.csv`.
 
     Args:
-        read: yields the slices and records of a volume, and files of it that it had to set aside.
+        read: yields the slices and records of a volume, and the refusals of files of it.
         volumes: keys of the volumes.
         store: folder of the store.
         render: makes a (S, S) uint8 image of a slice.
         settings: what decides the content; kept in the store with its digest.
         workers: worker processes; 0 = this process, where no limit holds.
-        max_bad_share: share of the volumes that may be set aside; work stops as soon as there are more.
+        max_bad_share: share of the volumes that may be refused; work stops as soon as there are more.
         limits: time and memory for one volume.
         selection: which slices are taken.
         progress: told after each volume how many volumes, slices and bad volumes there are.
 
     Raises:
-        ValueError: no slice came out, or more volumes than allowed were set aside.
+        ValueError: no slice came out, or more volumes than allowed were refused.
     """
     expected = digest(settings)
     parts = store.with_name(f".{store.name}.parts")
@@ -111,12 +111,12 @@ def prepare_split(
     records = [record for n in good for record in Manifest.read(parts / f"{n}.parquet")]
     if not records:
         raise ValueError(f"{store}: not one slice came out of {len(volumes)} volume(s)")
-    rows = tuple(row for n in range(len(volumes)) for row in _rows(volumes[n], bad.get(n), parts / f"{n}.aside"))
-    _write_quarantine(store.with_name(f"{store.name}_quarantine.csv"), rows)
+    refusals = tuple(one for n in range(len(volumes)) for one in _refusals(bad.get(n), parts / f"{n}.refusals"))
+    _write_refusals(store.with_name(f"{store.name}_refusals.csv"), refusals)
     kept = {"settings": without_paths(settings), "digest": expected}
     write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept)
     shutil.rmtree(parts)
-    return Report(len(records), len(good), rows)
+    return Summary(len(records), len(good), refusals)
 
 
 def _work(
@@ -125,20 +125,23 @@ def _work(
     parts: Path,
     workers: int,
     limits: Limits | None,
-    check: Callable[[Mapping[int, Failure]], None],
+    check: Callable[[Mapping[int, Refusal]], None],
     progress: Callable[[int, int, int], None],
-) -> dict[int, Failure]:
-    """Do what isn't done yet, and say which volumes (by number) were set aside."""
+) -> dict[int, Refusal]:
+    """Do what isn't done yet, and say which volumes (by number) were refused."""
     todo = [n for n in range(len(volumes)) if not (parts / f"{n}.parquet").exists()]
-    bad: dict[int, Failure] = {}
+    bad: dict[int, Refusal] = {}
     done, slices = len(volumes) - len(todo), 0
-    outcomes = guarded(one, todo, workers, limits)
+    outcomes = run_tasks(one, todo, workers, limits)
     try:
         for n, outcome in outcomes:
-            if isinstance(outcome, Failure):
-                bad[n] = outcome
+            done += 1
+            if isinstance(outcome, Refusal):
+                reason = f"{outcome.where}: {outcome.reason}" if outcome.where else outcome.reason
+                bad[n] = Refusal(reason, outcome.remedy, volumes[n])
                 check(bad)
-            done, slices = done + 1, slices + (0 if isinstance(outcome, Failure) else outcome)
+            else:
+                slices += outcome
             progress(done, slices, len(bad))
     finally:
         outcomes.close()  # ends its workers now, not when it is collected
@@ -147,14 +150,14 @@ def _work(
 
 def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str], parts: Path, n: int) -> int:
     """Write the part of one volume; returns its number of slices."""
-    aside: list[tuple[str, str, str]] = []
-    rendered = ((render(image), record) for image, record in selection.candidates(_whole(read(volumes[n]), aside)))
+    refusals: list[Refusal] = []
+    rendered = ((render(image), record) for image, record in selection.candidates(_taken(read(volumes[n]), refusals)))
     pairs = selection.spread([pair for pair in rendered if selection.keeps(pair[0])])
     if not pairs:
-        files = "".join(f", and {path} {reason}" for path, reason, _ in aside[:_SHOWN])
+        files = "".join(f", and {one.where} {one.reason}" for one in refusals[:_SHOWN])
         raise ValueError(f"no slice was taken from it{files}; check its labels and the selection, or leave it out")
-    if aside:
-        write_text(parts / f"{n}.aside", json.dumps(aside))
+    if refusals:
+        write_text(parts / f"{n}.refusals", json.dumps([asdict(one) for one in refusals]))
     np.save(parts / f"{n}.npy", np.stack([image for image, _ in pairs]))
     flush(parts / f"{n}.npy")
     with whole_file(parts / f"{n}.parquet") as partial_file:  # last: its presence says that the volume is done
@@ -162,39 +165,39 @@ def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str
     return len(pairs)
 
 
-def _whole(
-    items: Iterable[tuple[Slice, SliceRecord] | Rejected], aside: list[tuple[str, str, str]]
+def _taken(
+    items: Iterable[tuple[Slice, SliceRecord] | Refusal], refusals: list[Refusal]
 ) -> Iterator[tuple[Slice, SliceRecord]]:
-    """Note what was set aside; pass on the rest."""
+    """Note refusals; pass on the rest."""
     for item in items:
-        if isinstance(item, Rejected):
-            aside.append((str(item.path), item.reason, item.remedy))
+        if isinstance(item, Refusal):
+            refusals.append(item)
         else:
             yield item
 
 
-def _rows(volume: str, failure: Failure | None, aside: Path) -> Iterator[tuple[str, str, str]]:
-    if failure:
-        yield volume, failure.reason, failure.remedy
-    elif aside.exists():
-        yield from (tuple(row) for row in json.loads(aside.read_text()))
+def _refusals(volume: Refusal | None, files: Path) -> Iterator[Refusal]:
+    if volume:
+        yield volume
+    elif files.exists():
+        yield from (Refusal(**one) for one in json.loads(files.read_text()))
 
 
-def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mapping[int, Failure]) -> None:
+def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mapping[int, Refusal]) -> None:
     if len(bad) / len(volumes) > allowed:
-        first = "; ".join(f"{volumes[n]}: {bad[n].reason}" for n in sorted(bad)[:_SHOWN])
+        first = "; ".join(f"{bad[n].where}: {bad[n].reason}" for n in sorted(bad)[:_SHOWN])
         raise ValueError(
             f"{store}: {len(bad)} of {len(volumes)} volume(s) could not be read, more than "
             f"max_bad_share={allowed}: {first}"
         )
 
 
-def _write_quarantine(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+def _write_refusals(path: Path, refusals: Sequence[Refusal]) -> None:
     # Beside the store, not in it: reasons name files, and a store is passed on.
-    if not rows:
+    if not refusals:
         path.unlink(missing_ok=True)
         return
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["volume", "reason", "remedy"])
-        writer.writerows(rows)
+        writer.writerows((one.where, one.reason, one.remedy) for one in refusals)

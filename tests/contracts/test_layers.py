@@ -27,7 +27,7 @@ HEIGHT = {part: -level for level, parts in enumerate(LAYERS) for part in parts}
 ONLY_IN = {
     "hydra": ("runs/wiring.py",),
     "lightning": ("training/", "data/datamodule.py", "runs/stages.py", "runs/wiring.py"),
-    "pydicom": ("core/refusals.py", "imaging/", "sources/", "describe/"),
+    "pydicom": ("imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),
     "open_clip": ("models/towers/open_clip.py", "models/weights/load.py", "models/tokenizers.py"),
     "sklearn": ("metrics/", "results/"),

@@ -11,8 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from anatomy_clip.core.limits import Failure, Limits, failure
-from anatomy_clip.core.workers import guarded
+from anatomy_clip.core.limits import Limits, refusal_of
+from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.workers import run_tasks
 
 LIMITS = Limits(seconds=4.0, memory_gb=0.25)  # a busy machine needs more than one to fill the memory
 
@@ -78,13 +79,13 @@ def do(deed):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_every_bad_task_is_reported_and_every_good_one_done(workers):
     tasks = [task for deed in DEEDS for task in ("good", deed)]
-    outcomes = list(guarded(do, tasks, workers, LIMITS))
+    outcomes = list(run_tasks(do, tasks, workers, LIMITS))
     assert sorted(task for task, _ in outcomes) == sorted(tasks)
     for deed, outcome in outcomes:
         if deed == "good":
             assert outcome == "good"
         else:
-            assert isinstance(outcome, Failure) and outcome.remedy and "\n" not in outcome.reason
+            assert isinstance(outcome, Refusal) and outcome.remedy and "\n" not in outcome.reason
             assert outcome.reason == REASONS.get(deed, outcome.reason), deed
     remedies = {deed: outcome.remedy for deed, outcome in outcomes if deed != "good"}
     assert remedies["value"] == "fetch it again"
@@ -93,9 +94,9 @@ def test_every_bad_task_is_reported_and_every_good_one_done(workers):
 
 
 def test_without_workers_whatever_is_raised_is_reported_too():
-    outcomes = dict(guarded(do, ["panic", "good", "recursion", "system exit"], 0))
+    outcomes = dict(run_tasks(do, ["panic", "good", "recursion", "system exit"], 0))
     assert outcomes["good"] == "good"
-    assert all(isinstance(outcomes[deed], Failure) for deed in ("panic", "recursion", "system exit"))
+    assert all(isinstance(outcomes[deed], Refusal) for deed in ("panic", "recursion", "system exit"))
 
 
 def test_a_worker_is_used_again_and_tasks_are_taken_as_it_gets_free():
@@ -106,7 +107,7 @@ def test_a_worker_is_used_again_and_tasks_are_taken_as_it_gets_free():
             taken.append(n)
             yield n
 
-    outcomes = guarded(lambda n: (n, os.getpid()), tasks(), 2, LIMITS)
+    outcomes = run_tasks(lambda n: (n, os.getpid()), tasks(), 2, LIMITS)
     _, (_, first) = next(outcomes)
     assert len(taken) <= 4
     pids = {first} | {pid for _, (_, pid) in outcomes}
@@ -120,7 +121,7 @@ def test_a_worker_that_keeps_too_much_is_replaced():
         kept.append(np.ones(100 * 2**20, np.uint8))
         return os.getpid()
 
-    pids = [pid for _, pid in guarded(hoard, range(9), 1, LIMITS)]
+    pids = [pid for _, pid in run_tasks(hoard, range(9), 1, LIMITS)]
     assert len(set(pids)) == 3
 
 
@@ -132,7 +133,7 @@ def test_an_idle_worker_that_was_killed_is_replaced_before_it_gets_a_task():
         yield 1
 
     pids = []
-    for _, pid in guarded(lambda n: os.getpid(), tasks(), 1, LIMITS):
+    for _, pid in run_tasks(lambda n: os.getpid(), tasks(), 1, LIMITS):
         pids.append(pid)
     assert len(set(pids)) == 2 and all(isinstance(pid, int) for pid in pids)
 
@@ -146,7 +147,7 @@ def alive(pid):
 
 
 def test_closing_it_ends_its_workers_at_once():
-    outcomes = guarded(lambda n: time.sleep(n) or os.getpid(), [0, 60], 2, Limits(seconds=100))
+    outcomes = run_tasks(lambda n: time.sleep(n) or os.getpid(), [0, 60], 2, Limits(seconds=100))
     _, pid = next(outcomes)
     start = time.monotonic()
     outcomes.close()
@@ -155,12 +156,12 @@ def test_closing_it_ends_its_workers_at_once():
 
 INTERRUPTED = """
 import os, sys, time
-from anatomy_clip.core.workers import guarded
+from anatomy_clip.core.workers import run_tasks
 def call(n):
     os.write(1, f"{os.getpid()}\\n".encode())  # whole lines, whatever the buffering
     time.sleep(60)
 try:
-    list(guarded(call, range(4), 2))
+    list(run_tasks(call, range(4), 2))
 except KeyboardInterrupt:
     sys.exit(5)
 """
@@ -182,4 +183,4 @@ def test_ctrl_c_stops_everything_at_once():
 def test_limits_must_be_above_0():
     with pytest.raises(ValueError, match="memory_gb=0: give a limit above 0, or null"):
         Limits(memory_gb=0)
-    assert failure(ValueError("no remedy named")).reason == "no remedy named"
+    assert refusal_of(ValueError("no remedy named")).reason == "no remedy named"

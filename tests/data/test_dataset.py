@@ -11,7 +11,7 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.dataset import SliceDataset, StackedImages
+from anatomy_clip.data.dataset import JoinedImages, SliceDataset
 from anatomy_clip.text.sampler import PromptSampler
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -94,9 +94,9 @@ def test_flips_break_no_caption():
 
 def test_stacked_images():
     parts = [np.full((n, 2, 2), n, np.uint8) for n in (2, 0, 3)]
-    stacked = StackedImages(parts)
-    assert len(stacked) == 5 and len(StackedImages([])) == 0
-    assert [int(stacked[k][0, 0]) for k in range(5)] == [2, 2, 3, 3, 3]
+    joined = JoinedImages(parts)
+    assert len(joined) == 5 and len(JoinedImages([])) == 0
+    assert [int(joined[k][0, 0]) for k in range(5)] == [2, 2, 3, 3, 3]
 
 
 def test_missing_image_is_one_clear_message():

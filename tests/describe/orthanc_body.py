@@ -12,10 +12,10 @@ from describe.sr_series import ALGORITHM, describe_by_hand, real_files, write_ct
 from pydicom import dcmread
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_report
+from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_document
 from anatomy_clip.describe.pacs.server import LOGIN, Access
-from anatomy_clip.describe.sr.read import read_report
-from anatomy_clip.describe.sr.write import write_report
+from anatomy_clip.describe.sr.read import read_document
+from anatomy_clip.describe.sr.write import write_document
 
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 ROOT, WHO = "http://localhost:18042", "tester:secret"
@@ -82,21 +82,21 @@ def test_round_trip(tmp_path, folder, modality):
     paths = real(folder)
     study = upload(paths)
     found = fetch_study(URL, study, tmp_path / "fetched", access=PATIENCE)
-    assert found.rejected == ()
+    assert found.refusals == ()
     assert {path.read_bytes() for path in found.files} == {path.read_bytes() for path in paths}
 
     named = [("pelvis", 0.91), ("abdomen", 0.55)], [("pelvic bone", 0.87), ("intestine", 0.42)]
     series = describe_by_hand(found.files, *named, modality=modality)
-    report = write_report(
+    document = write_document(
         series, Taxonomy.load("whole_body"), tmp_path / "sr.dcm", algorithm=ALGORITHM, include_patient=True
     )
-    store_report(URL, report, access=PATIENCE)
-    store_report(URL, report, access=PATIENCE)  # a second time does no harm
+    store_document(URL, document, access=PATIENCE)
+    store_document(URL, document, access=PATIENCE)  # a second time does no harm
 
-    (identifier,) = json.loads(rest("/tools/lookup", dcmread(report).SOPInstanceUID.encode()))
+    (identifier,) = json.loads(rest("/tools/lookup", dcmread(document).SOPInstanceUID.encode()))
     (tmp_path / "back.dcm").write_bytes(rest(f"/instances/{identifier['ID']}/file"))
-    assert dcmread(tmp_path / "back.dcm") == dcmread(report)
-    assert read_report(tmp_path / "back.dcm") == read_report(report)
+    assert dcmread(tmp_path / "back.dcm") == dcmread(document)
+    assert read_document(tmp_path / "back.dcm") == read_document(document)
     # In the study, beside its images; and not taken for a series to describe.
     kinds = json.loads(rest("/tools/find", json.dumps({"Level": "Series", "Expand": True,
                                                        "Query": {"StudyInstanceUID": study}}).encode()))  # fmt: skip

@@ -71,8 +71,8 @@ def test_an_untouched_series_has_no_doubts(sees_a_head, series):
 
 def test_another_modality_contradicts_the_kind_of_file(sees_a_head, series):
     description = sees_a_head.describe(series([2], Modality="MR"), workers=0)
-    (rejected,) = description.rejected
-    assert rejected.path.endswith("2.dcm") and "SOP Class UID (0008,0016) is CT Image Storage, no MR" in rejected.reason
+    (refusal,) = description.refusals
+    assert refusal.where.endswith("2.dcm") and "SOP Class UID (0008,0016) is CT Image Storage, no MR" in refusal.reason
 
 
 def test_a_whole_file_made_an_mr_is_a_stranger_to_its_series(sees_a_head, series):

@@ -80,14 +80,14 @@ def test_export_then_describe(run_folder, tmp_path, slice_, capsys, monkeypatch)
     assert "slice.png" in capsys.readouterr().out
 
 
-def test_json_csv_and_figure(bundle_folder, write, tmp_path, capsys, monkeypatch):
+def test_json_csv_and_plot(bundle_folder, write, tmp_path, capsys, monkeypatch):
     for n in range(4):
         write(f"s/{n}.dcm", z=10.0 * n, BodyPartExamined="HEAD")
     (tmp_path / "s" / "words").write_text("no image")
     monkeypatch.chdir(tmp_path)
-    code = main(["describe", "s", "--bundle", str(bundle_folder), "--json", "--csv", "a.csv", "--figure", "a.png"])
+    code = main(["describe", "s", "--bundle", str(bundle_folder), "--json", "--csv", "a.csv", "--plot", "a.png"])
     said = capsys.readouterr()
-    assert code == 3  # a file was set aside
+    assert code == 3  # a file was refused
     document = json.loads(said.out)
     jsonschema = pytest.importorskip("jsonschema")
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
@@ -107,7 +107,7 @@ def test_json_csv_and_figure(bundle_folder, write, tmp_path, capsys, monkeypatch
 def test_nothing_described_ends_with_1(bundle_folder, tmp_path, capsys):
     (tmp_path / "words").write_text("no image")
     assert main(["describe", str(tmp_path), "--bundle", str(bundle_folder), "--workers", "1"]) == 1
-    assert "1 set aside" in capsys.readouterr().out
+    assert "1 refused" in capsys.readouterr().out
 
 
 def test_the_audit_lists_what_the_header_has_wrong(bundle_folder, write, tmp_path, capsys):

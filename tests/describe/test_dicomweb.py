@@ -13,10 +13,10 @@ from describe.sr_series import ALGORITHM, SECRETS, describe_by_hand, write_ct
 from pydicom import dcmread
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_report
+from anatomy_clip.describe.pacs.dicomweb import fetch_study, store_document
 from anatomy_clip.describe.pacs.multipart import CutOff, content
 from anatomy_clip.describe.pacs.server import LOGIN, TOKEN, Access, Server, credentials
-from anatomy_clip.describe.sr.write import write_report
+from anatomy_clip.describe.sr.write import write_document
 
 QUICK = Access(timeout=5, attempts=3, wait=0)
 
@@ -57,7 +57,7 @@ def test_what_comes_is_what_is_stored(tmp_path, pacs, paths):
     assert [str(path.relative_to(found.folder)) for path in found.files] == [
         f"series_001/{i:05d}.dcm" for i in range(1, 5)
     ]
-    assert found.rejected == ()
+    assert found.refusals == ()
 
 
 def test_only_ct_and_mr_and_only_the_asked_series(tmp_path, paths):
@@ -111,10 +111,10 @@ def test_a_bad_instance_costs_only_itself(tmp_path, pacs, paths, fault, reason):
     found = fetched(pacs, paths, tmp_path / "out")
     assert [path.name for path in found.files] == ["00001.dcm", "00002.dcm", "00004.dcm"]
     assert [path.name for path in (tmp_path / "out" / "series_001").iterdir() if path.name == "00003.dcm"] == []
-    ((rejected),) = found.rejected
-    assert rejected.path == "series_001/00003"
-    assert reason in rejected.reason
-    assert ";" in rejected.reason
+    (refusal,) = found.refusals
+    assert refusal.where == "series_001/00003"
+    assert reason in refusal.message
+    assert ";" in refusal.message
 
 
 def test_a_file_without_multipart_is_taken(tmp_path, pacs, paths):
@@ -122,11 +122,11 @@ def test_a_file_without_multipart_is_taken(tmp_path, pacs, paths):
     assert len(fetched(pacs, paths, tmp_path / "out").files) == 4
 
 
-def test_another_instance_than_asked_for_is_set_aside(tmp_path, pacs, paths):
+def test_another_instance_than_asked_for_is_refused(tmp_path, pacs, paths):
     uids = next(iter(pacs.files))
     pacs.files[uids] = ("CT", paths[3].read_bytes())
-    (rejected,) = fetched(pacs, paths, tmp_path / "out").rejected
-    assert "another instance" in rejected.reason
+    (refusal,) = fetched(pacs, paths, tmp_path / "out").refusals
+    assert "another instance" in refusal.message
 
 
 def test_an_ill_server_is_given_up(tmp_path):
@@ -269,7 +269,7 @@ def test_no_uid_and_no_patient_in_logs_and_messages(tmp_path, pacs, paths, caplo
     if fault is not None:
         pacs.faults = {sop(paths[1]): [fault, ...]}
     try:
-        said = str([one.reason for one in fetched(pacs, paths, tmp_path / "out").rejected])
+        said = str([one.message for one in fetched(pacs, paths, tmp_path / "out").refusals])
     except ValueError as error:
         said = str(error)
     said += caplog.text + "".join(capsys.readouterr()) + " ".join(map(str, (tmp_path / "out").rglob("*")))
@@ -279,23 +279,23 @@ def test_no_uid_and_no_patient_in_logs_and_messages(tmp_path, pacs, paths, caplo
 
 
 @pytest.fixture
-def report(tmp_path, paths):
+def document(tmp_path, paths):
     series = describe_by_hand(paths, [("head", 0.9)])
-    return write_report(series, Taxonomy.load("whole_body"), tmp_path / "sr.dcm", algorithm=ALGORITHM)
+    return write_document(series, Taxonomy.load("whole_body"), tmp_path / "sr.dcm", algorithm=ALGORITHM)
 
 
-def test_a_report_is_stored(pacs, report):
+def test_a_document_is_stored(pacs, document):
     with serving(pacs) as url:
-        store_report(url, report, access=QUICK)
+        store_document(url, document, access=QUICK)
     (body,) = pacs.stored
-    assert report.read_bytes() in body
+    assert document.read_bytes() in body
     assert pacs.asked[0][:2] == ("POST", "/dicom-web/studies")
 
 
-def test_storing_is_tried_again(pacs, report):
+def test_storing_is_tried_again(pacs, document):
     pacs.faults = {"studies": [503, 503]}
     with serving(pacs) as url:
-        store_report(url, report, access=QUICK)
+        store_document(url, document, access=QUICK)
     assert len(pacs.stored) == 1
 
 
@@ -308,15 +308,15 @@ def test_storing_is_tried_again(pacs, report):
         ((200, {"odd": 1}), "not as DICOMweb"),
     ],
 )
-def test_a_refused_report_is_said_so(pacs, report, answer, message):
+def test_a_refused_document_is_said_so(pacs, document, answer, message):
     pacs.store_answer = answer
     with serving(pacs) as url, pytest.raises(ValueError, match=message):
-        store_report(url, report, access=QUICK)
+        store_document(url, document, access=QUICK)
 
 
 def test_images_are_never_sent(pacs, paths):
     with serving(pacs) as url, pytest.raises(ValueError, match="nothing else is sent"):
-        store_report(url, paths[0], access=QUICK)
+        store_document(url, paths[0], access=QUICK)
     assert pacs.asked == []
 
 

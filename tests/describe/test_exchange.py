@@ -1,4 +1,4 @@
-"""The command from a server's study to reports on that server, and what it lets out of the patient's particulars."""
+"""The command from a server's study to documents on that server, and what it lets out of the patient's particulars."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from pydicom import dcmread
 from anatomy_clip.cli.main import main
 from anatomy_clip.describe.bundle.folder import read_bundle
 from anatomy_clip.describe.pacs.server import LOGIN, TOKEN
-from anatomy_clip.describe.sr.read import read_report
+from anatomy_clip.describe.sr.read import read_document
 
 PLANTED = ("PLANTED", SECRETS["PatientBirthDate"], SECRETS["StudyDate"])
 
@@ -34,7 +34,7 @@ def describe(bundle, *words):
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_planted_particulars_are_in_the_report_only_and_only_when_asked_for(
+def test_planted_particulars_are_in_the_document_only_and_only_when_asked_for(
     paths, bundle_folder, tmp_path, capsys, caplog, named
 ):
     caplog.set_level(logging.INFO)
@@ -44,26 +44,26 @@ def test_planted_particulars_are_in_the_report_only_and_only_when_asked_for(
     everything = said.out + said.err + caplog.text + (tmp_path / "a.csv").read_text()
     assert not any(secret in everything for secret in PLANTED)
     (path,) = (tmp_path / "sr").iterdir()
-    report, raw = dcmread(path), path.read_bytes()
+    document, raw = dcmread(path), path.read_bytes()
     assert "PLANTED" not in path.name
-    assert (report.PatientID == SECRETS["PatientID"]) == named
+    assert (document.PatientID == SECRETS["PatientID"]) == named
     assert any(secret.encode() in raw for secret in PLANTED) == named
     if named:  # in the patient's and the study's module, and nowhere else
         for keyword in SECRETS:
-            del report[keyword]
-        assert "PLANTED" not in str(report)
+            del document[keyword]
+        assert "PLANTED" not in str(document)
 
 
-def test_a_report_names_the_bundle_and_what_was_described(paths, bundle_folder, tmp_path, capsys):
+def test_a_document_names_the_bundle_and_what_was_described(paths, bundle_folder, tmp_path, capsys):
     assert describe(bundle_folder, tmp_path / "in", "--sr-out", tmp_path / "sr", "--json") == 0
     (series,) = json.loads(capsys.readouterr().out)["series"]
-    report = read_report(tmp_path / "sr" / "report_001.dcm")
+    document = read_document(tmp_path / "sr" / "report_001.dcm")
     bundle = read_bundle(bundle_folder)
-    assert (report.algorithm.name, report.algorithm.digest) == (bundle.name, bundle.digest)
+    assert (document.algorithm.name, document.algorithm.digest) == (bundle.name, bundle.digest)
     for kind in ("station", "organ"):
-        found = [(f.name, pytest.approx(f.certainty, abs=1e-4)) for f in report.findings if f.kind.value == kind]
+        found = [(f.name, pytest.approx(f.certainty, abs=1e-4)) for f in document.findings if f.kind.value == kind]
         assert found == [(one["name"], one["score"]) for one in series[f"{kind}s"]]
-    assert report.referenced == {dcmread(path).SOPInstanceUID for path in paths}
+    assert document.referenced == {dcmread(path).SOPInstanceUID for path in paths}
 
 
 def test_from_the_server_and_back(paths, bundle_folder, tmp_path, capsys):
@@ -74,10 +74,10 @@ def test_from_the_server_and_back(paths, bundle_folder, tmp_path, capsys):
     (series,) = json.loads(said.out)["series"]
     assert series["path"] == "series_001"
     assert len(series["slices"]) == 3
-    assert "1 of 1 reports stored" in said.err
+    assert "1 of 1 SR documents stored" in said.err
     (body,) = pacs.stored
     (tmp_path / "back.dcm").write_bytes(body[body.index(b"\r\n\r\n") + 4 :])
-    assert read_report(tmp_path / "back.dcm").study_uid == study_of(paths)
+    assert read_document(tmp_path / "back.dcm").study_uid == study_of(paths)
     for secret in (*PLANTED, study_of(paths)):
         assert secret not in said.out + said.err
 

@@ -26,8 +26,8 @@ def scratch(tmp_path):
 
 
 def shown(paths, scratch):
-    items, rejected = gather(paths, scratch)
-    return [(item.shown, item.kind) for item in items], [(one.path, one.reason) for one in rejected]
+    items, refusals = gather(paths, scratch)
+    return [(item.shown, item.kind) for item in items], [(one.where, one.message) for one in refusals]
 
 
 def fill(folder, *names, content=b"x"):
@@ -42,12 +42,12 @@ def test_a_folder_is_walked_in_order_without_hidden_files(tmp_path, scratch, mon
     fill(tmp_path / "study", "z.png", content=b"\x89PNG\r\n\x1a\n...")
     fill(tmp_path / "study", "y", content=b"\xff\xd8\xff\xe0")
     monkeypatch.chdir(tmp_path)
-    found, rejected = shown(["study"], scratch)
+    found, refused = shown(["study"], scratch)
     assert found == [
         ("study/a.NII", "nifti"), ("study/a.nii.gz", "nifti"), ("study/y", "picture"), ("study/z.png", "picture"),
         ("study/b/1", "dicom"), ("study/b/2", "dicom"),
     ]  # fmt: skip
-    assert not rejected
+    assert not refused
 
 
 def test_a_file_given_twice_is_read_once(tmp_path, scratch):
@@ -77,17 +77,17 @@ def archive(path, *names, **options):
 def test_an_archive_is_shown_by_its_own_name(tmp_path, scratch, monkeypatch):
     archive(tmp_path / "study.bin", "st/1.dcm", "st/sub/2.nii", "__MACOSX/st/1.dcm", ".DS_Store")
     monkeypatch.chdir(tmp_path)
-    found, rejected = shown(["study.bin"], scratch)
+    found, refused = shown(["study.bin"], scratch)
     assert found == [("study.bin/st/1.dcm", "dicom"), ("study.bin/st/sub/2.nii", "nifti")]
-    assert not rejected
+    assert not refused
     assert (scratch.made[0] / "st" / "1.dcm").stat().st_size == 50
 
 
 @pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/../../out", "a\\..\\out"])
 def test_an_archive_that_leaves_itself(tmp_path, scratch, name):
-    _, rejected = shown([archive(tmp_path / "a.zip", "ok", name)], scratch)
-    assert len(rejected) == 1
-    assert "outside of itself" in rejected[0][1]
+    _, refused = shown([archive(tmp_path / "a.zip", "ok", name)], scratch)
+    assert len(refused) == 1
+    assert "outside of itself" in refused[0][1]
     assert not list(scratch.made[0].rglob("*"))  # not even the good one
     assert not (tmp_path / "out").exists()
 
@@ -112,10 +112,10 @@ def test_archives_that_are_bombs_links_locked_or_damaged(tmp_path, scratch, monk
         "locked": "locked by a password", "cut": "can't be unpacked", "nested": "an archive in an archive",
     }  # fmt: skip
     for name, reason in reasons.items():
-        found, rejected = shown([tmp_path / f"{name}.zip"], scratch)
+        found, refused = shown([tmp_path / f"{name}.zip"], scratch)
         assert not found
-        assert [reason in said for _, said in rejected] == [True], (name, rejected)
-        assert all(";" in said and "scratch" not in said for _, said in rejected)
+        assert [reason in said for _, said in refused] == [True], (name, refused)
+        assert all(";" in said and "scratch" not in said for _, said in refused)
     monkeypatch.setattr(zips, "MAX_BYTES", 10)
     assert "unpack it yourself" in shown([archive(tmp_path / "big.zip", "x")], scratch)[1][0][1]
 
@@ -128,9 +128,9 @@ def test_an_archive_whose_sizes_lie_stays_within_what_was_checked(tmp_path, scra
     for _ in range(2):  # in the local header and in the directory
         content[content.index(size) : content.index(size) + 4] = (1500).to_bytes(4, "little")
     (tmp_path / "lie.zip").write_bytes(content)
-    found, rejected = shown([tmp_path / "lie.zip"], scratch)
+    found, refused = shown([tmp_path / "lie.zip"], scratch)
     assert not found
-    assert "can't be unpacked" in rejected[0][1]
+    assert "can't be unpacked" in refused[0][1]
     assert sum(p.stat().st_size for p in scratch.made[0].rglob("*")) <= 1500
 
 

@@ -44,7 +44,7 @@ def test_a_study_becomes_series(describer, study):
         (str(study / "ct"), "CT", "", "axial", 3),
         (str(study / "mr"), "MR", "T2", "coronal", 2),
     ]
-    assert not found.rejected
+    assert not found.refusals
     ct, _, mr = found.series
     assert [one.position_mm for one in ct.slices] == [0, 5, 10, 15, 20, 25, 30]
     assert [one.source.path.name for one in ct.slices] == [f"{9 - n}.dcm" for n in range(7)]
@@ -97,8 +97,8 @@ def test_a_nifti_volume_and_its_modality(describer, tmp_path):
     assert [one.position_mm for one in ct.slices] == [0.0, 3.0, 6.0, 9.0, 12.0]
     assert mr.modality == "MR"  # no value is as low as fat in HU
     assert any("judged from the image" in note for note in (*ct.notes, *mr.notes))
-    assert found.rejected[0].path.endswith("bad.nii.gz")
-    assert found.rejected[0].reason.startswith("can't be read as NIfTI")
+    assert found.refusals[0].where.endswith("bad.nii.gz")
+    assert found.refusals[0].reason.startswith("can't be read as NIfTI")
     said = describer.describe(tmp_path / "ct.nii.gz", modality="MR", workers=0).series[0]
     assert (said.modality, said.notes) == ("MR", ())
 
@@ -134,7 +134,7 @@ def test_an_archive_and_a_dicomdir(describer, study, tmp_path):
             opened.write(path, path.relative_to(study))
     plain, packed = describer.describe(study, workers=1), describer.describe(tmp_path / "s.zip", workers=1)
     assert [one.path for one in packed.series] == [str(tmp_path / "s.zip" / d) for d in ("ct", "ct", "mr")]
-    assert packed.series[0].slices[0].source.path.is_file()  # for who makes a report of it
+    assert packed.series[0].slices[0].source.path.is_file()  # for who makes a document of it
     for a, b in zip(plain.series, packed.series, strict=True):
         assert replace(a, path="", slices=()) == replace(b, path="", slices=())
         assert [s.organs for s in a.slices] == [s.organs for s in b.slices]
@@ -143,10 +143,10 @@ def test_an_archive_and_a_dicomdir(describer, study, tmp_path):
     assert not scratch.exists()
 
 
-def test_files_that_a_dicomdir_names_are_described_or_set_aside(describer):
+def test_files_that_a_dicomdir_names_are_described_or_refused(describer):
     path = Path(get_testdata_file("DICOMDIR", download=False))
     found = describer.describe(path, workers=2)
-    told = {one.path for one in found.series} | {one.path for one in found.rejected}
+    told = {one.path for one in found.series} | {one.where for one in found.refusals}
     assert len(told) > 5
     assert all(str(path.parent) in one for one in told)
     assert any(one.modality == "CT" for one in found.series)
@@ -160,7 +160,7 @@ def test_bad_files_cost_only_themselves(describer, study, write, tmp_path):
     write("study/ct/xr.dcm", Modality="CR")
     found = describer.describe(study, workers=2)
     assert [len(one.slices) for one in found.series] == [7, 3, 2]
-    reasons = {Path(one.path).name: one.reason for one in found.rejected}
+    reasons = {Path(one.where).name: one.message for one in found.refusals}
     assert set(reasons) == {"cut.dcm", "words.txt", "5.dcm", "xr.dcm"} or set(reasons) == {
         "cut.dcm", "words.txt", "again.dcm", "xr.dcm",
     }  # fmt: skip
@@ -169,7 +169,7 @@ def test_bad_files_cost_only_themselves(describer, study, write, tmp_path):
     assert all("; " in reason for reason in reasons.values())
 
 
-def test_a_frame_that_brings_its_worker_down_is_found_and_set_aside(describer, study, monkeypatch):
+def test_a_frame_that_brings_its_worker_down_is_found_and_refused(describer, study, monkeypatch):
     """A slice kills its process, as a codec can: the others of its batch are described all the same."""
     real = reading.load
 
@@ -182,11 +182,11 @@ def test_a_frame_that_brings_its_worker_down_is_found_and_set_aside(describer, s
     found = describer.describe(study, workers=2)
     assert [len(one.slices) for one in found.series] == [6, 3, 2]
     assert [each.index for each in found.series[0].slices] == [0, 1, 3, 4, 5, 6]
-    assert [Path(one.path).name for one in found.rejected] == ["7.dcm"]
-    assert "SIGKILL" in found.rejected[0].reason
+    assert [Path(one.where).name for one in found.refusals] == ["7.dcm"]
+    assert "SIGKILL" in found.refusals[0].reason
 
 
-def test_a_file_that_takes_too_long_is_set_aside(describer, study, monkeypatch):
+def test_a_file_that_takes_too_long_is_refused(describer, study, monkeypatch):
     real = reading.read_headers
 
     def slow(path):
@@ -196,7 +196,7 @@ def test_a_file_that_takes_too_long_is_set_aside(describer, study, monkeypatch):
 
     monkeypatch.setattr(reading, "read_headers", slow)
     found = describer.describe(study, workers=2, limits=Limits(seconds=1, memory_gb=1))
-    assert [(Path(one.path).name, "took longer than seconds=1" in one.reason) for one in found.rejected] == [
+    assert [(Path(one.where).name, "took longer than seconds=1" in one.reason) for one in found.refusals] == [
         ("x1.dcm", True)
     ]
     assert [len(one.slices) for one in found.series] == [7, 2, 2]

@@ -2,8 +2,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.describe.description import Finding, Range, Rejection, SeriesDescription, SliceDescription
+from anatomy_clip.describe.description import Finding, Range, SeriesDescription, SliceDescription
 from anatomy_clip.sources.scans.label_table import LabelRow
 from describe_table import compare, page
 
@@ -19,10 +20,10 @@ def test_modality_and_orientation_are_right_for_every_dicom_series(real, describ
             header = read(each.source.path)
             assert (series.modality, series.orientation) == (header.Modality, plane(header, each.source.frame))
             named.add(each.source.path)
-    aside = {path for path in files if any(one.path == str(path) for one in description.rejected)}
+    aside = {path for path in files if any(one.where == str(path) for one in description.refusals)}
     assert named | aside == files and not named & aside
     assert {path.parent.name for path in aside} == {"enhanced_mr"} and len(aside) == 3  # they say no plane at all
-    assert all("so a frame's geometry is unknown" in one.reason for one in description.rejected)
+    assert all("so a frame's geometry is unknown" in one.reason for one in description.refusals)
     assert len(description.series) >= 18
 
 
@@ -97,7 +98,7 @@ def test_what_a_header_got_wrong_is_named(change):
 def test_the_page_adds_up():
     right = compare([row(0, 0, ("head",), ("brain",))], [series([(0.0, "head", "brain")])])
     wrong = compare([row(0, 0, ("head",), ("brain",))], [series([(0.0, "chest", "lungs")], modality="CT")])
-    text = page([right, wrong], [Rejection("x/broken.dcm", "is cut off; fetch it again")], "run", "0123456789abcdef00")
+    text = page([right, wrong], [Refusal("is cut off", "fetch it again", "x/broken.dcm")], "run", "0123456789abcdef00")
     total = next(line for line in text.splitlines() if line.startswith("| **all**"))
     assert [cell.strip() for cell in total.split("|")[2:-1]] == [
         "2", "1", "2", "1/2", "2/2", "2/2", "1/2 = 50 %", "1/2 = 50 %", "1/2 = 50 %", "0",

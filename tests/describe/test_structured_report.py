@@ -1,4 +1,4 @@
-"""Reports against DICOM's own validators, against highdicom's reading, and for what they mustn't hold."""
+"""SR documents against DICOM's own validators, against highdicom's reading, and for what they mustn't hold."""
 
 import hashlib
 import logging
@@ -17,8 +17,8 @@ from pydicom.sr.codedict import codes
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.describe.description import Description, Finding
 from anatomy_clip.describe.sr.codes import Kind
-from anatomy_clip.describe.sr.read import read_report
-from anatomy_clip.describe.sr.write import write_report, write_reports
+from anatomy_clip.describe.sr.read import read_document
+from anatomy_clip.describe.sr.write import write_document, write_documents
 
 TAXONOMY = Taxonomy.load("whole_body")
 SPAN = ((("abdomen", 0.973456), ("chest", 0.51), ("pelvis", 0.5)),
@@ -30,7 +30,7 @@ MULTI_FRAME = "pydicom_data/enhanced_ct"
 
 def written(paths, out, named=HEAD, modality="CT", **options):
     series = describe_by_hand(paths, *named, modality=modality)
-    return series, write_report(series, TAXONOMY, out, algorithm=ALGORITHM, **options)
+    return series, write_document(series, TAXONOMY, out, algorithm=ALGORITHM, **options)
 
 
 def complaints(path):
@@ -74,9 +74,9 @@ def test_the_validator_finds_no_fault(tmp_path, files, named, modality, include_
 @needs_validator
 def test_the_validator_would_find_a_fault(tmp_path):
     _, out = written(write_ct(tmp_path / "in", 1), tmp_path / "out.dcm")
-    report = pydicom.dcmread(out)
-    del report.CompletionFlag
-    report.save_as(out)
+    document = pydicom.dcmread(out)
+    del document.CompletionFlag
+    document.save_as(out)
     assert any(line.startswith("Error") for line in complaints(out))
 
 
@@ -84,9 +84,9 @@ def test_the_validator_would_find_a_fault(tmp_path):
 def test_highdicom_reads_what_was_described(tmp_path, named, frames):
     paths = write_ct(tmp_path / "in", 6, "MR" if frames > 1 else "CT", frames)
     series, out = written(paths, tmp_path / "out.dcm", named)
-    report = srread(out)
-    assert isinstance(report, ComprehensiveSR)
-    groups = {group.tracking_identifier: group for group in report.content.get_image_measurement_groups()}
+    document = srread(out)
+    assert isinstance(document, ComprehensiveSR)
+    groups = {group.tracking_identifier: group for group in document.content.get_image_measurement_groups()}
     for kind, findings in (("station", series.stations), ("organ", series.organs)):
         for finding in findings:
             group = groups.pop(f"{kind}: {finding.name}")
@@ -106,8 +106,8 @@ def test_highdicom_reads_what_was_described(tmp_path, named, frames):
             assert images == showing
             assert len(group.source_images) == len({uid for uid, _ in showing})
     assert set(groups) <= {"region: Chest, Abdomen and Pelvis"}
-    assert {one[2] for one in report.get_evidence()} == {one.source.sop_instance_uid for one in series.slices}
-    assert {one[:2] for one in report.get_evidence()} == {(one.source.study_uid, one.source.series_uid)
+    assert {one[2] for one in document.get_evidence()} == {one.source.sop_instance_uid for one in series.slices}
+    assert {one[:2] for one in document.get_evidence()} == {(one.source.study_uid, one.source.series_uid)
                                                          for one in series.slices}  # fmt: skip
 
 
@@ -158,34 +158,34 @@ def test_every_organ_has_codes_that_pydicom_knows(tmp_path, name):
 def test_stations_together_are_one_region(tmp_path, stations, code):
     named = [(name, 0.9 - i / 10) for i, name in enumerate(stations)], []
     series, out = written(write_ct(tmp_path / "in", 6), tmp_path / "out.dcm", named)
-    regions = [finding for finding in read_report(out).findings if finding.kind is Kind.REGION]
+    regions = [finding for finding in read_document(out).findings if finding.kind is Kind.REGION]
     assert [one.sites[0].code.value for one in regions] == ([code.value] if code else [])
     for region in regions:
         assert region.certainty == pytest.approx(min(one.score for one in series.stations))
 
 
-def test_the_report_says_who_made_it(tmp_path):
+def test_the_document_says_who_made_it(tmp_path):
     _, out = written(write_ct(tmp_path / "in", 2), tmp_path / "out.dcm")
-    report = srread(out)
-    (observer,) = report.content.get_observer_contexts()
+    document = srread(out)
+    (observer,) = document.content.get_observer_contexts()
     assert observer.observer_type == codes.DCM.Device
     attributes = observer.observer_identifying_attributes
     assert (attributes.name, attributes.model_name) == ("anatomy_clip", ALGORITHM.name)
     assert attributes.serial_number == ALGORITHM.digest
-    assert read_report(out).algorithm == ALGORITHM
-    assert (report.Manufacturer, report.ManufacturerModelName) == ("anatomy_clip", ALGORITHM.name)
+    assert read_document(out).algorithm == ALGORITHM
+    assert (document.Manufacturer, document.ManufacturerModelName) == ("anatomy_clip", ALGORITHM.name)
 
 
 @pytest.mark.parametrize("named", [SPAN, HEAD, NOTHING])
 def test_what_is_read_back_equals_what_was_written(tmp_path, named):
     series, out = written(write_ct(tmp_path / "in", 6), tmp_path / "out.dcm", named)
-    report = read_report(out)
-    found = [(f.kind.value, f.name, round(f.certainty, 4)) for f in report.findings if f.kind is not Kind.REGION]
+    document = read_document(out)
+    found = [(f.kind.value, f.name, round(f.certainty, 4)) for f in document.findings if f.kind is not Kind.REGION]
     assert found == [("station", f.name, round(f.score, 4)) for f in series.stations] + [
         ("organ", f.name, round(f.score, 4)) for f in series.organs
     ]
-    assert report.referenced == {one.source.sop_instance_uid for one in series.slices}
-    assert report.study_uid == series.slices[0].source.study_uid
+    assert document.referenced == {one.source.sop_instance_uid for one in series.slices}
+    assert document.study_uid == series.slices[0].source.study_uid
 
 
 def test_it_is_a_new_series_of_the_study_and_no_source_changes(tmp_path):
@@ -193,23 +193,23 @@ def test_it_is_a_new_series_of_the_study_and_no_source_changes(tmp_path):
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     series, out = written(paths, tmp_path / "out.dcm", include_patient=True)
     _, other = written(paths, tmp_path / "other.dcm")
-    reports = [pydicom.dcmread(path) for path in (out, other)]
+    documents = [pydicom.dcmread(path) for path in (out, other)]
     source = series.slices[0].source
-    assert all(report.StudyInstanceUID == source.study_uid and report.Modality == "SR" for report in reports)
-    uids = {reports[0].SeriesInstanceUID, reports[1].SeriesInstanceUID, source.series_uid}
+    assert all(document.StudyInstanceUID == source.study_uid and document.Modality == "SR" for document in documents)
+    uids = {documents[0].SeriesInstanceUID, documents[1].SeriesInstanceUID, source.series_uid}
     assert len(uids) == 3
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths] == before
 
 
 def test_without_leave_nobody_is_named(tmp_path):
     _, out = written(write_ct(tmp_path / "in", 3), tmp_path / "out.dcm")
-    report, raw = pydicom.dcmread(out), out.read_bytes()
+    document, raw = pydicom.dcmread(out), out.read_bytes()
     for keyword, value in SECRETS.items():
         assert value == "F" or value.encode() not in raw
         if keyword != "StudyDescription":  # type 2: there, and empty
-            assert keyword in report
-            assert not report.get(keyword)
-    assert "StudyDescription" not in report
+            assert keyword in document
+            assert not document.get(keyword)
+    assert "StudyDescription" not in document
 
 
 def test_with_leave_the_patient_is_the_sources(tmp_path):
@@ -220,9 +220,9 @@ def test_with_leave_the_patient_is_the_sources(tmp_path):
         image.PatientName = names
         image.save_as(path)
     _, out = written(paths, tmp_path / "out.dcm", include_patient=True)
-    report = pydicom.dcmread(out)
-    assert str(report.PatientName) == names
-    assert {keyword: str(report.get(keyword)) for keyword in SECRETS} == SECRETS | {"PatientName": names}
+    document = pydicom.dcmread(out)
+    assert str(document.PatientName) == names
+    assert {keyword: str(document.get(keyword)) for keyword in SECRETS} == SECRETS | {"PatientName": names}
 
 
 @pytest.mark.parametrize(
@@ -236,12 +236,12 @@ def test_values_that_break_the_standard_stay_out_without_a_word(tmp_path, caplog
     caplog.set_level(logging.DEBUG)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        out = write_report(series, TAXONOMY, tmp_path / "out.dcm", algorithm=ALGORITHM, include_patient=True)
+        out = write_document(series, TAXONOMY, tmp_path / "out.dcm", algorithm=ALGORITHM, include_patient=True)
     said = " ".join(record.getMessage() for record in caplog.records) + "".join(capsys.readouterr())
     assert not any(secret in said for secret in ("PLANTED", odd, *list(SECRETS.values())[:3]))
-    report = pydicom.dcmread(out)
-    assert not report.get(keyword)
-    assert report.PatientID == SECRETS["PatientID"]
+    document = pydicom.dcmread(out)
+    assert not document.get(keyword)
+    assert document.PatientID == SECRETS["PatientID"]
 
 
 def faulty(series, **changes):
@@ -261,10 +261,10 @@ def faulty(series, **changes):
         (lambda s: replace(s, organs=(Finding("brian", 0.5),)), "did you mean 'brain'"),
     ],
 )
-def test_what_cant_be_reported_is_refused(tmp_path, change, message):
+def test_what_cant_be_written_is_refused(tmp_path, change, message):
     series = describe_by_hand(write_ct(tmp_path / "in", 2), *HEAD)
     with pytest.raises(ValueError, match=message):
-        write_report(change(series), TAXONOMY, tmp_path / "out.dcm", algorithm=ALGORITHM)
+        write_document(change(series), TAXONOMY, tmp_path / "out.dcm", algorithm=ALGORITHM)
     assert not (tmp_path / "out.dcm").exists()
 
 
@@ -287,28 +287,28 @@ def test_a_source_that_changed_names_nobody(tmp_path, damage):
     else:
         shutil.copy(paths[1], paths[0])
     with pytest.raises(ValueError, match=";") as raised:
-        write_report(series, TAXONOMY, tmp_path / "out.dcm", algorithm=ALGORITHM, include_patient=True)
+        write_document(series, TAXONOMY, tmp_path / "out.dcm", algorithm=ALGORITHM, include_patient=True)
     assert "PLANTED" not in str(raised.value)
     assert not list(tmp_path.glob("*out*"))
 
 
-def test_a_report_a_series_and_reasons_for_the_rest(tmp_path):
+def test_a_document_a_series_and_reasons_for_the_rest(tmp_path):
     good = [describe_by_hand(write_ct(tmp_path / name, 2), *HEAD) for name in "ab"]
     bad = replace(good[0], path="picture.png", slices=())
     description = Description((good[0], bad, good[1]), ())
-    paths, rejected = write_reports(description, TAXONOMY, tmp_path / "deep" / "out", algorithm=ALGORITHM)
+    paths, refusals = write_documents(description, TAXONOMY, tmp_path / "deep" / "out", algorithm=ALGORITHM)
     assert [path.name for path in paths] == ["report_001.dcm", "report_003.dcm"]
-    assert [(one.path, "aren't from DICOM" in one.reason) for one in rejected] == [("picture.png", True)]
+    assert [(one.where, "aren't from DICOM" in one.reason) for one in refusals] == [("picture.png", True)]
     assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == ["report_001.dcm", "report_003.dcm"]
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="folder can't be made"):
-        write_reports(description, TAXONOMY, tmp_path / "file", algorithm=ALGORITHM)
+        write_documents(description, TAXONOMY, tmp_path / "file", algorithm=ALGORITHM)
 
 
-def test_only_our_reports_are_read(tmp_path):
+def test_only_our_documents_are_read(tmp_path):
     (image,) = write_ct(tmp_path / "in", 1)
     with pytest.raises(ValueError, match="no Structured Report of ours"):
-        read_report(image)
+        read_document(image)
     (tmp_path / "text.dcm").write_text("no DICOM")
-    with pytest.raises(ValueError, match="no report that can be read"):
-        read_report(tmp_path / "text.dcm")
+    with pytest.raises(ValueError, match="no SR document that can be read"):
+        read_document(tmp_path / "text.dcm")

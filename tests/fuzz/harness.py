@@ -15,8 +15,9 @@ import numpy as np
 from fuzz.mutations import mutate
 from fuzz.seeds import seeds
 
-from anatomy_clip.core.limits import Failure, Limits
-from anatomy_clip.core.workers import guarded
+from anatomy_clip.core.limits import Limits
+from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.workers import run_tasks
 
 FIRST = int(os.environ.get("FUZZ_FIRST", 0))
 WORKERS = int(os.environ.get("FUZZ_WORKERS", 2))
@@ -62,9 +63,9 @@ def drive(read, chosen, folder, files):
     failed, seen, peak, slowest = {}, Counter(), 0.0, (0.0, "")
     start, born = time.monotonic(), resident()
     tasks = range(FIRST, FIRST + files)
-    for number, outcome in guarded(partial(run, read, chosen, folder), tasks, WORKERS, LIMITS):
+    for number, outcome in run_tasks(partial(run, read, chosen, folder), tasks, WORKERS, LIMITS):
         name = chosen[number % len(chosen)].name
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Refusal):
             kind = next((kind for kind in SHARES if outcome.reason.startswith(kind)), "")
             seen[kind] += 1
             print(f"\n{number}: {name}: {outcome.reason}")
@@ -72,7 +73,7 @@ def drive(read, chosen, folder, files):
                 failed[number] = f"{name}: {outcome.reason}"
             continue
         slices, reasons, ways, seconds, gib = outcome
-        seen["with slices" if slices else "quarantined"] += 1
+        seen["with slices" if slices else "refused"] += 1
         peak, slowest = max(peak, gib), max(slowest, (seconds, f"{number}: {name}, {ways}"))
         if (not slices and not reasons) or any(not reason or not remedy for reason, remedy in reasons):
             failed[number] = f"{name}, {ways}: neither slices nor a reason"

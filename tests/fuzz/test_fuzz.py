@@ -1,6 +1,6 @@
 """Damaged and hostile files, by the way that real ones take: each ends as slices or with a reason and a remedy.
 
-Sources may raise ValueError only. A file that is over 5 s or 1 GiB, or takes its worker with it, is a quarantined one
+Sources may raise ValueError only. A file that is over 5 s or 1 GiB, or takes its worker with it, is a refused one
 too, but few may be: 1 in 10,000 keeps CharLS busy for 10 s with 4 KB of JPEG-LS, 1 in 20,000 makes GDCM abort.
 """
 
@@ -8,7 +8,7 @@ import pytest
 from fuzz.harness import SEEDS, count, drive
 from fuzz.seeds import USELESS
 
-from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.imaging.dicom import pixels, series  # here, so that workers are born with all imported
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.sources.scans.folder import Folder
@@ -23,7 +23,7 @@ def read(path, seed):
     try:
         for volume in source.volumes("all"):
             for item in source.slices("all", volume):
-                if isinstance(item, Rejected):
+                if isinstance(item, Refusal):
                     reasons.append((item.reason, item.remedy))
                 else:
                     assert display.square(item[0], 64).shape == (64, 64)

@@ -22,7 +22,7 @@ from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.intensity import Display
 
-RAISED = re.compile(r"[A-Z]\w*(Error|Exception|Exit|Warning)\b")  # what `Failure` says of anything but a ValueError
+RAISED = re.compile(r"[A-Z]\w*(Error|Exception|Exit|Warning)\b")  # what a refusal says of anything but a ValueError
 TAXONOMY = Taxonomy.load("whole_body")
 WIDTH, SIDE = 16, 64
 
@@ -53,7 +53,7 @@ def read(path, seed):
     description = DESCRIBER.describe(path, workers=0)  # the harness sees to limits
     text = json.dumps(description.plain(), allow_nan=False)
     assert not [name for name in private(seed) if name in text.replace(str(path), "")]
-    reasons = [tuple(one.reason.rpartition("; ")[::2]) for one in description.rejected]
+    reasons = [(one.reason, one.remedy) for one in description.refusals]
     for reason, remedy in reasons:
         if RAISED.match(reason) and not (reason.startswith("RecursionError") and remedy == SUSPECT):
             raise AssertionError(reason)
@@ -82,7 +82,7 @@ def test_every_file_ends_as_a_description_or_with_a_reason(tmp_path):
     drive(read, SEEDS, tmp_path, count(400) * len(SEEDS) // dicom)  # so many DICOM files, and NIfTI beside them
 
 
-def test_bombs_are_set_aside_by_describe_itself_and_the_rest_is_described(tmp_path):
+def test_bombs_are_refused_by_describe_itself_and_the_rest_is_described(tmp_path):
     made, number = {}, 0
     while len(made) < 3:
         rng = np.random.default_rng(number)
@@ -98,8 +98,6 @@ def test_bombs_are_set_aside_by_describe_itself_and_the_rest_is_described(tmp_pa
         (tmp_path / name).write_bytes(data)
     description = DESCRIBER.describe(tmp_path, workers=1, limits=LIMITS)
     assert [one.path for one in description.series] == [str(tmp_path / "whole.dcm")]
-    assert {one.path for one in description.rejected} == {str(tmp_path / name) for name in made} - {
-        str(tmp_path / "whole.dcm")
-    }
-    for one in description.rejected:
-        assert "; " in one.reason and (one.path.endswith(".nii.gz") or "inflates to more than" in one.reason)
+    assert {one.where for one in description.refusals} == {str(tmp_path / name) for name in made if name != "whole.dcm"}
+    for one in description.refusals:
+        assert one.remedy and (one.where.endswith(".nii.gz") or "inflates to more than" in one.reason)

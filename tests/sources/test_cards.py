@@ -36,10 +36,10 @@ def test_cards_agree_with_the_rest():
         assert counts.pop("subjects") == sum(counts.values())
 
 
-def test_known_bad_subjects_are_named_with_their_reports():
+def test_known_bad_subjects_are_named_with_their_issues():
     ct, mr = cards()["totalsegmentator_ct"], cards()["totalsegmentator_mr"]
     assert {"s0092", "s0201", "s0513", "s0605", "s0143", "s1196"} <= ct.bad_subjects()
-    assert {bad.report.rsplit("/", 1)[1] for bad in ct.known_bad} == {"245", "299", "317", "394"}
+    assert {bad.issue.rsplit("/", 1)[1] for bad in ct.known_bad} == {"245", "299", "317", "394"}
     assert len(mr.bad_subjects()) == 50
     assert all(len(s) == 5 and s[0] == "s" and s[1:].isdigit() for s in ct.bad_subjects() | mr.bad_subjects())
 
@@ -55,7 +55,7 @@ def test_known_bad_subjects_are_named_with_their_reports():
         ({"counts": {"a": "many"}}, r"counts\.a is 'many'"),
         ({"limits": [{"a": "b"}]}, "no list of sentences"),
         ({"limits": "one"}, "no list of sentences"),
-        ({"known_bad": [{"subjects": ["s1"], "what": "x", "report": "issue 1"}]}, "https address"),
+        ({"known_bad": [{"subjects": ["s1"], "what": "x", "issue": "issue 1"}]}, "https address"),
     ],
 )
 def test_bad_cards_are_refused(change, message):

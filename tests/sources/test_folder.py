@@ -12,7 +12,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Orientation
 from anatomy_clip.sources.scans.folder import DicomFolder, Folder, NiftiFolder
 from anatomy_clip.sources.scans.label_table import COLUMNS
@@ -221,7 +221,7 @@ def test_a_table_that_is_none(tmp_path):
         Folder(tmp_path, "labels.csv")
 
 
-def test_links_out_of_a_tree_and_what_is_no_file_are_set_aside(tmp_path):
+def test_links_out_of_a_tree_and_what_is_no_file_are_refused(tmp_path):
     root = tmp_path / "root"
     save_dicom(root / "series", 3)
     save_nifti(tmp_path / "elsewhere" / "a.nii.gz")
@@ -233,26 +233,26 @@ def test_links_out_of_a_tree_and_what_is_no_file_are_set_aside(tmp_path):
     source = Folder(root, modality="CT")
     assert source.volumes("all") == [".", "linked.nii.gz", "series"]
     items = [item for volume in (".", "series") for item in source.slices("all", volume)]
-    assert sum(not isinstance(item, Rejected) for item in items) == 3
-    reasons = {item.path.name: item.reason for item in items if isinstance(item, Rejected)}
+    assert sum(not isinstance(item, Refusal) for item in items) == 3
+    reasons = {Path(item.where).name: item.reason for item in items if isinstance(item, Refusal)}
     assert set(reasons) == {"linked", "out.dcm", "pipe.dcm"}
     assert reasons["pipe.dcm"] == "is no regular file" and "symbolic link" in reasons["linked"]
     with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root by a symbolic link"):
         list(source.slices("all", "linked.nii.gz"))
 
 
-def test_a_damaged_file_of_an_unlabelled_folder_is_set_aside_alone(tmp_path):
+def test_a_damaged_file_of_an_unlabelled_folder_is_refused_alone(tmp_path):
     save_dicom(tmp_path / "s")
     (tmp_path / "s" / "5.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"x" * 50)
     items = list(DicomFolder(tmp_path).slices("all", "s"))
-    assert [item.path.name for item in items if isinstance(item, Rejected)] == ["5.dcm"]
-    assert [item[1].index for item in items if not isinstance(item, Rejected)] == [0, 1, 2, 3]
+    assert [Path(item.where).name for item in items if isinstance(item, Refusal)] == ["5.dcm"]
+    assert [item[1].index for item in items if not isinstance(item, Refusal)] == [0, 1, 2, 3]
 
 
 def test_burned_in_text_is_refused_file_by_file_or_kept(tmp_path):
     save_dicom(tmp_path / "s", 2, BurnedInAnnotation="YES")
     refused = list(DicomFolder(tmp_path).slices("all", "s"))
-    assert len(refused) == 2 and all(isinstance(item, Rejected) for item in refused)
+    assert len(refused) == 2 and all(isinstance(item, Refusal) for item in refused)
     assert len(taken(DicomFolder(tmp_path, burned_in="keep"))) == 2
     with pytest.raises(ValueError, match=r"source\.burned_in='ask': give refuse or keep"):
         DicomFolder(tmp_path, burned_in="ask")
@@ -274,7 +274,7 @@ def test_every_row_of_the_real_table_gives_its_slices():
     counts = {}
     for volume in source.volumes("all"):
         for item in source.slices("all", volume):
-            assert not isinstance(item, Rejected), item
+            assert not isinstance(item, Refusal), item
             counts[volume] = counts.get(volume, 0) + 1
     expected = {path: sum(r.last - r.first + 1 for r in rows) for path, rows in source._table.items()}
     assert counts == expected

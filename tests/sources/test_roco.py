@@ -11,8 +11,8 @@ from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.sources.figures.captions import fitted, modality_of, most_tokens, orientation_of, protocol_of
 from anatomy_clip.sources.figures.roco import Roco, RocoCsv, RocoV2, read_grey
-from anatomy_clip.sources.figures.selection import plan, split_of
-from anatomy_clip.sources.figures.tables import article_of, read_roco
+from anatomy_clip.sources.figures.roco_tables import article_of, read_roco
+from anatomy_clip.sources.figures.selection import select_figures, split_of
 
 CT = "Axial CT scan of the abdomen showing a mass (arrow)."
 SHARES = (("train", 0.8), ("validation", 0.1), ("test", 0.1))
@@ -28,7 +28,7 @@ FIGURES = {
 
 @pytest.fixture(autouse=True)
 def forget():
-    plan.cache_clear()
+    select_figures.cache_clear()
 
 
 def save_image(path, mode="L", size=(64, 48)):
@@ -74,7 +74,7 @@ def test_figures_are_split_by_article_and_counted(tmp_path):
     assert image.pixels.shape == (48, 64)
     summary = source.summary()
     assert (summary.figures, summary.articles, summary.shared_articles) == (5, 4, 1)
-    assert summary.set_aside == {
+    assert summary.left_out == {
         "neither plainly CT nor plainly MR": 1,
         "of no one named plane": 1,
         "with too long a caption": 1,

@@ -9,7 +9,7 @@ import pytest
 
 from anatomy_clip.core.limits import Limits
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.imaging.slices import Slice
@@ -48,18 +48,18 @@ def prepare(folder, log, bad=(), workers=0, share=0.5, volumes=VOLUMES):
 def test_store_is_the_same_with_any_number_of_workers(tmp_path):
     stores = []
     for workers in (0, 2):
-        report = prepare(tmp_path / str(workers), tmp_path / "log", workers=workers)
-        assert (report.slices, report.volumes, report.quarantine) == (12, 6, ())
+        summary = prepare(tmp_path / str(workers), tmp_path / "log", workers=workers)
+        assert (summary.slices, summary.volumes, summary.refusals) == (12, 6, ())
         stores.append(SliceStore.open(tmp_path / str(workers) / "train", verify=True))
     np.testing.assert_array_equal(stores[0].images, stores[1].images)
     assert list(stores[0].manifest) == list(stores[1].manifest)
     assert [r.patient for r in stores[0].manifest][::2] == VOLUMES
 
 
-def test_a_bad_volume_is_set_aside_with_its_reason(tmp_path):
-    report = prepare(tmp_path, tmp_path / "log", bad=("v2",))
-    assert report.quarantine == (("v2", "v2.nii.gz: truncated", "download it again"),)
-    rows = (tmp_path / "train_quarantine.csv").read_text().split()
+def test_a_bad_volume_is_refused_with_its_reason(tmp_path):
+    summary = prepare(tmp_path, tmp_path / "log", bad=("v2",))
+    assert summary.refusals == (Refusal("v2.nii.gz: truncated", "download it again", "v2"),)
+    rows = (tmp_path / "train_refusals.csv").read_text().split()
     assert rows == ["volume,reason,remedy", *"v2,v2.nii.gz: truncated,download it again".split()]
     assert {r.patient for r in SliceStore.open(tmp_path / "train").manifest} == set(VOLUMES) - {"v2"}
 
@@ -108,35 +108,35 @@ def test_a_crash_a_hang_a_memory_bomb_and_a_panic_cost_their_volumes_only(tmp_pa
     for name, deeds in (("hostile", DEEDS), ("tame", {})):
         (tmp_path / name).mkdir()
         volumes = VOLUMES if deeds else [v for v in VOLUMES if v not in DEEDS]
-        report = prepare_split(
+        summary = prepare_split(
             partial(hostile, tmp_path / name, deeds), volumes, tmp_path / name / "train", render,
             settings=SETTINGS, workers=2, max_bad_share=0.7, limits=Limits(seconds=3, memory_gb=0.5),
         )  # fmt: skip
         stores.append([(tmp_path / name / "train" / file).read_bytes() for file in ("images.npy", "manifest.parquet")])
         if deeds:
-            assert [(volume, reason) for volume, reason, _ in report.quarantine] == [
+            assert [(one.where, one.reason) for one in summary.refusals] == [
                 ("v0", "its process died of SIGSEGV"),
                 ("v2", "took longer than seconds=3"),
                 ("v3", "needs too much memory, more than memory_gb=0.5"),
                 ("v5", "Panic: slice index out of range"),
             ]
-            assert all(remedy for _, _, remedy in report.quarantine)
+            assert all(one.remedy for one in summary.refusals)
     assert stores[0] == stores[1]
 
 
-def test_files_that_a_reader_sets_aside_stand_in_the_quarantine_too(tmp_path):
+def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
     def partly(volume):
-        yield Rejected(tmp_path / f"{volume}.dcm", "is no image", "leave it out")
+        yield Refusal("is no image", "leave it out", str(tmp_path / f"{volume}.dcm"))
         yield from read(tmp_path, (), volume)
 
     for workers in (0, 2):
-        report = prepare_split(
+        summary = prepare_split(
             partly, VOLUMES[:2], tmp_path / "train", render, settings=SETTINGS, workers=workers, max_bad_share=0
         )
-        assert (report.slices, report.volumes) == (4, 2)
-        assert report.quarantine == tuple(
-            (str(tmp_path / f"v{n}.dcm"), "is no image", "leave it out") for n in range(2)
-        )
+        assert (summary.slices, summary.volumes) == (4, 2)
+        assert [str(one) for one in summary.refusals] == [
+            f"{tmp_path}/v{n}.dcm: is no image; leave it out" for n in (0, 1)
+        ]
 
 
 def test_images_are_the_bytes_that_one_array_would_give(tmp_path):
@@ -190,10 +190,10 @@ def test_nothing_at_all_is_an_error(tmp_path):
         prepare(tmp_path, tmp_path / "log", volumes=[])
 
 
-def test_a_store_names_no_folder_and_a_cured_split_no_quarantine(tmp_path):
+def test_a_store_names_no_folder_and_a_cured_split_no_refusals(tmp_path):
     prepare(tmp_path, tmp_path / "log", bad=("v2",))
     assert {p.name for p in (tmp_path / "train").iterdir()} == {"images.npy", "manifest.parquet", "store.json"}
     prepare(tmp_path, tmp_path / "log")
-    assert not (tmp_path / "train_quarantine.csv").exists()
+    assert not (tmp_path / "train_refusals.csv").exists()
     settings = {"source": {"root": "/home/someone/raw", "modality": "CT", "steps": [1.0, "a/b"]}}
     assert without_paths(settings) == {"source": {"root": "(path)", "modality": "CT", "steps": [1.0, "(path)"]}}

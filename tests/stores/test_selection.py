@@ -8,7 +8,7 @@ import pytest
 
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.data.dataset import ChosenImages, StackedImages
+from anatomy_clip.data.dataset import ChosenImages, JoinedImages
 from anatomy_clip.stores.selection import first_patients
 
 RECORD = SliceRecord(
@@ -49,5 +49,5 @@ def test_a_number_of_patients_that_cannot_be_had_is_refused(count):
 
 def test_chosen_images_are_those_of_their_rows():
     parts = [np.arange(5, dtype=np.uint8).reshape(5, 1, 1), np.arange(5, 9, dtype=np.uint8).reshape(4, 1, 1)]
-    images = ChosenImages(StackedImages(parts), [7, 0, 5])
+    images = ChosenImages(JoinedImages(parts), [7, 0, 5])
     assert len(images) == 3 and [int(images[n][0, 0]) for n in range(3)] == [7, 0, 5]

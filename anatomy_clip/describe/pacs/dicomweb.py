@@ -1,10 +1,10 @@
-"""Studies from a DICOMweb server (QIDO-RS, WADO-RS), and reports back to it (STOW-RS)."""
+"""Studies from a DICOMweb server (QIDO-RS, WADO-RS), and SR documents back to it (STOW-RS)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RE_VALID_UID
 from requests import RequestException
 
-from anatomy_clip.core.refusals import Refused, guarded
-from anatomy_clip.describe.description import Rejection
+from anatomy_clip.core.limits import refusal_of
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.describe.pacs.multipart import content
 from anatomy_clip.describe.pacs.server import Access, NoAnswer, Server
 from anatomy_clip.imaging.dicom.files import MAX_BYTES, read_header
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 MAX_STUDY_BYTES = 2**34
 _MODALITIES = ("CT", "MR")
@@ -36,12 +37,12 @@ class Fetched:
     Attributes:
         folder: where it lies: a folder a series, a file an instance, numbered and without a name of the patient's.
         files: in the order of the server.
-        rejected: instances that didn't come, or aren't what was asked for.
+        refusals: of instances that didn't come, or aren't what was asked for.
     """
 
     folder: Path
     files: tuple[Path, ...]
-    rejected: tuple[Rejection, ...]
+    refusals: tuple[Refusal, ...]
 
 
 def fetch_study(
@@ -77,24 +78,24 @@ def fetch_study(
     return _Fetch(server, study_uid, folder, max_bytes).all(series)
 
 
-def store_report(url: str, path: Path, *, access: Access | None = None) -> None:
+def store_document(url: str, path: Path, *, access: Access | None = None) -> None:
     """Store a Structured Report on a server.
 
     Raises:
         ValueError: no Structured Report, or the server can't be reached or refuses it.
     """
-    with guarded("is no Structured Report", "give a report that anatomy_clip wrote"):
-        report = pydicom.dcmread(path)
-        if report.get("Modality") != "SR":
-            raise Refused("is no Structured Report, and nothing else is sent", "give a report that anatomy_clip wrote")
-    report.preamble = b"\0" * 128  # the client writes none, and servers want one
+    with refusing("is no Structured Report", "give one that anatomy_clip wrote"):
+        document = pydicom.dcmread(path)
+        if document.get("Modality") != "SR":
+            raise Refused("is no Structured Report, and nothing else is sent", "give one that anatomy_clip wrote")
+    document.preamble = b"\0" * 128  # the client writes none, and servers want one
     server = Server(url, access or Access())
-    answer: Dataset = server.ask(lambda: server.client.store_instances([report]))
+    answer: Dataset = server.ask(lambda: server.client.store_instances([document]))
     failed = answer.get("FailedSOPSequence")
     if failed:
         reason = failed[0].get("FailureReason")
         code = "no reason" if reason is None else f"reason {int(reason):04X}H"
-        raise ValueError(f"{server.name}: didn't store the report ({code}); look at the server's log")
+        raise ValueError(f"{server.name}: didn't store the document ({code}); look at the server's log")
 
 
 class _Fetch:
@@ -104,17 +105,17 @@ class _Fetch:
         self._server, self._study, self._folder = server, study_uid, folder
         self._limit = self._left = max_bytes
         self._files: list[Path] = []
-        self._rejected: list[Rejection] = []
+        self._refusals: list[Refusal] = []
         self._failed = 0
 
     def all(self, series: list[str]) -> Fetched:
         for number, uid in enumerate(series, 1):
             place = self._folder / f"series_{number:03d}"
-            with guarded(f"{place}: folder can't be made", "name a place that you may write to"):
+            with refusing(f"{place}: folder can't be made", "name a place that you may write to"):
                 place.mkdir(parents=True, exist_ok=True)
             for index, instance in enumerate(_instances(self._server, self._study, uid), 1):
                 self._one(place / f"{index:05d}.dcm", uid, instance)
-        return Fetched(self._folder, tuple(self._files), tuple(self._rejected))
+        return Fetched(self._folder, tuple(self._files), tuple(self._refusals))
 
     def _one(self, path: Path, series: str, instance: str) -> None:
         try:
@@ -127,10 +128,10 @@ class _Fetch:
             path.unlink(missing_ok=True)
             if self._ends(error):
                 raise
-            self._rejected.append(Rejection(f"{path.parent.name}/{path.stem}", str(error)))
+            self._refusals.append(replace(refusal_of(error), where=f"{path.parent.name}/{path.stem}"))
 
     def _ends(self, error: ValueError) -> bool:
-        """Whether an instance's failure is the end of all."""
+        """Whether an error over one instance is the end of all."""
         if isinstance(error, Refused):
             return False
         self._failed += 1

@@ -1,4 +1,4 @@
-"""What `describe` takes from a DICOMweb server, a study, and what it gives back: Structured Reports."""
+"""What `describe` takes from a DICOMweb server, a study, and what it gives back: SR documents (Structured Reports)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anatomy_clip import __version__
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.describe.bundle.folder import Bundle
-from anatomy_clip.describe.description import Description, Rejection
+from anatomy_clip.describe.description import Description
 
 if TYPE_CHECKING:
     from anatomy_clip.describe.pacs.server import Access
 
 
 @contextmanager
-def inputs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], tuple[Rejection, ...]]]:
+def paths_to_describe(arguments: argparse.Namespace) -> Iterator[tuple[list[str], tuple[Refusal, ...]]]:
     """Paths to describe: those given, or a study from a server in a folder that goes away afterwards.
 
     Yields:
@@ -38,14 +39,14 @@ def inputs(arguments: argparse.Namespace) -> Iterator[tuple[list[str], tuple[Rej
         found = fetch_study(
             arguments.dicomweb, arguments.study, Path(folder), series_uid=arguments.series, access=_access(arguments)
         )
-        yield [folder], found.rejected
+        yield [folder], found.refusals
 
 
-def report(arguments: argparse.Namespace, description: Description, bundle: Bundle) -> tuple[Rejection, ...]:
-    """Write Structured Reports, and store them on the server, where that was asked for.
+def write_and_store(arguments: argparse.Namespace, description: Description, bundle: Bundle) -> tuple[Refusal, ...]:
+    """Write SR documents, and store them on the server, where that was asked for.
 
     Returns:
-        The series without a report and the reports that the server didn't take, and why.
+        The series without a document and the documents that the server didn't take, and why.
 
     Raises:
         ValueError: the folder can't be made.
@@ -53,41 +54,41 @@ def report(arguments: argparse.Namespace, description: Description, bundle: Bund
     if not (arguments.sr_out or arguments.store):
         return ()
     from anatomy_clip.describe.sr.tree import Algorithm
-    from anatomy_clip.describe.sr.write import write_reports
+    from anatomy_clip.describe.sr.write import write_documents
 
     algorithm = Algorithm(bundle.name, bundle.versions.get("anatomy_clip", __version__), bundle.digest)
     with tempfile.TemporaryDirectory(prefix="anatomy_clip_") as folder:
         place = Path(arguments.sr_out or folder)
-        paths, rejected = write_reports(
+        paths, unwritten = write_documents(
             description, bundle.taxonomy, place, algorithm=algorithm, include_patient=arguments.sr_patient
         )
-        refused = _store(arguments, paths) if arguments.store else ()
-    return (*rejected, *refused)
+        unstored = _store(arguments, paths) if arguments.store else ()
+    return (*unwritten, *unstored)
 
 
-def told(
-    arguments: argparse.Namespace, description: Description, paths: Sequence[str], rejected: Sequence[Rejection]
+def with_refusals(
+    arguments: argparse.Namespace, description: Description, paths: Sequence[str], refusals: Sequence[Refusal]
 ) -> Description:
-    """The description with what else was set aside; of a fetched study, paths as the server's series are numbered."""
+    """The description with what else was refused; of a fetched study, paths as the server's series are numbered."""
 
     def inside(path: str) -> str:
         return (path.removeprefix(paths[0]).lstrip("/") or "study") if arguments.dicomweb else path
 
     series = tuple(replace(one, path=inside(one.path)) for one in description.series)
-    aside = tuple(replace(one, path=inside(one.path)) for one in (*description.rejected, *rejected))
-    return Description(series, aside)
+    refused = tuple(replace(one, where=inside(one.where)) for one in (*description.refusals, *refusals))
+    return Description(series, refused)
 
 
-def _store(arguments: argparse.Namespace, paths: tuple[Path, ...]) -> tuple[Rejection, ...]:
-    from anatomy_clip.describe.pacs.dicomweb import store_report
+def _store(arguments: argparse.Namespace, paths: tuple[Path, ...]) -> tuple[Refusal, ...]:
+    from anatomy_clip.describe.pacs.dicomweb import store_document
 
     for done, path in enumerate(paths):
         try:
-            store_report(arguments.dicomweb, path, access=_access(arguments))
+            store_document(arguments.dicomweb, path, access=_access(arguments))
         except ValueError as error:  # said with the description, which must not be lost
             left = len(paths) - done
-            return (Rejection(path.name, f"{left} of {len(paths)} reports not stored: {error}"),)
-    print(f"{len(paths)} of {len(paths)} reports stored", file=sys.stderr)
+            return (Refusal(f"{left} of {len(paths)} SR documents not stored: {error}", where=path.name),)
+    print(f"{len(paths)} of {len(paths)} SR documents stored", file=sys.stderr)
     return ()
 
 

@@ -125,14 +125,14 @@ class Server:
                 with _quiet():
                     return request()
             except (requests.RequestException, CutOff) as error:
-                failure = error
+                last = error
                 if not _may_pass(error):
                     break
             except OSError:
                 raise NoAnswer(f"{self.name}: TLS can't be set up; check --ca-bundle and --client-cert", True) from None
             except _MALFORMED:
                 raise NoAnswer(f"{self.name}: {_NO_DICOMWEB}", True) from None
-        raise self._told(failure) from None
+        raise self._told(last) from None
 
     def get(self, path: str, accept: str) -> requests.Response:
         """GET a resource as a stream; only inside `ask`.

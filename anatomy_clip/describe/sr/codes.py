@@ -10,7 +10,7 @@ from anatomy_clip.anatomy.taxonomy import Code, Taxonomy
 
 
 class Kind(Enum):
-    """What a group of a report names; a region is several stations together, nothing is where the model abstained."""
+    """What a group of a document names; a region is several stations together, nothing is where the model abstained."""
 
     STATION = "station"
     ORGAN = "organ"
@@ -20,7 +20,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Site:
-    """An anatomic location as a report gives it.
+    """An anatomic location as a document gives it.
 
     Attributes:
         code: its SNOMED CT concept.

@@ -13,14 +13,15 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
 
 from anatomy_clip.anatomy.taxonomy import Code
-from anatomy_clip.core.refusals import Refused, guarded
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.describe.sr.codes import Kind, Site
 from anatomy_clip.describe.sr.tree import BETWEEN, CHECKSUM, MAKER, Algorithm
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 
 @dataclass(frozen=True)
-class ReportedFinding:
-    """A station, organ or combined region that a report names.
+class CodedFinding:
+    """A station, organ or combined region that a document names.
 
     Attributes:
         kind: which of the three.
@@ -38,34 +39,34 @@ class ReportedFinding:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a report says.
+class Document:
+    """What a document says.
 
     Attributes:
         algorithm: the model that made it.
-        findings: in the order of the report; none where the model abstained.
+        findings: in the order of the document; none where the model abstained.
         study_uid, referenced: the study, and the SOP Instance UIDs of all images that were looked at; private.
     """
 
     algorithm: Algorithm
-    findings: tuple[ReportedFinding, ...]
+    findings: tuple[CodedFinding, ...]
     study_uid: str = field(repr=False)
     referenced: frozenset[str] = field(repr=False)
 
 
-def read_report(path: Path) -> Report:
-    """Read a report that `write_report` wrote, wherever it has been since.
+def read_document(path: Path) -> Document:
+    """Read a document that `write_document` wrote, wherever it has been since.
 
     Raises:
         ValueError: no Structured Report, or none of ours.
     """
-    with guarded("is no report that can be read", "give one that anatomy_clip wrote"):
+    with refusing("is no SR document that can be read", "give one that anatomy_clip wrote"):
         document = pydicom.dcmread(path)
         if document.get("Modality") != "SR" or document.get("Manufacturer") != MAKER:
             raise Refused("is no Structured Report of ours", "give one that anatomy_clip wrote")
         groups = [group for part in _items(document, codes.DCM.ImagingMeasurements) for group in part.ContentSequence]
         read = tuple(map(_finding, groups))
-        return Report(
+        return Document(
             algorithm=_algorithm(groups[0]),
             findings=tuple(finding for finding in read if finding.kind is not Kind.NOTHING),
             study_uid=str(document.StudyInstanceUID),
@@ -83,13 +84,13 @@ def _items(parent: Dataset, concept: DicomCode) -> list[Dataset]:
     ]
 
 
-def _finding(group: Dataset) -> ReportedFinding:
+def _finding(group: Dataset) -> CodedFinding:
     kind, _, name = str(_items(group, codes.DCM.TrackingIdentifier)[0].TextValue).partition(BETWEEN)
     percents = [
         float(item.MeasuredValueSequence[0].NumericValue) for item in _items(group, codes.DCM.CertaintyOfFinding)
     ]
     images = [item.ReferencedSOPSequence[0] for item in _items(group, codes.DCM.SourceOfMeasurement)]
-    return ReportedFinding(
+    return CodedFinding(
         kind=Kind(kind),
         name=name,
         sites=tuple(map(_site, _items(group, codes.SCT.FindingSite))),

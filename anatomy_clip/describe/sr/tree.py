@@ -86,8 +86,8 @@ class Line:
     images: tuple[SourceImage, ...]
 
 
-def report_lines(series: SeriesDescription, taxonomy: Taxonomy) -> tuple[Line, ...]:
-    """What a report on one series says: stations, the region that they make together, organs; or that there is nothing.
+def document_lines(series: SeriesDescription, taxonomy: Taxonomy) -> tuple[Line, ...]:
+    """What a document on one series says: stations, the region that they make together, organs; or nothing.
 
     Raises:
         ValueError: a name without a code in the taxonomy, or a score that is no probability.
@@ -98,8 +98,8 @@ def report_lines(series: SeriesDescription, taxonomy: Taxonomy) -> tuple[Line, .
     return lines or (Line(Kind.NOTHING, "no listed station or organ", (), None, sources(series)),)
 
 
-def report_tree(lines: Sequence[Line], modality: str, algorithm: Algorithm) -> MeasurementReport:
-    """Build the content of a report, without the references to images (see `refer`).
+def content_tree(lines: Sequence[Line], modality: str, algorithm: Algorithm) -> MeasurementReport:
+    """Build the content of a document, without the references to images (see `refer`).
 
     Args:
         lines: what it says.
@@ -113,12 +113,12 @@ def report_tree(lines: Sequence[Line], modality: str, algorithm: Algorithm) -> M
     )
 
 
-def refer(report: Dataset, lines: Sequence[Line]) -> None:
+def refer(document: Dataset, lines: Sequence[Line]) -> None:
     """Add the references of each line to its measurement group.
 
     By hand, since highdicom copies and checks a tree several times: 4 ms a reference, of which there are thousands.
     """
-    root = report.ContentSequence
+    root = document.ContentSequence
     (container,) = (item for item in root if item.ConceptNameCodeSequence[0].CodeValue == _MEASUREMENTS)
     for group, line in zip(container.ContentSequence, lines, strict=True):
         items = [*group.ContentSequence, *_references(line.images)]
@@ -133,7 +133,7 @@ def sources(series: SeriesDescription) -> tuple[SourceImage, ...]:
 def _line(series: SeriesDescription, taxonomy: Taxonomy, kind: Kind, finding: Finding) -> Line:
     if not 0 <= finding.score <= 1:
         raise ValueError(
-            f"{kind.value} {finding.name!r} has the score {finding.score}; a report wants a probability, 0 to 1"
+            f"{kind.value} {finding.name!r} has the score {finding.score}; a document wants a probability, 0 to 1"
         )
     naming = tuple(
         one.source

@@ -16,47 +16,47 @@ from pydicom.valuerep import validate_value
 
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.refusals import Refused, guarded
-from anatomy_clip.describe.description import Description, Rejection, SeriesDescription, SourceImage
-from anatomy_clip.describe.sr.tree import MAKER, REFERABLE, Algorithm, refer, report_lines, report_tree, sources
+from anatomy_clip.core.refusals import Refusal, Refused
+from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
+from anatomy_clip.describe.sr.tree import MAKER, REFERABLE, Algorithm, content_tree, document_lines, refer, sources
 from anatomy_clip.imaging.dicom.files import read_header
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 _TITLE = "Body stations and organs"
 _SERIES_NUMBER = 9900  # far from what scanners count
-# Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): what an archive matches a report by. Type 2: the fields
+# Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): what an archive matches a document by. Type 2: the fields
 # are there and empty where the patient isn't to be named.
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
             "AccessionNumber", "ReferringPhysicianName")  # fmt: skip
 _OPTIONAL = ("IssuerOfPatientID", "StudyDescription")
 
 
-def write_reports(
+def write_documents(
     description: Description, taxonomy: Taxonomy, folder: Path, *, algorithm: Algorithm, include_patient: bool = False
-) -> tuple[tuple[Path, ...], tuple[Rejection, ...]]:
-    """Write one report a series into a folder: `report_001.dcm` and so on.
+) -> tuple[tuple[Path, ...], tuple[Refusal, ...]]:
+    """Write one SR document a series into a folder: `report_001.dcm` and so on.
 
     Returns:
-        The files, and the series for which there is no report, with the reason.
+        The files, and the series for which there is no document, with the reason.
 
     Raises:
         ValueError: the folder can't be made.
     """
-    with guarded(f"{folder}: folder can't be made", "name a place that you may write to"):
+    with refusing(f"{folder}: folder can't be made", "name a place that you may write to"):
         folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    rejected: list[Rejection] = []
+    refusals: list[Refusal] = []
     for number, series in enumerate(description.series, 1):
         out = folder / f"report_{number:03d}.dcm"
         try:
-            paths.append(
-                write_report(series, taxonomy, out, algorithm=algorithm, include_patient=include_patient, number=number)
-            )
+            write_document(series, taxonomy, out, algorithm=algorithm, include_patient=include_patient, number=number)
+            paths.append(out)
         except ValueError as error:
-            rejected.append(Rejection(series.path, f"no Structured Report: {error}"))
-    return tuple(paths), tuple(rejected)
+            refusals.append(Refusal(f"no Structured Report: {error}", where=series.path))
+    return tuple(paths), tuple(refusals)
 
 
-def write_report(
+def write_document(
     series: SeriesDescription,
     taxonomy: Taxonomy,
     out: Path,
@@ -65,7 +65,7 @@ def write_report(
     include_patient: bool = False,
     number: int = 1,
 ) -> Path:
-    """Write a report on one series as a new series of its study.
+    """Write a document on one series as a new series of its study.
 
     Args:
         series: what it shows.
@@ -75,7 +75,7 @@ def write_report(
         include_patient: copy who the patient is, and the study's dates and numbers, from the first image's header, as
             far as the values fit the standard. Without, those fields are there and empty, as the standard allows; the
             UIDs that name study and images stay, since a reference is made of them.
-        number: Instance Number of the report.
+        number: Instance Number of the document.
 
     Raises:
         ValueError: a slice that isn't DICOM, images of several series, a source that has changed, a name without a
@@ -83,20 +83,20 @@ def write_report(
     """
     images = sources(series)
     _check(series, images, out)
-    lines = report_lines(series, taxonomy)
-    report = _document(images, report_tree(lines, series.modality, algorithm), algorithm, number)
-    refer(report, lines)
+    lines = document_lines(series, taxonomy)
+    document = _document(images, content_tree(lines, series.modality, algorithm), algorithm, number)
+    refer(document, lines)
     if include_patient:
-        with guarded("its patient's and study's fields can't be copied", "leave the patient out of the report"):
-            _copy_patient(_patient(images[0]), report)
-    with guarded("its report can't be written", "check the disk and its permissions"):
-        _save(report, out)
+        with refusing("its patient's and study's fields can't be copied", "leave the patient out of the document"):
+            _copy_patient(_patient(images[0]), document)
+    with refusing("its document can't be written", "check the disk and its permissions"):
+        _save(document, out)
     return out
 
 
 def _check(series: SeriesDescription, images: Sequence[SourceImage], out: Path) -> None:
     if not series.slices or len(images) < len(series.slices):
-        raise ValueError("its slices aren't from DICOM files, so there is no study to report to; give DICOM files")
+        raise ValueError("its slices aren't from DICOM files, so no study could hold a document; give DICOM files")
     if not all(map(_nameable, images)):
         raise ValueError("an image lacks a valid SOP Class, SOP Instance, Series or Study UID; give the files UIDs")
     if len({(image.study_uid, image.series_uid) for image in images}) > 1:
@@ -148,11 +148,11 @@ def _patient(image: SourceImage) -> Dataset:
     return header
 
 
-def _copy_patient(header: Dataset, report: Dataset) -> None:
-    """Copy what fits its VR: a value that breaks the standard would make the report a faulty one."""
+def _copy_patient(header: Dataset, document: Dataset) -> None:
+    """Copy what fits its VR: a value that breaks the standard would make the document a faulty one."""
     for keyword in _PATIENT + _OPTIONAL:
         if keyword in header and _fits(header[keyword]):
-            setattr(report, keyword, header[keyword].value)
+            setattr(document, keyword, header[keyword].value)
 
 
 def _fits(element: DataElement) -> bool:
@@ -163,11 +163,11 @@ def _fits(element: DataElement) -> bool:
     return True
 
 
-def _save(report: Dataset, out: Path) -> None:
+def _save(document: Dataset, out: Path) -> None:
     """Write whole or not at all."""
     draft = out.with_name(f".{out.name}.{os.getpid()}")
     try:
-        report.save_as(draft, enforce_file_format=True)
+        document.save_as(draft, enforce_file_format=True)
         draft.replace(out)
     finally:
         draft.unlink(missing_ok=True)

@@ -20,11 +20,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.describe.web.engine import EngineError
 from anatomy_clip.describe.web.messages import Described, Pictures
 from anatomy_clip.describe.web.protect import Protect
-from anatomy_clip.describe.web.studies import Refused, Studies, Study
+from anatomy_clip.describe.web.studies import RequestRefused, Studies, Study
 
 _STATIC = Path(__file__).parent / "static"
 _MOST_JSON = 20_000  # bytes of a question
@@ -89,7 +90,7 @@ class _Api:
     async def create(self, request: Request) -> Response:
         modality = (await _question(request)).get("modality") or None
         if modality not in (None, *Modality):
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"modality: give one of {', '.join(Modality)}, or none")
+            raise Refused("modality is unknown", f"give one of {', '.join(Modality)}, or none")
         return JSONResponse({"key": self._studies.create(modality).key}, HTTPStatus.CREATED)
 
     async def receive(self, request: Request) -> Response:
@@ -127,7 +128,7 @@ class _Api:
         described = self._described(request)
         series, place = request.path_params["series"], request.path_params["place"]
         if described.burned_in[_within(series, described.burned_in)]:
-            raise Refused(HTTPStatus.FORBIDDEN, "text is burned into this picture, which may name the patient")
+            raise RequestRefused(HTTPStatus.FORBIDDEN, "text is burned into this picture, which may name the patient")
         return Response(_png(_picture(described, series, place)), media_type="image/png")
 
     async def compare(self, request: Request) -> Response:
@@ -137,10 +138,8 @@ class _Api:
         picture = _picture(described, question.get("series"), question.get("slice"))
         try:
             found = await asyncio.to_thread(self._studies.engine.compare, picture, captions)
-        except ValueError as error:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         except EngineError as error:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
         return JSONResponse({"cosines": found.cosines, "shares": found.shares})
 
     def _study(self, request: Request) -> Study:
@@ -149,7 +148,7 @@ class _Api:
     def _described(self, request: Request) -> Described:
         study = self._study(request)
         if study.described is None:
-            raise Refused(HTTPStatus.CONFLICT, "this study isn't described yet; wait until it is")
+            raise RequestRefused(HTTPStatus.CONFLICT, "this study isn't described yet", "wait until it is")
         return study.described
 
 
@@ -157,28 +156,29 @@ async def _question(request: Request) -> dict[str, Any]:
     """A small JSON object.
 
     Raises:
-        Refused: it is too large, or isn't one.
+        RequestRefused: it is too large, or isn't one.
     """
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_JSON:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question may have {_MOST_JSON} bytes; shorten it")
+            reason = f"a question may have {_MOST_JSON} bytes"
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason, "shorten it")
     try:
         question = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the question is no JSON; give a JSON object") from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the question is no JSON", "give a JSON object") from error
     if not isinstance(question, dict):
-        raise Refused(HTTPStatus.BAD_REQUEST, "the question is no JSON object; give one")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the question is no JSON object", "give one")
     return question
 
 
 def _captions(given: Any) -> list[str]:
     fits = isinstance(given, list) and len(given) == 2 and all(isinstance(one, str) and one.strip() for one in given)
     if not fits:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "two captions are compared; type both")
+        raise Refused("two captions are compared", "type both")
     if any(len(one) > _MOST_LETTERS for one in given):
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"a caption may have {_MOST_LETTERS} letters; shorten it")
+        raise Refused(f"a caption may have {_MOST_LETTERS} letters", "shorten it")
     return [one.strip() for one in given]
 
 
@@ -190,7 +190,7 @@ def _picture(described: Described, series: Any, place: Any) -> Pictures:
 
 def _within(place: Any, items: Sequence[Any] | Pictures) -> int:
     if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < len(items):
-        raise Refused(HTTPStatus.NOT_FOUND, "there is no such series or slice; count from 0")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no such series or slice", "count from 0")
     return place
 
 
@@ -203,7 +203,7 @@ def _png(picture: Pictures) -> bytes:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    status = error.status if isinstance(error, Refused) else HTTPStatus.BAD_REQUEST
+    status = error.status if isinstance(error, RequestRefused) else HTTPStatus.UNPROCESSABLE_ENTITY
     return JSONResponse({"error": str(error)}, status)
 
 

@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.describe.web.messages import Comparison, Described, Pictures, Progress
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Engine:
             is_stopped: asked after every step whether the answer is still wanted.
 
         Raises:
-            ValueError: what was asked can't be described; says why.
+            Refused: what was asked can't be described; says why.
             Stopped: it isn't wanted any more.
             EngineError: the process came to harm.
         """
@@ -66,7 +67,7 @@ class Engine:
         """Say how well captions fit a slice, (side, side).
 
         Raises:
-            ValueError: a caption is too long for the model.
+            Refused: a caption is too long for the model.
             EngineError: the process came to harm.
         """
         compared: Comparison = self._ask(("compare", picture, list(captions)))
@@ -132,7 +133,7 @@ class Engine:
                 case ("answer", value):
                     return value
                 case ("refused", message):
-                    raise ValueError(message)
+                    raise Refused(message)
                 case ("stopped",):
                     raise Stopped
                 case ("failed", kind):

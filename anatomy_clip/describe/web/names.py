@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from anatomy_clip.core.refusals import Refused
+
 _LONGEST = 120  # characters of one part of a name
 _DEEPEST = 12  # folders in one another
 
@@ -12,12 +14,12 @@ def safe_name(given: str) -> PurePosixPath:
     """Make a name one that stays below the folder it is put in: no `..`, no drive, no hidden file, no control letters.
 
     Raises:
-        ValueError: nothing of it is left.
+        Refused: nothing of it is left.
     """
     parts = [_part(part) for part in given.replace("\\", "/").split("/")]
     kept = [part for part in parts if part][-_DEEPEST:]
     if not kept:
-        raise ValueError("the file has no usable name; rename it")
+        raise Refused("the file has no usable name", "rename it")
     return PurePosixPath(*kept)
 
 
@@ -25,7 +27,7 @@ def free_place(folder: Path, name: PurePosixPath) -> Path:
     """A path below a folder at which nothing is yet: the name, or the name with a number before it.
 
     Raises:
-        ValueError: ten thousand files have that name.
+        Refused: ten thousand files have that name.
     """
     top, *rest = name.parts
     for number in range(1, 10_000):
@@ -33,7 +35,7 @@ def free_place(folder: Path, name: PurePosixPath) -> Path:
         in_a_file = any(above.is_file() for above in place.parents if folder in above.parents)
         if not in_a_file and not place.exists():
             return place
-    raise ValueError("too many files have the same name; rename them")
+    raise Refused("too many files have the same name", "rename them")
 
 
 def _part(part: str) -> str:

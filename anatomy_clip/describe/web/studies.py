@@ -12,6 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.describe.web.engine import Engine, EngineError, Stopped
 from anatomy_clip.describe.web.messages import FILES, SCRATCH, Described
 from anatomy_clip.describe.web.names import free_place, safe_name
@@ -19,18 +20,21 @@ from anatomy_clip.describe.web.names import free_place, safe_name
 KEPT = 8  # studies at a time
 IDLE_SECONDS = 1800.0  # after which a study that nobody looks at is forgotten
 _FREE = 2**29  # bytes that stay free on the disk
+_MAKE_ROOM = "make room on the disk of the temporary folder"
+_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-class Refused(Exception):
+class RequestRefused(Refused):
     """What was asked isn't done.
 
     Args:
         status: of the HTTP answer.
-        message: what is wrong and what to do.
+        reason: what is wrong.
+        remedy: what to do.
     """
 
-    def __init__(self, status: HTTPStatus, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: HTTPStatus, reason: str, remedy: str = "") -> None:
+        super().__init__(reason, remedy)
         self.status = status
 
 
@@ -108,15 +112,14 @@ class Studies:
         """Begin a study; where too many are kept, the one that was looked at longest ago is forgotten.
 
         Raises:
-            Refused: all that are kept are still worked on.
+            RequestRefused: all that are kept are still worked on.
         """
         self.forget_idle()
         if len(self._studies) >= KEPT:
             over = [one for one in self._studies.values() if one.state in ("done", "failed")]
             if not over:
-                raise Refused(
-                    HTTPStatus.SERVICE_UNAVAILABLE, f"{KEPT} studies are being worked on; wait for one to end"
-                )
+                reason = f"{KEPT} studies are being worked on"
+                raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, reason, "wait for one to end")
             self.forget(min(over, key=lambda one: one.touched).key)
         key = secrets.token_urlsafe(16)
         study = Study(key, self._folder / key, modality)
@@ -129,16 +132,13 @@ class Studies:
         """Look a study up.
 
         Raises:
-            Refused: there is none.
+            RequestRefused: there is none.
         """
         study = self._studies.get(key)
         if study is None:
-            minutes = IDLE_SECONDS / 60
-            raise Refused(
-                HTTPStatus.NOT_FOUND,
-                f"this study isn't kept any more: studies are forgotten after {minutes:g} minutes, and when others "
-                "take their place; add its files again",
-            )
+            when = f"after {IDLE_SECONDS / 60:g} minutes, and when others take their place"
+            reason = f"this study isn't kept any more: studies are forgotten {when}"
+            raise RequestRefused(HTTPStatus.NOT_FOUND, reason, "add its files again")
         study.touched = time.monotonic()
         return study
 
@@ -152,15 +152,13 @@ class Studies:
             chunks: its content.
 
         Raises:
-            Refused: the study is closed, a limit is passed, or the disk is full.
+            Refused: the study is closed, a limit is passed, the disk is full, or the name can't be used.
         """
         if study.state != "receiving":
-            raise Refused(HTTPStatus.CONFLICT, "this study takes no more files; begin a new one")
+            raise RequestRefused(HTTPStatus.CONFLICT, "this study takes no more files", "begin a new one")
         if study.files >= self.limits.files:
-            raise Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"more than {self.limits.files:,} files; add fewer, or start the server with a larger --max-files",
-            )
+            remedy = "add fewer, or start the server with a larger --max-files"
+            raise RequestRefused(_TOO_LARGE, f"more than {self.limits.files:,} files", remedy)
         self._check(study, size or 0)
         study.files += 1
         try:
@@ -172,23 +170,22 @@ class Studies:
                     study.bytes += len(chunk)
                     study.touched = time.monotonic()
                     file.write(chunk)
-        except ValueError as error:
-            raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
         except FileNotFoundError as error:  # forgotten meanwhile
-            raise Refused(HTTPStatus.NOT_FOUND, "this study isn't kept any more; add its files again") from error
+            reason = "this study isn't kept any more"
+            raise RequestRefused(HTTPStatus.NOT_FOUND, reason, "add its files again") from error
         except OSError as error:
-            reason = f"the file can't be kept ({type(error).__name__}); make room on the disk of the temporary folder"
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, reason) from error
+            reason = f"the file can't be kept ({type(error).__name__})"
+            raise RequestRefused(HTTPStatus.INSUFFICIENT_STORAGE, reason, _MAKE_ROOM) from error
 
     def describe(self, study: Study) -> None:
         """Begin to describe it, after those that wait already.
 
         Raises:
-            Refused: it has no files, or was begun already.
+            RequestRefused: it has no files, or was begun already.
         """
         if study.state != "receiving" or not study.files:
             what = "this study is being described already" if study.files else "this study has no files; add some"
-            raise Refused(HTTPStatus.CONFLICT, what)
+            raise RequestRefused(HTTPStatus.CONFLICT, what)
         study.state = "waiting"
         task = asyncio.create_task(self._run(study))
         self._running.add(task)
@@ -218,13 +215,10 @@ class Studies:
 
     def _check(self, study: Study, more: int) -> None:
         if study.bytes + more > self.limits.megabytes * 1_000_000:
-            raise Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"more than {self.limits.megabytes:,} MB in all; add fewer files, or start the server with a larger "
-                "--max-upload",
-            )
+            remedy = "add fewer files, or start the server with a larger --max-upload"
+            raise RequestRefused(_TOO_LARGE, f"more than {self.limits.megabytes:,} MB in all", remedy)
         if more > shutil.disk_usage(self._folder).free - _FREE:
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, "the disk of the temporary folder is full; make room")
+            raise RequestRefused(HTTPStatus.INSUFFICIENT_STORAGE, "the disk is full", _MAKE_ROOM)
 
     async def _run(self, study: Study) -> None:
         def progress(done: int, found: int) -> None:

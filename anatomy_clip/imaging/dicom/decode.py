@@ -22,10 +22,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from anatomy_clip.core.refusals import FETCH_AGAIN, Refused, guarded
+from anatomy_clip.core.refusals import FETCH_AGAIN, Refused
 from anatomy_clip.imaging.dicom.codestream import claimed_shape, lossless_fault
 from anatomy_clip.imaging.dicom.fields import Fields, named
 from anatomy_clip.imaging.dicom.files import MAX_SAMPLES, read_whole
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 Stored = NDArray[Any]
 _CONVERT = "convert it to Explicit VR Little Endian, for instance with dcmdjpeg"
@@ -56,14 +57,14 @@ def stored_frame(dataset: Dataset, number: int = 1) -> Stored:
         Refused: the header claims too much, the codec is not supported, or the frame is damaged.
     """
     shape = _checked_shape(dataset, number)
-    with guarded("its Transfer Syntax UID (0002,0010) is missing or unknown"):
+    with refusing("its Transfer Syntax UID (0002,0010) is missing or unknown"):
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         compressed = syntax.is_compressed
     plugin = DECODERS.get(syntax, "")
     if compressed:
         _check_stream(dataset, number, shape, plugin)
         _check_codec(syntax, plugin, dataset.get("BitsStored"))
-    with guarded(f"frame {number} can't be decoded from {syntax.name}", told=True):
+    with refusing(f"frame {number} can't be decoded from {syntax.name}", told=True):
         # pydicom clears unused bits and mends a wrong sign in JPEG 2000 and JPEG-LS.
         pixels = np.asarray(pixel_array(dataset, index=number - 1, raw=True, decoding_plugin=plugin))
     if pixels.shape != shape:
@@ -109,7 +110,7 @@ def _checked_shape(dataset: Dataset, number: int) -> tuple[int, int]:
 def _check_stream(dataset: Dataset, number: int, shape: tuple[int, int], plugin: str) -> None:
     """Refuse a compressed frame that claims another size than the header, or that would bring GDCM down."""
     fields = Fields(dataset, number)
-    with guarded(f"frame {number} can't be found in its Pixel Data (7FE0,0010)"):
+    with refusing(f"frame {number} can't be found in its Pixel Data (7FE0,0010)"):
         stream = get_frame(dataset.PixelData, number - 1, number_of_frames=int(fields.number("NumberOfFrames") or 1))
     claimed = claimed_shape(stream)
     if claimed is not None and claimed != shape:
@@ -126,7 +127,7 @@ def _check_stream(dataset: Dataset, number: int, shape: tuple[int, int], plugin:
 def _check_codec(syntax: UID, plugin: str, bits: int | None) -> None:
     if syntax == JPEGExtended12Bit and bits != 8:  # only a GPL codec can
         raise Refused(f"{syntax.name} of {bits} bits can't be decoded here", _CONVERT)
-    with guarded(f"{syntax.name} is no transfer syntax that can be decoded here", _CONVERT):
+    with refusing(f"{syntax.name} is no transfer syntax that can be decoded here", _CONVERT):
         available = get_decoder(syntax).available_plugins
     if plugin and plugin not in available:
         raise Refused(f"{syntax.name} needs the decoder {plugin}", f"install {plugin}; here is {', '.join(available)}")

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 import pydicom
 from pydicom.tag import Tag
 
-from anatomy_clip.core.refusals import Refused, guarded
+from anatomy_clip.core.refusals import Refused
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 MAX_BYTES = 2**28  # of a directory; one of 100,000 images has about 50 MB
 _TAGS = ("DirectoryRecordSequence", "ReferencedFileID")
@@ -22,7 +23,7 @@ def referenced_files(path: Path) -> list[Path]:
     Raises:
         Refused: it is no DICOMDIR, is damaged or too large, or names files outside of its folder.
     """
-    with guarded("can't be read as a DICOMDIR"):
+    with refusing("can't be read as a DICOMDIR"):
         if path.stat().st_size > MAX_BYTES:
             raise Refused(f"is larger than {MAX_BYTES} bytes", "name the folder itself")
         records = pydicom.dcmread(path, specific_tags=[Tag(tag) for tag in _TAGS]).get("DirectoryRecordSequence")

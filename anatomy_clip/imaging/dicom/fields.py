@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from anatomy_clip.core.refusals import Refused, guarded
+from anatomy_clip.core.refusals import Refused
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 # Where a multi-frame file keeps a frame's fields (functional group macros, PS3.3 C.7.6.16 and C.8.13).
 MACROS = {
@@ -57,7 +58,7 @@ class Fields:
             number: the frame, from 1.
         """
         self._dataset = dataset
-        with guarded("its functional groups are damaged"):
+        with refusing("its functional groups are damaged"):
             frames, shared = dataset.get(PER_FRAME), dataset.get(SHARED)
             groups = [frames[number - 1]] if frames else []
             self._groups: list[Dataset] = groups + ([shared[0]] if shared else [])
@@ -68,7 +69,7 @@ class Fields:
         Raises:
             Refused: the value doesn't fit its VR.
         """
-        with guarded(f"{named(keyword)} holds no value of its VR", "mend the field"):
+        with refusing(f"{named(keyword)} holds no value of its VR", "mend the field"):
             for group in self._groups:
                 macro = group.get(MACROS.get(keyword, ""))
                 if macro and not _empty(macro[0].get(keyword)):
@@ -83,7 +84,7 @@ class Fields:
             Refused: a value is no finite number.
         """
         value = self.get(keyword)
-        with guarded(f"{named(keyword)} holds no plain numbers", "mend the field"):
+        with refusing(f"{named(keyword)} holds no plain numbers", "mend the field"):
             values = tuple(float(item) for item in _several(value))
             if not all(map(isfinite, values)):
                 raise ValueError
@@ -116,7 +117,7 @@ class Fields:
 
     def private(self, tag: tuple[int, int]) -> str:
         """A private field as text: its first value, or "" where it is absent."""
-        with guarded(f"private field ({tag[0]:04X},{tag[1]:04X}) holds no value of its VR", "mend the field"):
+        with refusing(f"private field ({tag[0]:04X},{tag[1]:04X}) holds no value of its VR", "mend the field"):
             element = self._dataset.get(tag)
             value = next(iter(_several(element.value)), "") if element is not None else ""
             return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip(" \0")

@@ -20,7 +20,8 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from anatomy_clip.core.refusals import FETCH_AGAIN, Refused, guarded
+from anatomy_clip.core.refusals import FETCH_AGAIN, Refused
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 MAX_BYTES = 2**31  # a file on the disk
 MAX_SAMPLES = 2**28  # rows x columns x frames that a header may claim
@@ -78,15 +79,15 @@ def _wanted(tags: tuple[str | tuple[int, int], ...]) -> list[BaseTag]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    with guarded("can't be opened", "check its permissions and its disk"):
+    with refusing("can't be opened", "check its permissions and its disk"):
         if not path.is_file():
             raise Refused("file is missing", "check the path")
         if path.stat().st_size > MAX_BYTES:
             raise Refused(f"file is larger than {MAX_BYTES} bytes", "split it, or leave it out")
         with path.open("rb") as source:
-            with guarded("is no DICOM file, or has no preamble", "leave it out, or rewrite it with its preamble"):
+            with refusing("is no DICOM file, or has no preamble", "leave it out, or rewrite it with its preamble"):
                 meta = read_file_meta_info(path)
-            with guarded("its header is damaged"):
+            with refusing("its header is damaged"):
                 deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
                 yield _inflated(source, meta) if deflated else source
 

@@ -15,6 +15,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 Vector = tuple[float, float, float]
 
 SAME_POSITION_MM = 0.01
+SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
 _BESIDE_MM = 5.0  # a field of view may shift by less from slice to slice
 # DICOM's axes run to the patient's left, posterior and head (LPS). What lies to the right of a displayed image and
 # what lies down, as (axis, sign): left and posterior; left and feet; posterior and feet.
@@ -75,7 +76,7 @@ def positions(origins: Sequence[Vector], along: NDArray[np.float64]) -> tuple[fl
     return tuple(float(np.dot(origin, along)) for origin in origins)
 
 
-def lie_beside(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
+def lie_side_by_side(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
     """Whether slices lie beside each other, rather than one behind the other as slices of a stack do.
 
     Args:
@@ -88,6 +89,6 @@ def lie_beside(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
     return across > max(_BESIDE_MM, 2 * float(np.ptp(heights)))
 
 
-def turning(a: Sequence[float], b: Sequence[float]) -> float:
+def largest_difference(a: Sequence[float], b: Sequence[float]) -> float:
     """Largest difference between two lists of numbers."""
     return max(abs(x - y) for x, y in zip(a, b, strict=True))

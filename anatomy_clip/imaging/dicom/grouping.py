@@ -8,20 +8,19 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
-from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
-from anatomy_clip.imaging.dicom.geometry import SAME_POSITION_MM, normal, positions, turning
+from anatomy_clip.imaging.dicom.geometry import SAME_DIRECTION, SAME_POSITION_MM, largest_difference, normal, positions
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 
-SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
-SAME_SPACING = 0.01  # pixel spacings too, as a share
+SAME_SPACING = 0.01  # pixel spacings of one stack differ by less, as a share
 
-Stack = list[FrameHeader]
+Group = list[FrameHeader]
 _REMOVE = "remove the copy if it was not meant"
 
 
-def without_copies(frames: Iterable[FrameHeader]) -> tuple[Stack, list[Rejected]]:
-    """Set aside files that hold an instance again."""
+def without_copies(frames: Iterable[FrameHeader]) -> tuple[Group, list[Refusal]]:
+    """Refuse files that hold an instance again."""
     first: dict[Hashable, FrameHeader] = {}
     kept, again = [], {}
     for frame in frames:
@@ -31,43 +30,43 @@ def without_copies(frames: Iterable[FrameHeader]) -> tuple[Stack, list[Rejected]
             kept.append(frame)
         else:
             reason = f"has the SOP Instance UID (0008,0018) of {known.path.name}, which was read before"
-            again[frame.path] = Rejected(frame.path, reason, _REMOVE)
+            again[frame.path] = Refusal(reason, _REMOVE, str(frame.path))
     return kept, list(again.values())
 
 
-def alike(frames: Iterable[FrameHeader]) -> list[Stack]:
+def group_frames(frames: Iterable[FrameHeader]) -> list[Group]:
     """Part frames by study, series, modality, frame size, b-value, orientation and pixel spacing."""
-    stacks = _parted(frames, lambda f: (f.uids[1], f.uids[2] or f.path.parent, f.modality, f.shape, f.facts.b_value))
-    return [part for stack in stacks for part in _by_geometry(stack)]
+    groups = _parted(frames, lambda f: (f.uids[1], f.uids[2] or f.path.parent, f.modality, f.shape, f.facts.b_value))
+    return [part for group in groups for part in _by_geometry(group)]
 
 
-def apart(stack: Stack, reader: FrameReader, name: str = "") -> tuple[list[tuple[str, Stack]], list[Rejected]]:
-    """Part a stack in which frames share a position, and set aside those that share their pixels too.
+def part_repeats(group: Group, reader: FrameReader, name: str = "") -> tuple[list[tuple[str, Group]], list[Refusal]]:
+    """Part a group in which frames share a position, and refuse those that share their pixels too.
 
     Args:
-        stack: frames of one orientation.
+        group: frames of one orientation.
         reader: reads the pixels of frames at one position.
         name: what tells this stack from its siblings.
 
     Returns:
-        (name, frames in order) of each part, and what was set aside.
+        (name, frames in order) of each part, and what was refused.
     """
-    stack, rejected = _without_twins(_in_order(stack), reader)
-    return _parted_by_phase(stack, name), rejected
+    group, refusals = _without_twins(_in_order(group), reader)
+    return _parted_by_phase(group, name), refusals
 
 
-def _parted_by_phase(stack: Stack, name: str) -> list[tuple[str, Stack]]:
-    crowd = max(map(len, _places(stack)))
+def _parted_by_phase(group: Group, name: str) -> list[tuple[str, Group]]:
+    crowd = max(map(len, _places(group)))
     if crowd == 1:
-        return [(name, stack)]
-    for index, (field, _) in enumerate(stack[0].phases):
-        parts = _parted(stack, _phase(index))
+        return [(name, group)]
+    for index, (field, _) in enumerate(group[0].phases):
+        parts = _parted(group, _phase(index))
         if len(parts) > 1 and max(len(place) for part in parts for place in _places(part)) < crowd:
             names = [f"{name}, {field} {_value(part[0].phases[index][1])}".lstrip(", ") for part in parts]
             return [both for part, said in zip(parts, names, strict=True) for both in _parted_by_phase(part, said)]
     # Nothing in the header tells them apart: the first frame at each position, then the second, and so on.
-    repeats: dict[int, Stack] = defaultdict(list)
-    for place in _places(stack):
+    repeats: dict[int, Group] = defaultdict(list)
+    for place in _places(group):
         for turn, frame in enumerate(sorted(place, key=lambda f: (f.instance, str(f.path), f.number))):
             repeats[turn].append(frame)
     return [(f"{name}, repeat {turn + 1}".lstrip(", "), part) for turn, part in repeats.items()]
@@ -77,9 +76,9 @@ def _phase(index: int) -> Callable[[FrameHeader], Hashable]:
     return lambda frame: frame.phases[index]
 
 
-def _without_twins(stack: Stack, reader: FrameReader) -> tuple[Stack, list[Rejected]]:
-    kept, rejected = [], []
-    for place in _places(stack):
+def _without_twins(group: Group, reader: FrameReader) -> tuple[Group, list[Refusal]]:
+    kept, refusals = [], []
+    for place in _places(group):
         seen: dict[str, FrameHeader] = {}
         for frame in place:
             if len(place) > 1:
@@ -88,10 +87,10 @@ def _without_twins(stack: Stack, reader: FrameReader) -> tuple[Stack, list[Rejec
                     reason = (
                         f"frame {frame.number} has the position and pixels of {known.path.name}, frame {known.number}"
                     )
-                    rejected.append(Rejected(frame.path, reason, _REMOVE))
+                    refusals.append(Refusal(reason, _REMOVE, str(frame.path)))
                     continue
             kept.append(frame)
-    return kept, rejected
+    return kept, refusals
 
 
 def _digest(frame: FrameHeader, reader: FrameReader) -> str:
@@ -102,14 +101,14 @@ def _digest(frame: FrameHeader, reader: FrameReader) -> str:
     return sha256(pixels.astype("<i8").tobytes()).hexdigest()
 
 
-def _in_order(stack: Stack) -> Stack:
-    along = normal(stack[0].row, stack[0].column)
-    heights = positions([frame.origin_mm for frame in stack], along)
-    order = sorted(range(len(stack)), key=lambda i: (heights[i], str(stack[i].path), stack[i].number))
-    return [stack[i] for i in order]
+def _in_order(group: Group) -> Group:
+    along = normal(group[0].row, group[0].column)
+    heights = positions([frame.origin_mm for frame in group], along)
+    order = sorted(range(len(group)), key=lambda i: (heights[i], str(group[i].path), group[i].number))
+    return [group[i] for i in order]
 
 
-def _places(ordered: Stack) -> list[Stack]:
+def _places(ordered: Group) -> list[Group]:
     """Frames at the same position, position by position."""
     heights = positions([frame.origin_mm for frame in ordered], normal(ordered[0].row, ordered[0].column))
     places = [[ordered[0]]]
@@ -121,9 +120,9 @@ def _places(ordered: Stack) -> list[Stack]:
     return places
 
 
-def _by_geometry(stack: Stack) -> list[Stack]:
-    parts: list[Stack] = []
-    for frame in stack:
+def _by_geometry(group: Group) -> list[Group]:
+    parts: list[Group] = []
+    for frame in group:
         home = next((part for part in parts if _same_geometry(part[0], frame)), None)
         if home is None:
             parts.append([frame])
@@ -133,12 +132,12 @@ def _by_geometry(stack: Stack) -> list[Stack]:
 
 
 def _same_geometry(a: FrameHeader, b: FrameHeader) -> bool:
-    directions = turning((*a.row, *a.column), (*b.row, *b.column)) < SAME_DIRECTION
-    return directions and turning(a.spacing_mm, b.spacing_mm) < SAME_SPACING * min(a.spacing_mm)
+    directions = largest_difference((*a.row, *a.column), (*b.row, *b.column)) < SAME_DIRECTION
+    return directions and largest_difference(a.spacing_mm, b.spacing_mm) < SAME_SPACING * min(a.spacing_mm)
 
 
-def _parted(frames: Iterable[FrameHeader], key: Callable[[FrameHeader], Any]) -> list[Stack]:
-    parts: dict[Any, Stack] = defaultdict(list)
+def _parted(frames: Iterable[FrameHeader], key: Callable[[FrameHeader], Any]) -> list[Group]:
+    parts: dict[Any, Group] = defaultdict(list)
     for frame in frames:
         parts[key(frame)].append(frame)
     return list(parts.values())

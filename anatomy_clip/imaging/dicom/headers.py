@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from pydicom.uid import UID
 
-from anatomy_clip.core.refusals import FETCH_AGAIN, Refused, guarded
+from anatomy_clip.core.refusals import FETCH_AGAIN, Refused
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.dicom.diffusion import PRIVATE_B, b_value
 from anatomy_clip.imaging.dicom.fields import MACROS, PER_FRAME, SHARED, Fields, named
 from anatomy_clip.imaging.dicom.files import MAX_SAMPLES, Header, read_header
 from anatomy_clip.imaging.dicom.geometry import Vector
 from anatomy_clip.imaging.dicom.protocol import Facts, facts
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 _UNIT = 0.01  # how far direction cosines may be off unit length and off a right angle
 # CT and MR, their Enhanced forms, and what PS3.4 calls legacy converted.
@@ -80,7 +81,7 @@ def read_headers(path: Path) -> list[FrameHeader]:
         Refused: the file is no CT or MR slice that can be shown; says why and what to do.
     """
     header = read_header(path, _TAGS)
-    with guarded("its header is damaged"):
+    with refusing("its header is damaged"):
         top = Fields(header.dataset)
         modality = _modality(top)
         frames, shape = _claims(top, header)

@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.refusals import Refused, Rejected, guarded
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.imaging.dicom.decode import FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.geometry import turn
+from anatomy_clip.imaging.dicom.refusing import refusing
 from anatomy_clip.imaging.dicom.series import DicomSeries, Frame
-from anatomy_clip.imaging.dicom.values import modality_values, padded, stored_range
+from anatomy_clip.imaging.dicom.values import modality_values, padding_mask, stored_range
 from anatomy_clip.imaging.slices import Slice
 
 
-def read_frames(series: DicomSeries, on_refused: Callable[[Rejected], None] | None = None) -> Iterator[Slice]:
-    """Read the slices of a series in order, one file in memory at a time.
-
-    Args:
-        series: from `find_series`.
-        on_refused: told of each frame that can't be used, which is then left out; without it the first one raises.
-
-    Raises:
-        ValueError: a file is damaged or needs a missing decoder, or a frame is constant or not finite; names the file.
-    """
+def read_frames(series: DicomSeries) -> Iterator[Slice | Refusal]:
+    """Read the frames of a series in order, one file in memory at a time: each a slice, or why it can't be used."""
     reader = FrameReader()
-    for index, frame in enumerate(series.frames):
+    for index in range(len(series.frames)):
         try:
-            image = load(series, index, reader)
+            yield load(series, index, reader)
         except Refused as error:
-            if on_refused is None:
-                raise
-            on_refused(Rejected(frame.path, error.reason, error.remedy))
-        else:
-            yield image
+            yield error.refusal
 
 
 def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = False) -> Slice:
@@ -48,16 +37,16 @@ def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = Fal
         blank: take a constant slice too, as the ends of a volume can be.
 
     Raises:
-        Refused: as `read_frames`.
+        Refused: the file is damaged or needs a missing decoder, or the frame is constant or not finite; names the file.
     """
     frame = series.frames[index]
     try:
-        with guarded(f"frame {frame.number} can't be read"):
+        with refusing(f"frame {frame.number} can't be read"):
             values = _values(series, frame, reader)
             if not blank and values.min() == values.max():
                 raise Refused(f"frame {frame.number} is constant", "leave it out: it shows nothing")
     except Refused as error:
-        raise error.of(frame.path) from None
+        raise error.at(frame.path) from None
     turned = turn(series.row, series.column, series.orientation)
     thickness = frame.thickness_mm or series.thickness_mm or series.spacing_mm or 0.0
     return Slice(
@@ -77,7 +66,7 @@ def _values(series: DicomSeries, frame: Frame, reader: FrameReader) -> NDArray[n
         # Arbitrary units: turn them so that more is brighter. HU mean the same however they are shown.
         ends = modality_values(dataset, np.asarray([stored_range(dataset)]), frame.number)
         values = ends.sum() - values
-    mask = padded(dataset, stored)
+    mask = padding_mask(dataset, stored)
     if not mask.any():
         return values.astype(np.float32)
     background = values[~mask].min(initial=values.max())

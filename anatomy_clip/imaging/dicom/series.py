@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from anatomy_clip.core.refusals import Refused, Rejected
+from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.decode import FrameReader
-from anatomy_clip.imaging.dicom.geometry import Vector, lie_beside, normal, positions
-from anatomy_clip.imaging.dicom.grouping import Stack, alike, apart, without_copies
+from anatomy_clip.imaging.dicom.geometry import Vector, lie_side_by_side, normal, positions
+from anatomy_clip.imaging.dicom.grouping import Group, group_frames, part_repeats, without_copies
 from anatomy_clip.imaging.dicom.headers import read_headers
 from anatomy_clip.imaging.dicom.protocol import decide
 from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, nearest_plane
@@ -96,7 +96,7 @@ class DicomSeries:
         return tuple(frame.position_mm for frame in self.frames)
 
 
-def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Rejected]]:
+def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Refusal]]:
     """Read the headers of files and group their frames into series; pixels are read only where frames share a place.
 
     Args:
@@ -105,28 +105,28 @@ def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Rejected
     Returns:
         The series, in the order of their first files, and every file or frame that is in none, with the reason.
     """
-    frames: Stack = []
-    rejected: list[Rejected] = []
+    frames: Group = []
+    refusals: list[Refusal] = []
     for path in _files(paths):
         try:
             frames += read_headers(path)
         except Refused as error:
-            rejected.append(Rejected(path, error.reason, error.remedy))
+            refusals.append(error.at(path).refusal)
     kept, copies = without_copies(frames)
     series: list[DicomSeries] = []
     reader = FrameReader()
-    for stack in alike(kept):
-        found, twins = series_of(stack, reader)
+    for group in group_frames(kept):
+        found, twins = series_of(group, reader)
         series += found
-        rejected += twins
-    return series, rejected + copies
+        refusals += twins
+    return series, refusals + copies
 
 
-def series_of(stack: Stack, reader: FrameReader) -> tuple[list[DicomSeries], list[Rejected]]:
-    """Part frames that are alike into series in which no two share a place, and set copies aside."""
-    parts, twins = apart(stack, reader)
-    first = stack[0]
-    beside = lie_beside([frame.origin_mm for frame in stack], normal(first.row, first.column))
+def series_of(group: Group, reader: FrameReader) -> tuple[list[DicomSeries], list[Refusal]]:
+    """Part frames that are alike into series in which no two share a place, and refuse copies."""
+    parts, twins = part_repeats(group, reader)
+    first = group[0]
+    beside = lie_side_by_side([frame.origin_mm for frame in group], normal(first.row, first.column))
     return [_series(part, variant, (_BESIDE,) if beside else ()) for variant, part in parts], twins
 
 
@@ -139,21 +139,21 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def _series(stack: Stack, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
-    first = stack[0]
+def _series(group: Group, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
+    first = group[0]
     along = normal(first.row, first.column)
-    origins = [frame.origin_mm for frame in stack]
+    origins = [frame.origin_mm for frame in group]
     places = positions(origins, along)
     plane, off_axis = nearest_plane(first.row, first.column)
     spacing = median(after - before for before, after in pairwise(places)) if len(places) > 1 else None
-    known = [frame.thickness_mm for frame in stack if frame.thickness_mm]
+    known = [frame.thickness_mm for frame in group if frame.thickness_mm]
     thickness = median(known) if known else None
-    protocol, evidence, mixed = _protocol(stack)
-    flags = {frame.burned_in for frame in stack}
+    protocol, evidence, mixed = _protocol(group)
+    flags = {frame.burned_in for frame in group}
     return DicomSeries(
         frames=tuple(
             Frame(f.path, f.number, mm, f.thickness_mm, f.sop_class_uid, f.uids[3])
-            for f, mm in zip(stack, places, strict=True)
+            for f, mm in zip(group, places, strict=True)
         ),
         modality=first.modality, protocol=protocol, evidence=evidence,
         orientation=plane, degrees_off_axis=off_axis,
@@ -161,17 +161,17 @@ def _series(stack: Stack, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
         thickness_mm=thickness, spacing_mm=spacing,
         b_value=first.facts.b_value, variant=variant, body_part=first.body_part,
         burned_in_annotation=True if True in flags else None if None in flags else False,
-        notes=(*dict.fromkeys(note for f in stack for note in f.notes), *mixed,
+        notes=(*dict.fromkeys(note for f in group for note in f.notes), *mixed,
                *_geometry_notes(off_axis, spacing, thickness), *doubts),
         patient_id=first.uids[0], study_uid=first.uids[1], series_uid=first.uids[2],
     )  # fmt: skip
 
 
-def _protocol(stack: Stack) -> tuple[Protocol, tuple[str, ...], tuple[str, ...]]:
+def _protocol(group: Group) -> tuple[Protocol, tuple[str, ...], tuple[str, ...]]:
     """The protocol of most frames, its evidence, and a note where frames disagree."""
-    if stack[0].modality is Modality.CT:
+    if group[0].modality is Modality.CT:
         return Protocol.NONE, (), ()
-    verdicts = [decide(frame.facts) for frame in stack]
+    verdicts = [decide(frame.facts) for frame in group]
     votes = Counter(protocol for protocol, _ in verdicts)
     winner = votes.most_common(1)[0][0]
     evidence = tuple(dict.fromkeys(said for protocol, said in verdicts if protocol is winner))

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 
-from anatomy_clip.core.refusals import Refused, guarded
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.imaging.dicom.decode import Stored
 from anatomy_clip.imaging.dicom.fields import Fields, named
+from anatomy_clip.imaging.dicom.refusing import refusing
 
 Values = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ def modality_values(dataset: Dataset, stored: Stored, number: int = 1) -> Values
         Refused: the LUT is damaged, or the result is not finite.
     """
     fields = Fields(dataset, number)
-    with guarded(f"{named('ModalityLUTSequence')} is damaged", "mend the field"), np.errstate(all="ignore"):
+    with refusing(f"{named('ModalityLUTSequence')} is damaged", "mend the field"), np.errstate(all="ignore"):
         if fields.get("ModalityLUTSequence") is not None:
             values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
         else:
@@ -44,7 +45,7 @@ def modality_values(dataset: Dataset, stored: Stored, number: int = 1) -> Values
     return values
 
 
-def padded(dataset: Dataset, stored: Stored) -> NDArray[np.bool_]:
+def padding_mask(dataset: Dataset, stored: Stored) -> NDArray[np.bool_]:
     """Where a frame is padding: Pixel Padding Value, up to Pixel Padding Range Limit where there is one.
 
     Args:
@@ -72,7 +73,7 @@ def stored_range(dataset: Dataset) -> tuple[int, int]:
 
 def _as_stored(fields: Fields, value: Any) -> int:
     """Padding written with the other signedness (US for SS) means the same bits."""
-    with guarded(f"{named('PixelPaddingValue')} holds no whole number", "mend the field"):
+    with refusing(f"{named('PixelPaddingValue')} holds no whole number", "mend the field"):
         span = 2 ** fields.whole("BitsAllocated")
         bits: int = int(value) % span
         return bits - span if _signed(fields) and bits >= span // 2 else bits

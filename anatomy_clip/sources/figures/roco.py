@@ -1,6 +1,6 @@
 """ROCO and ROCOv2: figures of articles with the captions that they were published with.
 
-Which figures are used, and in which split, is decided by `figure_plan`; how they lie on disk is known by `figures`.
+Which figures are used, and in which split, is decided by `selection`; how they lie on disk is known by `roco_tables`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.figures.captions import most_tokens
-from anatomy_clip.sources.figures.selection import PUBLISHED, Plan, Reader, Rules, Summary, plan
-from anatomy_clip.sources.figures.tables import read_roco, read_roco_csv, read_rocov2
+from anatomy_clip.sources.figures.roco_tables import read_roco, read_roco_csv, read_rocov2
+from anatomy_clip.sources.figures.selection import PUBLISHED, FigureSelection, Reader, Rules, Summary, select_figures
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 MAX_PIXELS = 50_000_000  # of one figure; a larger one is no slice
@@ -31,9 +31,9 @@ class Figures:
         published_splits: keep the published splits; refused where they share an article.
         shares: split -> share of the articles, for a split of our own.
         seed: of that split; an article's split depends on nothing else.
-        context_length: tokens that the text tower takes; a caption that is longer is set aside.
+        context_length: tokens that the text tower takes; a caption that is longer is left out.
         cut_at_sentence: in place of that, leave out whole sentences at its end.
-        plane_if_unnamed: plane of a figure whose caption names none; "" sets such figures aside.
+        plane_if_unnamed: plane of a figure whose caption names none; "" leaves such figures out.
         window: level and width of the display that renders the slices, HU. Figures are windowed already: CT gets HU
             that this display turns into the figure's own grey values.
         licence: of figures whose article's licence isn't known.
@@ -90,11 +90,11 @@ class Figures:
         Raises:
             ValueError: the collection can't be read, or its published splits are kept and share an article.
         """
-        return list(self._plan().used[split])
+        return list(self._selection().used[split])
 
     def summary(self) -> Summary:
         """What became of the figures; ValueError as for `volumes`."""
-        return self._plan().summary
+        return self._selection().summary
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord]]:
         """Yield one figure.
@@ -102,7 +102,7 @@ class Figures:
         Raises:
             ValueError: its image is missing, damaged, tiny or huge.
         """
-        used = self._plan().used[split][volume]
+        used = self._selection().used[split][volume]
         grey = read_grey(used.figure.image)
         pixels = grey.astype(np.float32)
         if used.modality is Modality.CT:
@@ -126,8 +126,8 @@ class Figures:
             ),
         )
 
-    def _plan(self) -> Plan:
-        return plan(type(self).reader, self.root, self.rules)
+    def _selection(self) -> FigureSelection:
+        return select_figures(type(self).reader, self.root, self.rules)
 
 
 class Roco(Figures):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.sources.figures.captions import fitted, modality_of, orientation_of, protocol_of
-from anatomy_clip.sources.figures.tables import Figure, check_figures
+from anatomy_clip.sources.figures.roco_tables import Figure, check_figures
 
 Reader = Callable[[Path], list[Figure]]
 PUBLISHED = ("train", "validation", "test")
@@ -37,7 +37,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Used:
+class UsedFigure:
     """A figure that is used, with what its caption says."""
 
     figure: Figure
@@ -56,29 +56,29 @@ class Summary:
         used: split -> figures.
         articles: known ones.
         shared_articles: those that stand in two published splits.
-        set_aside: reason -> figures. A broken image is found later and stands in the quarantine of `prepare`.
+        left_out: reason -> figures. A broken image is found later, and refused by `prepare`.
     """
 
     figures: int
     used: Mapping[str, int]
     articles: int
     shared_articles: int
-    set_aside: Mapping[str, int]
+    left_out: Mapping[str, int]
 
     def __str__(self) -> str:
         used = ", ".join(f"{count} {split}" for split, count in self.used.items())
-        aside = ", ".join(f"{count} {reason}" for reason, count in self.set_aside.items()) or "none"
+        left_out = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items()) or "none"
         return (
             f"{self.figures} figures of {self.articles} articles, {self.shared_articles} of them in two published "
-            f"splits; used: {used}; set aside: {aside}"
+            f"splits; used: {used}; left out: {left_out}"
         )
 
 
 @dataclass(frozen=True)
-class Plan:
+class FigureSelection:
     """Decisions on all figures: split -> id -> used figure; and a summary."""
 
-    used: Mapping[str, Mapping[str, Used]]
+    used: Mapping[str, Mapping[str, UsedFigure]]
     summary: Summary
 
 
@@ -104,7 +104,7 @@ def shared_articles(figures: Sequence[Figure]) -> dict[str, list[str]]:
 
 # Kept for the process: workers are forks, so none of them reads the lists anew.
 @lru_cache(maxsize=4)
-def plan(reader: Reader, root: Path, rules: Rules) -> Plan:
+def select_figures(reader: Reader, root: Path, rules: Rules) -> FigureSelection:
     """Read a collection and decide on every figure, once a process.
 
     Raises:
@@ -120,22 +120,22 @@ def plan(reader: Reader, root: Path, rules: Rules) -> Plan:
             "tells nothing; set source.published_splits=false to split by article"
         )
     names = PUBLISHED if rules.published_splits else tuple(name for name, _ in rules.shares)
-    parts: dict[str, dict[str, Used]] = {name: {} for name in names}
-    aside: Counter[str] = Counter()
+    parts: dict[str, dict[str, UsedFigure]] = {name: {} for name in names}
+    left_out: Counter[str] = Counter()
     for figure in figures:
         used = _use(figure, rules)
         if isinstance(used, str):
-            aside[used] += 1
+            left_out[used] += 1
             continue
         split = figure.split if rules.published_splits else split_of(figure.article, rules.shares, rules.seed)
         parts[split][figure.id] = used
     counts = {name: len(part) for name, part in parts.items()}
     articles = len({figure.article for figure in figures if figure.article})
-    return Plan(parts, Summary(len(figures), counts, articles, len(shared), dict(aside)))
+    return FigureSelection(parts, Summary(len(figures), counts, articles, len(shared), dict(left_out)))
 
 
-def _use(figure: Figure, rules: Rules) -> Used | str:
-    """The figure with what its caption says, or the reason why it is set aside."""
+def _use(figure: Figure, rules: Rules) -> UsedFigure | str:
+    """The figure with what its caption says, or the reason why it is left out."""
     if not figure.article:
         return "of no known article"
     modality = modality_of(figure.caption)
@@ -149,4 +149,4 @@ def _use(figure: Figure, rules: Rules) -> Used | str:
     caption = fitted(figure.caption, rules.count_tokens, rules.context_length, rules.cut_at_sentence)
     if not caption:
         return "with too long a caption"
-    return Used(figure, caption, modality, protocol_of(figure.caption, modality), orientation)
+    return UsedFigure(figure, caption, modality, protocol_of(figure.caption, modality), orientation)

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.pseudonyms import Pseudonyms, inside, tree
+from anatomy_clip.core.pseudonyms import Pseudonyms, path_below, walk_files
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Protocol
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.scans.dicom_stacks import dicom_stacks
@@ -75,7 +75,7 @@ class Folder:
 
     def fingerprint(self) -> Mapping[str, str]:
         """What decides the records beside the settings: the table, or the files' names, and the salt; hashed."""
-        names = [] if self._table_path else tree(self.root)
+        names = [] if self._table_path else walk_files(self.root)
         table = self._table_path.read_bytes() if self._table_path else b""
         return {
             "labels": sha256(table).hexdigest()[:16],
@@ -91,14 +91,14 @@ class Folder:
         """
         if self._table_path:
             for path, rows in self._table.items():
-                if not inside(self.root, path, rows[0].where).exists():
+                if not path_below(self.root, path, rows[0].where).exists():
                     raise ValueError(f"{rows[0].where}: path {path!r} is missing below {self.root}; mend the row")
             return list(self._table)
-        found = (path if is_nifti(path) else str(PurePosixPath(path).parent) for path in tree(self.root))
+        found = (path if is_nifti(path) else str(PurePosixPath(path).parent) for path in walk_files(self.root))
         return [path for path in dict.fromkeys(found) if self._takes(path)]
 
-    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Rejected]:
-        """Stream the slices of one volume, and what was set aside of it.
+    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
+        """Stream the slices of one volume, and the refusals of files of it.
 
         Raises:
             ValueError: a file is damaged or lies outside the root, or a label row doesn't fit it.
@@ -109,12 +109,12 @@ class Folder:
         items = list(self._stacks(volume, rows))
         stacks = [item for item in items if isinstance(item, Stack)]
         check_rows(rows, {stack.orientation: stack.count for stack in stacks}, {stack.modality for stack in stacks})
-        yield from (item for item in items if isinstance(item, Rejected))
+        yield from (item for item in items if isinstance(item, Refusal))
         for stack in stacks:
             yield from self._labelled(stack, rows)
 
-    def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Rejected]:
-        path = inside(self.root, volume, rows[0].where if rows else "")
+    def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Refusal]:
+        path = path_below(self.root, volume, rows[0].where if rows else "")
         if not is_nifti(volume):
             yield from dicom_stacks(self.root, path, volume, bool(rows), self.keep_burned_in)
             return
@@ -123,7 +123,7 @@ class Folder:
             raise ValueError(f"{path}: NIfTI doesn't say whether it is CT or MR; set source.modality or source.labels")
         yield nifti_stack(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
 
-    def _labelled(self, stack: Stack, rows: Sequence[LabelRow]) -> Iterator[tuple[Slice, SliceRecord] | Rejected]:
+    def _labelled(self, stack: Stack, rows: Sequence[LabelRow]) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
         """A stack's slices with their records: those that a row covers, or all where there are no rows."""
         row_at = {
             n: row for row in rows if row.orientation is stack.orientation for n in range(row.first, row.last + 1)
@@ -142,7 +142,7 @@ class Folder:
             licence=self.licence,
         )
         for item in stack.read():
-            if isinstance(item, Rejected):
+            if isinstance(item, Refusal):
                 yield item
                 continue
             index, image = item

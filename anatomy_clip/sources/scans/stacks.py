@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from anatomy_clip.core.refusals import Rejected
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import read_volume, third_axis
 from anatomy_clip.imaging.slices import Slice
@@ -15,7 +15,7 @@ from anatomy_clip.imaging.volume import normal_axis
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices of one orientation.
+    """Slices of one series and orientation, in the order that they are counted in.
 
     Attributes:
         modality: CT or MR.
@@ -23,7 +23,7 @@ class Stack:
         orientation: plane of the slices.
         count: number of slices.
         patient, study, series: raw ids, to be hashed; kept out of `repr`.
-        read: yields (index, slice), and what had to be set aside.
+        read: yields (index, slice), and refusals.
     """
 
     modality: Modality
@@ -33,7 +33,7 @@ class Stack:
     patient: str = field(repr=False)
     study: str = field(repr=False)
     series: tuple[str, ...] = field(repr=False)
-    read: Callable[[], Iterator[tuple[int, Slice] | Rejected]] = field(repr=False)
+    read: Callable[[], Iterator[tuple[int, Slice] | Refusal]] = field(repr=False)
 
 
 def is_nifti(name: str) -> bool:

@@ -241,7 +241,7 @@ def test_what_nobody_looks_at_is_forgotten(engine, folder, monkeypatch):
         assert studies.find(key)
         monkeypatch.setattr(studies_module, "IDLE_SECONDS", -1.0)
         studies.forget_idle()
-        with pytest.raises(studies_module.Refused, match="add its files again"):
+        with pytest.raises(studies_module.RequestRefused, match="add its files again"):
             studies.find(key)
         assert list(folder.iterdir()) == []
 

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -21,8 +22,8 @@ SLICES = {  # from the data's README
 
 
 def one(paths):
-    series, rejected = find_series(paths)
-    assert rejected == []
+    series, refusals = find_series(paths)
+    assert refusals == []
     assert len(series) == 1
     return series[0]
 
@@ -42,8 +43,8 @@ def test_every_labelled_series_is_found_as_labelled(real):
     assert len(rows) == 18
     for path, labels in rows.items():
         folder = real / path if (real / path).is_dir() else (real / path).parent
-        series, rejected = find_series([folder])
-        assert rejected == [], path
+        series, refusals = find_series([folder])
+        assert refusals == [], path
         for label in labels:
             stacks = [s for s in series if s.orientation == label["orientation"]]
             assert stacks, (path, label)
@@ -64,11 +65,11 @@ def test_slices_are_ordered_by_their_place(real):
 
 def test_all_real_files_are_accounted_for(real):
     files = {p for p in (real / "dicom").rglob("*") if p.is_file()}
-    series, rejected = find_series(sorted(files))
+    series, refusals = find_series(sorted(files))
     used = {frame.path for stack in series for frame in stack.frames}
-    assert used | {r.path for r in rejected} == files
-    assert {r.path.parent.name for r in rejected} == {"enhanced_mr"}  # multi-frame, and no functional groups
-    assert all("geometry" in r.reason for r in rejected)
+    assert used | {Path(r.where) for r in refusals} == files
+    assert {Path(r.where).parent.name for r in refusals} == {"enhanced_mr"}  # multi-frame, and no functional groups
+    assert all("geometry" in r.reason for r in refusals)
 
 
 def test_a_survey_is_three_series(real):
@@ -104,18 +105,18 @@ def test_order_and_spacing_come_from_positions(write):
     assert stack.pixel_spacing_mm == (0.8, 0.5)
 
 
-def test_copies_are_set_aside(write, tmp_path):
+def test_copies_are_refused(write, tmp_path):
     paths = [write(f"{z}.dcm", z=z) for z in (0, 2, 4)]
     shutil.copy(paths[1], tmp_path / "copy.dcm")  # the same instance
     pixels = pydicom.dcmread(paths[2]).pixel_array
     twin = write("twin.dcm", pixels, z=4)  # another instance of the same pixels
-    series, rejected = find_series([tmp_path])
+    series, refusals = find_series([tmp_path])
     assert [f.path for s in series for f in s.frames] == paths
-    assert {r.path.name: r.reason.split(" of ")[0] for r in rejected} == {
+    assert {Path(r.where).name: r.reason.split(" of ")[0] for r in refusals} == {
         "copy.dcm": "has the SOP Instance UID (0008,0018)",
         "twin.dcm": "frame 1 has the position and pixels",
     }
-    assert twin in {r.path for r in rejected}
+    assert str(twin) in {r.where for r in refusals}
 
 
 @pytest.mark.parametrize(
@@ -128,8 +129,8 @@ def test_frames_at_one_place_become_stacks_by_what_tells_them_apart(write, field
         for z in (0, 2, 4)
         for v in (20, 40)
     ]
-    series, rejected = find_series(paths)
-    assert rejected == []
+    series, refusals = find_series(paths)
+    assert refusals == []
     assert [s.variant for s in series] == [said.format(20), said.format(40)]
     assert all(s.positions_mm == (0, 2, 4) for s in series)
 
@@ -138,8 +139,8 @@ def test_frames_that_nothing_tells_apart_become_repeats(write, tmp_path):
     for z in (0, 2):
         for i in (1, 2):
             write(f"{z}_{i}.dcm", z=z + i, ImagePositionPatient=[0, 0, z], InstanceNumber=i)
-    series, rejected = find_series([tmp_path])
-    assert rejected == []
+    series, refusals = find_series([tmp_path])
+    assert refusals == []
     assert [s.variant for s in series] == ["repeat 1", "repeat 2"]
     assert [[f.path.name for f in s.frames] for s in series] == [["0_1.dcm", "2_1.dcm"], ["0_2.dcm", "2_2.dcm"]]
 
@@ -152,8 +153,8 @@ def test_kinds_of_one_series_are_parted(write, tmp_path):
     write("study.dcm", z=8, StudyInstanceUID="1.2.3")
     write("coronal.dcm", z=10, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])
     write("jitter.dcm", z=12, ImageOrientationPatient=[1, 1e-5, 0, -1e-5, 1, 0])
-    series, rejected = find_series([tmp_path])
-    assert rejected == []
+    series, refusals = find_series([tmp_path])
+    assert refusals == []
     assert sorted(len(s.frames) for s in series) == [1, 1, 1, 1, 1, 2]  # only the jitter joins
 
 
@@ -171,8 +172,8 @@ def test_missing_uids_fall_back_to_the_folder(write, tmp_path):
         data = pydicom.dcmread(path)
         data.SOPInstanceUID = ""
         data.save_as(path)
-    series, rejected = find_series([tmp_path])
-    assert rejected == []
+    series, refusals = find_series([tmp_path])
+    assert refusals == []
     assert [len(s.frames) for s in series] == [2, 2]
 
 

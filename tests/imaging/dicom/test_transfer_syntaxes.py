@@ -16,9 +16,9 @@ from pydicom.uid import JPEGBaseline8Bit
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.imaging.dicom import decode
 from anatomy_clip.imaging.dicom.codestream import claimed_shape, lossless_fault
-from anatomy_clip.imaging.dicom.decode import DECODERS, stored_frame
+from anatomy_clip.imaging.dicom.decode import DECODERS, FrameReader, stored_frame
 from anatomy_clip.imaging.dicom.files import read_whole
-from anatomy_clip.imaging.dicom.pixels import read_frames
+from anatomy_clip.imaging.dicom.pixels import load, read_frames
 from anatomy_clip.imaging.dicom.series import find_series
 
 # File, its uncompressed twin, the hash of the twin's stored pixels as little-endian 64-bit integers.
@@ -171,10 +171,10 @@ def test_a_cut_compressed_file_is_refused(sample, tmp_path):
     for share in (0.6, 0.9):
         path = tmp_path / f"{share}.dcm"
         path.write_bytes(whole[: int(len(whole) * share)])
-        series, rejected = find_series([path])
-        assert rejected == []  # its end is not looked for before its pixels are
+        series, refusals = find_series([path])
+        assert refusals == []  # its end is not looked for before its pixels are
         with pytest.raises(ValueError, match=f"{share}.dcm"):
-            list(read_frames(series[0]))
+            load(series[0], 0, FrameReader())
 
 
 def test_too_many_samples_are_refused_before_decoding(sample):

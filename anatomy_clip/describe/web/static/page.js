@@ -78,14 +78,14 @@ async function wait(mine) {
   return state;
 }
 
-function present(key, { series, rejected, shown }) {
+function present(key, { series, rejected: refused, shown }) {
   at("result").hidden = false;
   at("json").href = `${study(key)}/description.json`;
-  const bad = at("rejected");
-  bad.hidden = !rejected.length;
+  const bad = at("refused");
+  bad.hidden = !refused.length;
   bad.open = !series.length;
-  bad.firstElementChild.textContent = `${rejected.length} ${rejected.length === 1 ? "file" : "files"} set aside`;
-  bad.lastElementChild.replaceChildren(...rejected.map(({ path, reason }) => make("li", {}, make("strong", {}, path), `: ${reason}`)));
+  bad.firstElementChild.textContent = `${refused.length} ${refused.length === 1 ? "file" : "files"} refused`;
+  bad.lastElementChild.replaceChildren(...refused.map(({ path, reason }) => make("li", {}, make("strong", {}, path), `: ${reason}`)));
   at("one").hidden = !series.length;
   const single = series.length < 2;
   at("series-nav").hidden = single;
@@ -101,7 +101,7 @@ function present(key, { series, rejected, shown }) {
   }))));
   if (series.length) open(0);
   const slices = series.reduce((sum, one) => sum + one.slices.length, 0);
-  tell(`${count(series.length, "series", "series")} with ${count(slices, "slice", "slices")} described${rejected.length ? `, ${count(rejected.length, "file", "files")} set aside` : ""}.`);
+  tell(`${count(series.length, "series", "series")} with ${count(slices, "slice", "slices")} described${refused.length ? `, ${count(refused.length, "file", "files")} refused` : ""}.`);
   at("result-h").focus();
 }
 

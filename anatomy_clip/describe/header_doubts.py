@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from anatomy_clip.imaging.dicom.geometry import turning
-from anatomy_clip.imaging.dicom.grouping import SAME_DIRECTION, SAME_SPACING
+from anatomy_clip.imaging.dicom.geometry import SAME_DIRECTION, largest_difference
+from anatomy_clip.imaging.dicom.grouping import SAME_SPACING
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
 
-def with_notes(found: Sequence[DicomSeries]) -> list[DicomSeries]:
+def with_header_doubts(found: Sequence[DicomSeries]) -> list[DicomSeries]:
     """Note at each stack what others of its Series Instance UID have that it has not.
 
     Surveys hold several planes on purpose; in any other series such a note tells of a header that was altered.
@@ -39,9 +39,11 @@ def _noted(one: DicomSeries, siblings: Sequence[DicomSeries]) -> DicomSeries:
 
 def _differences(one: DicomSeries, other: DicomSeries) -> dict[str, str]:
     """What differs -> its value in the other."""
-    turned = turning((*one.row, *one.column), (*other.row, *other.column)) >= SAME_DIRECTION
+    turned = largest_difference((*one.row, *one.column), (*other.row, *other.column)) >= SAME_DIRECTION
     same_plane = one.orientation is other.orientation
-    scaled = turning(one.pixel_spacing_mm, other.pixel_spacing_mm) >= SAME_SPACING * min(one.pixel_spacing_mm)
+    scaled = largest_difference(one.pixel_spacing_mm, other.pixel_spacing_mm) >= SAME_SPACING * min(
+        one.pixel_spacing_mm
+    )
     height, width = other.pixel_spacing_mm
     said = [
         ("modality", other.modality.value, one.modality is not other.modality),

@@ -1,4 +1,4 @@
-"""Files that are no CT or MR slice, or are broken: each is set aside with a reason and a remedy."""
+"""Files that are no CT or MR slice, or are broken: each is refused with a reason and a remedy."""
 
 import zlib
 
@@ -10,19 +10,21 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from anatomy_clip.imaging.dicom import decode, files
-from anatomy_clip.imaging.dicom.pixels import read_frames
+from anatomy_clip.imaging.dicom.decode import FrameReader
+from anatomy_clip.imaging.dicom.pixels import load, read_frames
 from anatomy_clip.imaging.dicom.series import find_series
+from anatomy_clip.imaging.slices import Slice
 
 SECRET = "SECRET^PERSON"
 
 
 def reason(path):
-    series, rejected = find_series([path])
+    series, refusals = find_series([path])
     assert series == []
-    assert [r.path for r in rejected] == [path]
-    assert rejected[0].remedy
-    assert SECRET not in str(rejected[0])
-    return rejected[0].reason
+    assert [r.where for r in refusals] == [str(path)]
+    assert refusals[0].remedy
+    assert SECRET not in str(refusals[0])
+    return refusals[0].reason
 
 
 @pytest.mark.parametrize(
@@ -107,13 +109,11 @@ def test_flipped_bytes_never_escape_as_another_error(write, tmp_path):
         damaged = whole.copy()
         damaged[rng.integers(132, len(whole), 6)] = rng.integers(0, 256, 6)
         path.write_bytes(damaged.tobytes())
-        series, rejected = find_series([path])
-        assert len(series) + len(rejected) == 1
+        series, refusals = find_series([path])
+        assert len(series) + len(refusals) == 1
         for stack in series:
-            try:
-                list(read_frames(stack))
-            except ValueError as error:
-                assert path.name in str(error)
+            for image in read_frames(stack):
+                assert isinstance(image, Slice) or path.name in image.where
 
 
 def test_endless_nesting_is_refused(write):
@@ -166,10 +166,10 @@ def test_a_decoder_that_panics_is_a_value_error(write, monkeypatch):
     (stack,), _ = find_series([write("x.dcm")])
     monkeypatch.setattr(decode, "pixel_array", panic)
     with pytest.raises(ValueError, match=r"x\.dcm: frame 1 can't be decoded .*PanicException: index out of range"):
-        list(read_frames(stack))
+        load(stack, 0, FrameReader())
     monkeypatch.setattr(decode, "pixel_array", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        list(read_frames(stack))
+        load(stack, 0, FrameReader())
 
 
 def test_a_file_that_changed_since_is_refused(write):
@@ -177,7 +177,7 @@ def test_a_file_that_changed_since_is_refused(write):
     (stack,), _ = find_series([path])
     write("x.dcm", np.arange(30, dtype=np.int16).reshape(5, 6))
     with pytest.raises(ValueError, match="no longer"):
-        list(read_frames(stack))
+        load(stack, 0, FrameReader())
     path.unlink()
     with pytest.raises(ValueError, match="file is missing"):
-        list(read_frames(stack))
+        load(stack, 0, FrameReader())
