@@ -49,7 +49,7 @@ from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.runs.wiring import build, build_data
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
-from anatomy_clip.training.module import PretrainModule
+from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
 from prepare import prepare
@@ -145,7 +145,7 @@ def train_ours(
     model, watch = our_model(node), Watch()
     objective = CLIP(model)
     optimizer = partial(adamw, lr=LR, weight_decay=DECAY, betas=BETAS, eps=EPS)
-    module = PretrainModule(
+    module = TrainModule(
         model, objective, lambda modules: watch.on(optimizer(modules), objective),
         partial(warmup_cosine, warmup_steps=WARMUP), prompts={}, labels={}, validation_sets=[], recipe={},
         words=words,

@@ -23,7 +23,7 @@ from anatomy_clip.objectives.base import Objective
 from anatomy_clip.objectives.losses import cosines
 
 
-class PretrainModule(lightning.LightningModule):
+class TrainModule(lightning.LightningModule):
     """Trains a model by an objective, and watches zero-shot accuracy on validation sets as it goes.
 
     Args:
