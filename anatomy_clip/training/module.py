@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, cast
 
 import lightning
@@ -17,7 +17,6 @@ from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.types import Batch, Losses
 from anatomy_clip.metrics.streaming import ZeroShotMetric
 from anatomy_clip.models.adapt.freeze import still_frozen
-from anatomy_clip.models.adapt.trained_words import train_only
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
 from anatomy_clip.objectives.losses import cosines
@@ -36,8 +35,6 @@ class TrainModule(lightning.LightningModule):
         validation_sets: names of the validation loaders, in their order.
         recipe: plain values that let the checkpoint be read without its config.
         prepare: freezes layers of the model and chooses how its towers run, see `towers.prepare_towers`.
-        words: ids of the tokens that captions and class names have, the only ones whose vectors are learned; None
-            learns all of them, which comes to the same and takes longer.
         log_every: steps over which the logged loss terms are averaged.
     """
 
@@ -53,14 +50,11 @@ class TrainModule(lightning.LightningModule):
         validation_sets: Sequence[str],
         recipe: Mapping[str, Any],
         prepare: Callable[[ImageTextModel], None] | None = None,
-        words: Collection[int] | None = None,
         log_every: int = 50,
     ) -> None:
         super().__init__()
         if prepare is not None:
             prepare(model)
-        if words is not None:
-            train_only(model.text, sorted(words))
         self.model = model
         self.objective = objective
         self.make_optimizer = optimizer
@@ -101,7 +95,9 @@ class TrainModule(lightning.LightningModule):
     def _flush(self) -> None:
         # Each `self.log` costs over a millisecond, a good part of a small step: so means over many steps, and
         # straight to the loggers, since `self.log` drops what falls between the trainer's own logging steps.
-        means = {f"train/{k}": torch.stack([t[k] for t in self._terms]).mean().item() for k in self._terms[0]}
+        means = {
+            f"train/{k}": torch.stack([t[k] for t in self._terms]).mean().item() for k in self._terms[0]
+        }
         means["train/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(means, step=self.global_step)
