@@ -64,7 +64,7 @@ class TrainModule(lightning.LightningModule):
         self.validation_sets = tuple(validation_sets)
         self.recipe = dict(recipe)
         self.log_every = log_every
-        self._terms: list[dict[str, Tensor]] = []
+        self.terms: list[dict[str, Tensor]] = []
         self._classes: dict[str, Tensor] = {}
         # One metric a table cell; a station cell joins the modalities, as the paper's rows do.
         self.metrics = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
@@ -87,8 +87,8 @@ class TrainModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch; its terms are kept and logged every `log_every` steps."""
         losses: Losses = self.objective(self.model, batch)
-        self._terms.append({"loss": losses.loss.detach(), **losses.terms})
-        if len(self._terms) >= self.log_every:
+        self.terms.append({"loss": losses.loss.detach(), **losses.terms})
+        if len(self.terms) >= self.log_every:
             self._flush()
         return losses.loss
 
@@ -96,16 +96,17 @@ class TrainModule(lightning.LightningModule):
         # Each `self.log` costs over a millisecond, a good part of a small step: so means over many steps, and
         # straight to the loggers, since `self.log` drops what falls between the trainer's own logging steps.
         means = {
-            f"train/{k}": torch.stack([t[k] for t in self._terms]).mean().item() for k in self._terms[0]
+            f"train/{k}": torch.stack([t[k].to(self.device) for t in self.terms]).mean().item() for k in self.terms[0]
         }
         means["train/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(means, step=self.global_step)
         self.log("loss", means["train/loss"], prog_bar=True, logger=False)
-        self._terms = []
+        self.terms = []
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Let the objective do what follows an optimiser step."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and let the objective do what follows a step; only then is it whole."""
+        super().optimizer_step(*args, **kwargs)
         cast(Objective, self.objective).after_step(self.model)
 
     def on_validation_epoch_start(self) -> None:
@@ -171,8 +172,12 @@ class TrainModule(lightning.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the recipe into the checkpoint."""
-        checkpoint["recipe"] = self.recipe
+        """Put the recipe into the checkpoint, and the loss terms that aren't logged yet."""
+        checkpoint |= {"recipe": self.recipe, "terms": self.terms}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the loss terms."""
+        self.terms = checkpoint["terms"]
 
 
 def _key(kind: str, name: str, modality: str) -> str:

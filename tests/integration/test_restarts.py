@@ -85,6 +85,7 @@ def interrupt():
 # has 6 steps and 3 batches of validation, and a batch 16 slices.
 STOPS = {
     "an error in a forward pass": (fail, TrainModule, "training_step", 9, 9),
+    "an error between two logs": (fail, TrainModule, "training_step", 8, 8),
     "an error while data are read": (fail, Collate, "__call__", 6 + 3 + 3, 9),
     "an error in validation": (fail, TrainModule, "validation_step", 4, 12),
     "an error in the optimiser": (fail, CLIP, "after_step", 9, 6),
