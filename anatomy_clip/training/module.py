@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.types import Batch, Losses
 from anatomy_clip.metrics.streaming import ZeroShotMetric
-from anatomy_clip.models.adapt.freeze import still_frozen
+from anatomy_clip.models.adapt.freeze import freeze_statistics
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
 from anatomy_clip.objectives.losses import cosines
@@ -34,7 +34,7 @@ class TrainModule(lightning.LightningModule):
         labels: label kind -> the K names.
         validation_sets: names of the validation loaders, in their order.
         recipe: plain values that let the checkpoint be read without its config.
-        prepare: freezes layers of the model and chooses how its towers run, see `towers.prepare_towers`.
+        prepare: freezes layers of the model and chooses how its towers run, see `freeze.prepare_towers`.
         log_every: steps over which the logged loss terms are averaged.
     """
 
@@ -81,7 +81,7 @@ class TrainModule(lightning.LightningModule):
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation mode; frozen layers stay in evaluation mode."""
         super().train(mode)
-        still_frozen(self.model)
+        freeze_statistics(self.model)
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
