@@ -49,7 +49,7 @@ from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.runs.wiring import build, build_data
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
-from anatomy_clip.training.module import PretrainModule
+from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
 from prepare import prepare
@@ -138,17 +138,14 @@ def train_bare(node: DictConfig, loader: Iterable[Batch], steps: int) -> Watch:
     return watch
 
 
-def train_ours(
-    node: DictConfig, data: SliceDataModule | DataLoader[Batch], words: set[int], steps: int, folder: Path
-) -> Watch:
-    """Train as a run does: through Lightning, with its logger, bar, seeds and checkpoint, and captions' words alone."""
+def train_ours(node: DictConfig, data: SliceDataModule | DataLoader[Batch], steps: int, folder: Path) -> Watch:
+    """Train as a run does: through Lightning, with its logger, bar, seeds and checkpoint."""
     model, watch = our_model(node), Watch()
     objective = CLIP(model)
     optimizer = partial(adamw, lr=LR, weight_decay=DECAY, betas=BETAS, eps=EPS)
-    module = PretrainModule(
+    module = TrainModule(
         model, objective, lambda modules: watch.on(optimizer(modules), objective),
         partial(warmup_cosine, warmup_steps=WARMUP), prompts={}, labels={}, validation_sets=[], recipe={},
-        words=words,
     )  # fmt: skip
     trainer = lightning.Trainer(
         accelerator="cpu", devices=1, max_epochs=1, limit_train_batches=steps, limit_val_batches=0,
@@ -275,14 +272,13 @@ def steps_in_memory(title: str, cfg: DictConfig, steps: int, count: int, folder:
     """The step alone: batches are made beforehand, each side's as its own loader gives them."""
     data = load(cfg)
     batches = [batch for batch, _ in zip(data.train_dataloader(), range(steps), strict=False)]
-    words = data.caption_tokens()
     model = our_model(cfg.model)
     theirs = [their_batch(batch, model, model.context_length) for batch in batches]
     size = cfg.data.batch_size
     variants = {
         VARIANTS[0]: lambda: train_open_clip(cfg.model, in_memory(theirs), steps, size),
         VARIANTS[1]: lambda: train_bare(cfg.model, in_memory(batches), steps),
-        VARIANTS[2]: lambda: train_ours(cfg.model, in_memory(batches), words, steps, folder),
+        VARIANTS[2]: lambda: train_ours(cfg.model, in_memory(batches), steps, folder),
     }
     found = list(rounds(count, variants))
     distinct = np.mean([len(batch.tokens.unique(dim=0)) for batch in batches])
@@ -293,7 +289,6 @@ def steps_in_memory(title: str, cfg: DictConfig, steps: int, count: int, folder:
 def steps_from_disk(title: str, cfg: DictConfig, count: int, folder: Path) -> None:
     """End to end: from files to weights, an epoch a round."""
     data, size = load(cfg), cfg.data.batch_size
-    words = data.caption_tokens()
     steps = len(data.train_dataloader())
     table = write_csv(data, folder / f"{title}_csv")
     side = our_model(cfg.model).image_size
@@ -302,7 +297,7 @@ def steps_from_disk(title: str, cfg: DictConfig, count: int, folder: Path) -> No
     variants = {
         VARIANTS[0]: lambda: train_open_clip(cfg.model, from_disk(table, side, size), steps, size),
         VARIANTS[1]: lambda: train_bare(cfg.model, data.train_dataloader(), steps),
-        VARIANTS[2]: lambda: train_ours(cfg.model, data, words, steps, folder),
+        VARIANTS[2]: lambda: train_ours(cfg.model, data, steps, folder),
     }
     report(f"{title}, from disk, {steps} steps of {size}", size, list(rounds(count, variants)))
 

@@ -129,7 +129,8 @@ class SliceDataModule(lightning.LightningDataModule):
             raise ValueError("data.train names no training store; give at least one folder made by prepare")
         whole = self._join(self.train_paths, self.augment, self.prompts, "training data")
         self._train = self._of_some_patients(whole)
-        self.caption_tokens()  # refuses captions that are too long
+        longest = self.prompts.longest_captions(self.taxonomy, self.training_records())
+        tokenize(longest, self.context_length, self.tokenizer)  # refuses captions that are too long
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
@@ -178,15 +179,6 @@ class SliceDataModule(lightning.LightningDataModule):
     def training_labels(self) -> tuple[Labels, Labels]:
         """The organs, (N, K) bool, and stations, (N, S) bool, of the training slices."""
         return label_matrices(self.training_records(), self.taxonomy)
-
-    def caption_tokens(self) -> set[int]:
-        """The ids of all tokens that a training caption can have.
-
-        Raises:
-            ValueError: a training store is missing or broken, or a caption could exceed the context.
-        """
-        longest = self.prompts.longest_captions(self.taxonomy, self.training_records())
-        return set(tokenize(longest, self.context_length, self.tokenizer).flatten().tolist())
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from anatomy_clip.core.types import Batch, Losses
+from anatomy_clip.models.adapt.freeze import is_frozen
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
-from anatomy_clip.objectives.encoding import CaptionCache, in_chunks, is_frozen, refuse_batch_statistics
+from anatomy_clip.objectives.encoding import CaptionCache, in_chunks, refuse_batch_statistics
 from anatomy_clip.objectives.losses import image_text_contrastive
 from anatomy_clip.objectives.positives import Positives
 

@@ -86,11 +86,6 @@ class CaptionCache:
         return embedding
 
 
-def is_frozen(tower: nn.Module) -> bool:
-    """Whether no weight of the tower is trained."""
-    return not any(weight.requires_grad for weight in tower.parameters())
-
-
 def _fingerprint(tower: nn.Module) -> tuple[object, ...]:
     # A tensor counts the writes to it: a load of other weights shows, without reading them.
     weights = tuple((weight.data_ptr(), weight._version) for weight in tower.parameters())

@@ -120,7 +120,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO
-    from anatomy_clip.training.module import PretrainModule
+    from anatomy_clip.training.module import TrainModule
     from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device lists say nothing here
@@ -128,12 +128,10 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     taxonomy = build(cfg.taxonomy)
     model = build_model(cfg)
     data = build_data(cfg, taxonomy, model)
-    classes = class_names(taxonomy, model)
-    module = PretrainModule(
+    module = TrainModule(
         model,
-        build(cfg.objective, model=model, classes=classes),
+        build(cfg.objective, model=model, classes=class_names(taxonomy, model)),
         **build(cfg.optim),
-        words=data.caption_tokens().union(*(names.flatten().tolist() for names in classes.values())),
         prompts=evaluation_prompts(cfg, taxonomy, model),
         labels=label_names(taxonomy),
         validation_sets=list(cfg.data.validation),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import pickle
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from torch.utils._pytree import tree_leaves
 
 from anatomy_clip.core.files import whole_file
 
@@ -58,13 +58,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
 
-def tensor_bytes(node: Any) -> int:
+def tensor_bytes(checkpoint: Any) -> int:
     """Bytes of all tensors in nested dicts and lists: nearly the size of the checkpoint's file."""
-    if isinstance(node, torch.Tensor):
-        return node.numel() * node.element_size()
-    if isinstance(node, Mapping):
-        return sum(tensor_bytes(value) for value in node.values())
-    return sum(tensor_bytes(value) for value in node) if isinstance(node, list | tuple) else 0
+    return sum(leaf.nbytes for leaf in tree_leaves(checkpoint) if isinstance(leaf, torch.Tensor))
 
 
 def _is_full(error: BaseException | None) -> bool:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from anatomy_clip.training.wandb_runs import finish, identity
 
 
-class _EndingLogger(WandbLogger):
+class _TrainingLogger(WandbLogger):
     """Logs pairs per second too, and ends its W&B run with the training: the next one would go on writing into it."""
 
     _pairs = 0  # of all ranks, a step
@@ -58,6 +58,6 @@ def wandb_logger(save_dir: str | Path, *, suite: str, name: str, seed: int, proj
     Raises:
         ValueError: the mode is unknown, or wandb isn't installed.
     """
-    return _EndingLogger(
+    return _TrainingLogger(
         save_dir=str(save_dir), **identity(suite=suite, name=name, seed=seed, project=project, mode=mode)
     )

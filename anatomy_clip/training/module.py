@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, cast
 
 import lightning
@@ -16,14 +16,13 @@ from torch.optim.lr_scheduler import LRScheduler
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.types import Batch, Losses
 from anatomy_clip.metrics.streaming import ZeroShotMetric
-from anatomy_clip.models.adapt.freeze import still_frozen
-from anatomy_clip.models.adapt.trained_words import train_only
+from anatomy_clip.models.adapt.freeze import freeze_statistics
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
 from anatomy_clip.objectives.losses import cosines
 
 
-class PretrainModule(lightning.LightningModule):
+class TrainModule(lightning.LightningModule):
     """Trains a model by an objective, and watches zero-shot accuracy on validation sets as it goes.
 
     Args:
@@ -35,9 +34,7 @@ class PretrainModule(lightning.LightningModule):
         labels: label kind -> the K names.
         validation_sets: names of the validation loaders, in their order.
         recipe: plain values that let the checkpoint be read without its config.
-        prepare: freezes layers of the model and chooses how its towers run, see `towers.prepare_towers`.
-        words: ids of the tokens that captions and class names have, the only ones whose vectors are learned; None
-            learns all of them, which comes to the same and takes longer.
+        prepare: freezes layers of the model and chooses how its towers run, see `freeze.prepare_towers`.
         log_every: steps over which the logged loss terms are averaged.
     """
 
@@ -53,14 +50,11 @@ class PretrainModule(lightning.LightningModule):
         validation_sets: Sequence[str],
         recipe: Mapping[str, Any],
         prepare: Callable[[ImageTextModel], None] | None = None,
-        words: Collection[int] | None = None,
         log_every: int = 50,
     ) -> None:
         super().__init__()
         if prepare is not None:
             prepare(model)
-        if words is not None:
-            train_only(model.text, sorted(words))
         self.model = model
         self.objective = objective
         self.make_optimizer = optimizer
@@ -70,7 +64,7 @@ class PretrainModule(lightning.LightningModule):
         self.validation_sets = tuple(validation_sets)
         self.recipe = dict(recipe)
         self.log_every = log_every
-        self._terms: list[dict[str, Tensor]] = []
+        self.terms: list[dict[str, Tensor]] = []
         self._classes: dict[str, Tensor] = {}
         # One metric a table cell; a station cell joins the modalities, as the paper's rows do.
         self.metrics = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
@@ -87,29 +81,32 @@ class PretrainModule(lightning.LightningModule):
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation mode; frozen layers stay in evaluation mode."""
         super().train(mode)
-        still_frozen(self.model)
+        freeze_statistics(self.model)
         return self
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch; its terms are kept and logged every `log_every` steps."""
         losses: Losses = self.objective(self.model, batch)
-        self._terms.append({"loss": losses.loss.detach(), **losses.terms})
-        if len(self._terms) >= self.log_every:
+        self.terms.append({"loss": losses.loss.detach(), **losses.terms})
+        if len(self.terms) >= self.log_every:
             self._flush()
         return losses.loss
 
     def _flush(self) -> None:
         # Each `self.log` costs over a millisecond, a good part of a small step: so means over many steps, and
         # straight to the loggers, since `self.log` drops what falls between the trainer's own logging steps.
-        means = {f"train/{k}": torch.stack([t[k] for t in self._terms]).mean().item() for k in self._terms[0]}
+        means = {
+            f"train/{k}": torch.stack([t[k].to(self.device) for t in self.terms]).mean().item() for k in self.terms[0]
+        }
         means["train/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
         for logger in self.loggers:
             logger.log_metrics(means, step=self.global_step)
         self.log("loss", means["train/loss"], prog_bar=True, logger=False)
-        self._terms = []
+        self.terms = []
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Let the objective do what follows an optimiser step."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, and let the objective do what follows a step; only then is it whole."""
+        super().optimizer_step(*args, **kwargs)
         cast(Objective, self.objective).after_step(self.model)
 
     def on_validation_epoch_start(self) -> None:
@@ -175,8 +172,12 @@ class PretrainModule(lightning.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the recipe into the checkpoint."""
-        checkpoint["recipe"] = self.recipe
+        """Put the recipe into the checkpoint, and the loss terms that aren't logged yet."""
+        checkpoint |= {"recipe": self.recipe, "terms": self.terms}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the loss terms."""
+        self.terms = checkpoint["terms"]
 
 
 def _key(kind: str, name: str, modality: str) -> str:

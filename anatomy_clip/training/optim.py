@@ -11,8 +11,6 @@ from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from anatomy_clip.models.adapt.trained_words import tables_of
-
 
 def decay_groups(modules: Iterable[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
     """Split trainable parameters into decayed matrices and undecayed norms, biases and scalars.
@@ -34,21 +32,8 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.98),
     eps: float = 1e-6,
 ) -> AdamW:
-    """Make AdamW over the modules' decay groups; fused, which is the quick loop on CPU and GPU alike.
-
-    Words that no caption has are no parameters of it (`models.trained_words`), but decay as if they were.
-    """
-    modules = list(modules)
-    tables = tables_of(modules)
-    made = AdamW(decay_groups(modules, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
-
-    @torch.no_grad()
-    def decay(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        for table in tables:
-            table.weight.mul_(1 - optimizer.param_groups[0]["lr"] * weight_decay)
-
-    made.register_step_post_hook(decay)
-    return made
+    """Make AdamW over the modules' decay groups; fused, which is the quick loop on CPU and GPU alike."""
+    return AdamW(decay_groups(modules, weight_decay), lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
 
 
 def warmup_cosine(optimizer: torch.optim.Optimizer, *, total_steps: int, warmup_steps: int) -> LambdaLR:

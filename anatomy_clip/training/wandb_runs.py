@@ -86,7 +86,7 @@ def start(folder: Path, config: Mapping[str, Any], **who: Any) -> Any:
 
 
 def finish(run: Any, *, failed: bool = False) -> None:
-    """End a run, and take its debug logs away: they name folders, and are of no use to the review."""
+    """End a run, and take its debug logs away: they name folders, and nobody needs them."""
     folder = Path(run.dir).parent
     run.finish(exit_code=1 if failed else 0)
     shutil.rmtree(folder / "logs", ignore_errors=True)

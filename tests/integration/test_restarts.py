@@ -14,7 +14,7 @@ from anatomy_clip.data.collate import Collate
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
-from anatomy_clip.training.module import PretrainModule
+from anatomy_clip.training.module import TrainModule
 
 KILLS = int(os.environ.get("SOAK_KILLS", "1"))  # moments for each number of workers; `make soak` takes 20
 
@@ -24,7 +24,7 @@ def outputs(data, tmp_path_factory):
     """An outputs folder; a first short run has imported and cached what every process needs."""
     folder = tmp_path_factory.mktemp("outputs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(PretrainModule.__init__.__kwdefaults__, "log_every", 5)  # no divisor of a checkpoint's steps
+        patch.setitem(TrainModule.__init__.__kwdefaults__, "log_every", 5)  # no divisor of a checkpoint's steps
         run(config(data, folder, "suite=first", "trainer.max_epochs=1", "trainer.limit_train_batches=3"))
         yield folder
 
@@ -84,13 +84,14 @@ def interrupt():
 # What happens, in which call, how many calls went well before, and the step that the checkpoint then holds: an epoch
 # has 6 steps and 3 batches of validation, and a batch 16 slices.
 STOPS = {
-    "an error in a forward pass": (fail, PretrainModule, "training_step", 9, 9),
+    "an error in a forward pass": (fail, TrainModule, "training_step", 9, 9),
+    "an error between two logs": (fail, TrainModule, "training_step", 8, 8),
     "an error while data are read": (fail, Collate, "__call__", 6 + 3 + 3, 9),
-    "an error in validation": (fail, PretrainModule, "validation_step", 4, 12),
+    "an error in validation": (fail, TrainModule, "validation_step", 4, 12),
     "an error in the optimiser": (fail, CLIP, "after_step", 9, 6),
-    "SIGTERM": (terminate, PretrainModule, "training_step", 9, 10),
-    "Ctrl-C": (interrupt, PretrainModule, "training_step", 9, 10),
-    "Ctrl-C in validation": (interrupt, PretrainModule, "validation_step", 4, 12),
+    "SIGTERM": (terminate, TrainModule, "training_step", 9, 10),
+    "Ctrl-C": (interrupt, TrainModule, "training_step", 9, 10),
+    "Ctrl-C in validation": (interrupt, TrainModule, "validation_step", 4, 12),
 }
 
 
@@ -129,7 +130,7 @@ def test_gradients_half_gathered_are_gathered_again(data, outputs, monkeypatch):
     expected = config(data, outputs, *half, "suite=whole_halves")
     run(expected)
     cfg = config(data, outputs, *half, "suite=cut_halves")
-    run_until(cfg, monkeypatch, fail, PretrainModule, "training_step", 9)  # the second half of the fifth step
+    run_until(cfg, monkeypatch, fail, TrainModule, "training_step", 9)  # the second half of the fifth step
     assert checkpoint(cfg)["global_step"] == 4
     run(cfg)
     assert weights_digest(cfg) == weights_digest(expected)

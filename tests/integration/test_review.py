@@ -111,7 +111,7 @@ def knocks(server):
 
 
 def train_and_publish(root, patch):
-    from anatomy_clip.training.module import PretrainModule
+    from anatomy_clip.training.module import TrainModule
 
     train, validation, test = (make_store(root, name, n) for name, n in (("train", 3), ("validation", 1), ("set1", 3)))
     absent = [f"~data.test.{name}" for name in ("shifted", "samples_ct", "samples_mr", "real")]
@@ -125,7 +125,7 @@ def train_and_publish(root, patch):
     run(trained)
     weights = run_folder(trained) / "last.ckpt"
     run(config("pmc", f"model.weights={weights}"))
-    patch.setattr(PretrainModule, "training_step", fail)
+    patch.setattr(TrainModule, "training_step", fail)
     with pytest.raises(RuntimeError, match=NAME):
         run(config("pmc_ms", f"model.weights={weights}"))
     shown = [f"paths.outputs={root}/outputs", "suite=small", "resamples=50"]

@@ -129,24 +129,24 @@ def test_same_seed_same_numbers_with_0_and_2_workers(data, outputs):
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(data, outputs, monkeypatch):
-    from anatomy_clip.training.module import PretrainModule
+    from anatomy_clip.training.module import TrainModule
 
     whole = config(data, outputs, "experiment=table3/pmc_m", "suite=whole")
     run(whole)
     cut = config(data, outputs, "experiment=table3/pmc_m", "suite=cut")
-    step = PretrainModule.training_step
+    step = TrainModule.training_step
 
     def killed(self, batch, batch_idx):
         if self.current_epoch == 1 and batch_idx == 1:
             raise MemoryError("killed")
         return step(self, batch, batch_idx)
 
-    monkeypatch.setattr(PretrainModule, "training_step", killed)
+    monkeypatch.setattr(TrainModule, "training_step", killed)
     with pytest.raises(MemoryError):
         run(cut)
     assert (run_folder(cut) / "last.ckpt").exists()
     assert not (run_folder(cut) / "results.json").exists()
-    monkeypatch.setattr(PretrainModule, "training_step", step)
+    monkeypatch.setattr(TrainModule, "training_step", step)
     run(cut)
     assert same(weights(run_folder(whole)), weights(run_folder(cut)))
 

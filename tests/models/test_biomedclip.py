@@ -124,7 +124,7 @@ def test_captions_of_a_frozen_tower_come_from_the_cache_as_they_are(published):
         assert cache.misses == len(TEXTS)
 
 
-def test_the_report_has_the_sentence_in_the_models_own_tokens(published):
+def test_the_provenance_has_the_sentence_in_the_models_own_tokens(published):
     model = load(published)
     reference, tokenizer = theirs(published)
     with torch.no_grad():

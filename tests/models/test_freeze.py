@@ -3,7 +3,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from anatomy_clip.core.types import Batch
-from anatomy_clip.models.adapt.freeze import lower_layers, prepare_towers, still_frozen
+from anatomy_clip.models.adapt.freeze import freeze_statistics, lower_layers, prepare_towers
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.training.optim import adamw
@@ -69,7 +69,7 @@ def test_frozen_weights_and_statistics_stay_put_and_trained_ones_move():
     model = clip(RESNET)
     prepare_towers(model, frozen_image=2)
     model.train()
-    still_frozen(model)
+    freeze_statistics(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = adamw([model], lr=0.1, weight_decay=0.5)
     for _ in range(2):

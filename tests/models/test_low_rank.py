@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anatomy_clip.models.adapt.freeze import prepare_towers, still_frozen
+from anatomy_clip.models.adapt.freeze import freeze_statistics, prepare_towers
 from anatomy_clip.models.adapt.low_rank import adapt, merged
 from anatomy_clip.models.towers.open_clip import from_config
 
@@ -43,7 +43,7 @@ def test_nothing_changes_before_the_first_step_and_only_the_thin_matrices_train(
     torch.testing.assert_close(embeddings(model), embeddings(plain))
     trained = {name.rsplit(".", 1)[1] for name, weight in model.named_parameters() if weight.requires_grad}
     assert trained == {"up", "down"}
-    still_frozen(model.train())
+    freeze_statistics(model.train())
     assert not any(module.training for module in model.modules() if isinstance(module, _BatchNorm))
 
 

@@ -1,4 +1,4 @@
-"""The report of what was loaded, against open_clip's embeddings, hashlib and the tokenizer."""
+"""The provenance of loaded weights, against open_clip's embeddings, hashlib and the tokenizer."""
 
 import hashlib
 import json
@@ -16,23 +16,23 @@ from anatomy_clip.runs.wiring import build, build_model, recipe
 
 @pytest.mark.parametrize("vision", [VIT, RESNET], ids=["vit", "resnet"])
 @torch.no_grad()
-def test_report_of_a_loaded_model(tmp_path, vision):
+def test_provenance_of_a_loaded_model(tmp_path, vision):
     theirs = open_clip_twin(vision)
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
     stated = {"quick_gelu": True, "normalisation": "clip"}
     model = from_config(EMBED, vision, TEXT, weights=str(tmp_path / "w.pt"), **stated)
-    report = model.provenance
-    assert report.sha256 == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
-    assert report.parameters == sum(p.numel() for p in theirs.parameters()) - 1
+    found = model.provenance
+    assert found.sha256 == hashlib.sha256((tmp_path / "w.pt").read_bytes()).hexdigest()
+    assert found.parameters == sum(p.numel() for p in theirs.parameters()) - 1
     image = torch.tensor([[(7 * y + 13 * x) % 256 for x in range(64)] for y in range(64)], dtype=torch.uint8)
     golden = theirs.encode_image(pixels(image[None, None]), normalize=True)[0]
-    assert report.golden_image == pytest.approx(golden[:4].tolist(), abs=2e-6)
+    assert found.golden_image == pytest.approx(golden[:4].tolist(), abs=2e-6)
     text = theirs.encode_text(tokenize(["An axial CT image of the liver"], trim=False), normalize=True)[0]
-    assert report.golden_text == pytest.approx(text[:4].tolist(), abs=2e-6)
-    words = str(report)
-    for part in (str(tmp_path / "w.pt"), report.sha256, "quick_gelu", "64 px", "77 tokens", "clip", "4.2500 (x70.1)"):
+    assert found.golden_text == pytest.approx(text[:4].tolist(), abs=2e-6)
+    words = str(found)
+    for part in (str(tmp_path / "w.pt"), found.sha256, "quick_gelu", "64 px", "77 tokens", "clip", "4.2500 (x70.1)"):
         assert part in words
-    assert json.loads(json.dumps(report.plain()))["golden_text"] == list(report.golden_text)
+    assert json.loads(json.dumps(found.plain()))["golden_text"] == list(found.golden_text)
 
 
 def test_golden_embeddings_leave_the_model_as_it_was():
@@ -44,7 +44,7 @@ def test_golden_embeddings_leave_the_model_as_it_was():
     assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
 
 
-def test_a_run_prints_the_report_and_keeps_it_in_its_checkpoint(tmp_path, capsys):
+def test_a_run_prints_the_provenance_and_keeps_it_in_its_checkpoint(tmp_path, capsys):
     state = from_config(EMBED, VIT, TEXT, quick_gelu=True).state_dict()
     saved = {"state_dict": {f"model.{key}": value for key, value in state.items()}, "recipe": {"finished": True}}
     torch.save(saved, tmp_path / "w.ckpt")
@@ -60,5 +60,5 @@ def test_a_run_prints_the_report_and_keeps_it_in_its_checkpoint(tmp_path, capsys
     assert torch.load(tmp_path / "recipe.pt", weights_only=True) == kept
 
 
-def test_random_weights_have_no_report():
+def test_random_weights_have_no_provenance():
     assert from_config(EMBED, VIT, TEXT).provenance is None

@@ -18,7 +18,7 @@ from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.stores.store import write_store
 from anatomy_clip.text.sampler import PromptSampler
-from anatomy_clip.training.module import PretrainModule
+from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import warmup_cosine
 
 TAXONOMY = Taxonomy.load("whole_body")
@@ -46,7 +46,7 @@ def fit(folder, ranks, batch_size):
     model = from_config(8, VISION, TEXT)
     labels = {"organ": tuple(TAXONOMY.organs), "station": tuple(TAXONOMY.stations)}
     prompts = {k: tokenize([f"{n} scan" for n in names])[:, None] for k, names in labels.items()}
-    module = PretrainModule(
+    module = TrainModule(
         model, CLIP(model), lambda modules: torch.optim.SGD([p for m in modules for p in m.parameters()], lr=0.1),
         partial(warmup_cosine, warmup_steps=1), prompts=prompts, labels=labels, validation_sets=["set"], recipe={},
     )  # fmt: skip

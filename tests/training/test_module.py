@@ -10,7 +10,7 @@ from anatomy_clip.core.types import Batch
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
-from anatomy_clip.training.module import PretrainModule
+from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint
 
@@ -55,7 +55,7 @@ def loader(count, seed):
 def module():
     torch.manual_seed(0)
     model = from_config(8, VISION, TEXT)
-    return PretrainModule(
+    return TrainModule(
         model,
         CLIP(model),
         partial(adamw, lr=1e-3, weight_decay=0.1),

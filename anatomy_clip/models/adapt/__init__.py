@@ -1,1 +1,1 @@
-"""What of a tower is trained: frozen layers, low-rank changes, words."""
+"""What of a tower is trained: frozen layers, low-rank changes."""

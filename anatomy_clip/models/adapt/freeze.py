@@ -107,11 +107,15 @@ def lower_layers(tower: nn.Module, name: str) -> tuple[list[nn.Module | nn.Param
     return [*list(children.values())[:first]], stages
 
 
-def still_frozen(model: nn.Module) -> None:
+def is_frozen(part: nn.Module) -> bool:
+    """Whether no weight of a part is trained."""
+    return not any(weight.requires_grad for weight in part.parameters())
+
+
+def freeze_statistics(model: nn.Module) -> None:
     """Put every part without a trained weight into evaluation mode, so that its BatchNorm statistics stay as well."""
     for module in model.modules():
-        weights = list(module.parameters())
-        if weights and not any(weight.requires_grad for weight in weights):
+        if is_frozen(module) and any(True for _ in module.parameters()):
             module.eval()
 
 

@@ -118,7 +118,7 @@ def from_config(
             its tokenizer comes with the weights.
         quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
         normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
-        weights: file, folder or hub reference to start from (see `weight_files.locate`); None for random weights.
+        weights: file, folder or hub reference to start from (see `weights.read.locate`); None for random weights.
 
     Raises:
         ValueError: a key isn't open_clip's, the text tower isn't of CLIP's kind, or the weights are missing, can't

@@ -66,7 +66,7 @@ def of_transformers(config: Mapping[str, Any]) -> Architecture:
 
 
 def to_transformers(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn a model's settings (see `weights.settings`) into the content of a CLIPModel's `config.json`."""
+    """Turn a model's settings (see `load.settings`) into the content of a CLIPModel's `config.json`."""
     activation = next(name for name, quick in _QUICK_GELU.items() if quick == settings["quick_gelu"])
     width = {tower: settings[f"{tower}.width"] for tower in ("vision", "text")}
     common = {"hidden_act": activation, "layer_norm_eps": 1e-5, "projection_dim": settings["embed_dim"]}
@@ -99,7 +99,7 @@ def to_transformers(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def preset_of(mean: Any, std: Any) -> str:
+def normalisation_of(mean: Any, std: Any) -> str:
     """Name of the normalisation with these channel means and standard deviations.
 
     Raises:

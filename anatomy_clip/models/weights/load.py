@@ -83,7 +83,7 @@ def read_weights(source: str | Path) -> Weights:
     """Read weights in any layout that is known, without running code in them.
 
     Known are the tensor names of OpenAI's CLIP (PubMedCLIP, open_clip, OpenAI's archives), of
-    `transformers.CLIPModel`, and of this project's checkpoints; see `weight_files.locate` for what `source` may be.
+    `transformers.CLIPModel`, and of this project's checkpoints; see `read.locate` for what `source` may be.
 
     Raises:
         ValueError: nothing is there, it can't be read, or its layout isn't known.
@@ -170,7 +170,7 @@ def _facts(located: WeightFile) -> dict[str, Any]:
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
             raise ValueError(f"{OPEN_CLIP_CONFIG} has no whole model_cfg")
         given = {"mean", "std"} <= set(prepare)
-        known = settings(model, architecture.preset_of(prepare["mean"], prepare["std"]) if given else None)
+        known = settings(model, architecture.normalisation_of(prepare["mean"], prepare["std"]) if given else None)
         # sizes of a tower from the hub stand in a file of their own there: the defaults filled in would be wrong
         unsaid = [key for key in bert.SIZES if known["text.hf_model_name"] and key not in model["text_cfg"]]
         return {key: value for key, value in known.items() if key.removeprefix("text.") not in unsaid}
@@ -179,7 +179,7 @@ def _facts(located: WeightFile) -> dict[str, Any]:
     known = settings(architecture.of_transformers(located.transformers))
     prepare = located.preprocessor or {}
     if {"image_mean", "image_std"} <= set(prepare):
-        known["normalisation"] = architecture.preset_of(prepare["image_mean"], prepare["image_std"])
+        known["normalisation"] = architecture.normalisation_of(prepare["image_mean"], prepare["image_std"])
     return known
 
 
