@@ -20,7 +20,7 @@ from plain_errors import plain_errors
 
 if TYPE_CHECKING:
     from anatomy_clip.results.read import Run
-    from anatomy_clip.results.table3 import Table
+    from anatomy_clip.results.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "conf"
@@ -43,9 +43,9 @@ def publish(cfg: DictConfig) -> None:
             read.
     """
     from anatomy_clip.core.pseudonyms import Pseudonyms
+    from anatomy_clip.results.publish import publish_run, publish_suite
     from anatomy_clip.results.read import read_suite
-    from anatomy_clip.results.table3 import build, read_paper
-    from anatomy_clip.results.wandb_review import publish_run, publish_suite
+    from anatomy_clip.results.table import build, read_paper
     from anatomy_clip.runs import wiring
     from anatomy_clip.stores.store import images_of
 

@@ -19,9 +19,9 @@ from overrides import check_overrides
 from plain_errors import plain_errors
 
 if TYPE_CHECKING:
-    from anatomy_clip.results.lists import Lists
+    from anatomy_clip.results.measures import Lists
     from anatomy_clip.results.read import Run
-    from anatomy_clip.results.table3 import Table
+    from anatomy_clip.results.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "conf"
@@ -44,11 +44,11 @@ def report(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from anatomy_clip.results.confounds import confounds
-    from anatomy_clip.results.lists import measure
+    from anatomy_clip.results.measures import measure
     from anatomy_clip.results.read import read_suite
     from anatomy_clip.results.readme import refresh
     from anatomy_clip.results.render import main_markdown, to_rich
-    from anatomy_clip.results.table3 import build, read_paper
+    from anatomy_clip.results.table import build, read_paper
     from anatomy_clip.runs import wiring
 
     layout = wiring.build(cfg.table, _convert_="all")

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.results.breakdown import LabelTable, per_label
 from anatomy_clip.results.certainty import reliability_figure, risk_figure
 from anatomy_clip.results.contrast import Pair, examples, wins
 from anatomy_clip.results.descriptions import WAYS
 from anatomy_clip.results.errors import by_group, confusion
 from anatomy_clip.results.gallery import RULE
 from anatomy_clip.results.layout import RowSpec
-from anatomy_clip.results.lists import Lists, measure
-from anatomy_clip.results.per_label import LabelTable, per_label
+from anatomy_clip.results.measures import Lists, measure
 from anatomy_clip.results.read import TASKS, Run
 from anatomy_clip.results.render import p_value
 from anatomy_clip.results.roc import roc_figure
-from anatomy_clip.results.slice_cards import cards, picture, uri
-from anatomy_clip.results.table3 import FEW, Cell, Table
+from anatomy_clip.results.slices import cards, picture, uri
+from anatomy_clip.results.table import FEW, Cell, Table
 from anatomy_clip.results.target_size import SIZES
 from anatomy_clip.sources.cards import Card as DataCard
 
@@ -70,7 +70,7 @@ def page(
     configs: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         configs.setdefault(run.name, run.config)  # the first seed's
-    return engine.get_template("report.html").render(
+    return engine.get_template("page.html").render(
         suite=suite,
         table=table,
         columns=table.layout.columns,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from anatomy_clip.results.layout import RowSpec
-from anatomy_clip.results.table3 import FEW, Cell, Table
+from anatomy_clip.results.table import FEW, Cell, Table
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

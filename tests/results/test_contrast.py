@@ -9,7 +9,7 @@ from test_page import LAYOUT, stacks
 from anatomy_clip.results.contrast import examples, wins
 from anatomy_clip.results.page import page
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.table import build
 
 
 def write_contrast(folder, win):

@@ -14,13 +14,13 @@ from fake_suite import ORGANS, STATIONS, write_suite
 from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 
+from anatomy_clip.results.breakdown import per_label
 from anatomy_clip.results.errors import by_group, confusion
 from anatomy_clip.results.layout import layout
 from anatomy_clip.results.page import differences, page
-from anatomy_clip.results.per_label import per_label
 from anatomy_clip.results.read import read_suite, select
-from anatomy_clip.results.slice_cards import cards
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.slices import cards
+from anatomy_clip.results.table import build
 from anatomy_clip.sources.cards import cards as data_cards
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.results.artifacts import Lineage, lineage
 from anatomy_clip.results.errors import confusion
 from anatomy_clip.results.layout import Layout, RowSpec
-from anatomy_clip.results.lineage import Lineage, lineage
 from anatomy_clip.results.read import Run, select
-from anatomy_clip.results.review import (
+from anatomy_clip.results.run_summary import (
     GALLERY_COLUMNS,
     LABEL_COLUMNS,
     contrast_summary,
@@ -29,7 +29,7 @@ from anatomy_clip.results.review import (
     settings,
     summary,
 )
-from anatomy_clip.results.table3 import Table
+from anatomy_clip.results.table import Table
 from anatomy_clip.training.wandb_runs import finish, load_wandb, start, use_artifact
 
 if TYPE_CHECKING:

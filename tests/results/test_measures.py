@@ -13,11 +13,11 @@ from test_page import LAYOUT, Tags, stacks
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.results.certainty import reliability_figure, risk_figure
 from anatomy_clip.results.descriptions import WAYS, judged, named
-from anatomy_clip.results.lists import measure
+from anatomy_clip.results.measures import measure
 from anatomy_clip.results.page import page
 from anatomy_clip.results.read import read_run, read_suite, select
 from anatomy_clip.results.render import rows_csv
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.table import build
 
 
 @pytest.fixture(scope="module")

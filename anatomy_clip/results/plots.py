@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anatomy_clip.results.read import TASKS
-from anatomy_clip.results.table3 import Cell, Step, Table
+from anatomy_clip.results.table import Cell, Step, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anatomy_clip.results.caption_slots import CaptionScore, caption_scores
+from anatomy_clip.results.captions import CaptionScore, caption_scores
 from anatomy_clip.results.descriptions import Certainty, Description, Judged, certainties, describe, judged
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
