@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.core.files import write_text
+from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.runs.folder import STAGES_FILE, claim, finished_stages, run_folder, stage_inputs
 from anatomy_clip.runs.wiring import (
     build,
@@ -27,7 +28,6 @@ from anatomy_clip.runs.wiring import (
     label_names,
     label_priors,
     load_run,
-    nearest,
     recipe,
     versions,
 )
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> None:
     tested = Tested(cfg, folder)
     for name in cfg.stages:
         if name not in STAGES:
-            raise ValueError(f"stages: {name!r} is unknown{nearest(name, STAGES)}; known are {', '.join(STAGES)}")
+            raise ValueError(f"stages: {name!r} is unknown{did_you_mean(name, STAGES)}; known are {', '.join(STAGES)}")
         inputs = stage_inputs(cfg, name)
         if done.get(name) == inputs:
             print(f"{folder}: {name} is done")
