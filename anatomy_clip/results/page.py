@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.core.trees import differences
 from anatomy_clip.results.breakdown import LabelTable, per_label
 from anatomy_clip.results.certainty import reliability_figure, risk_figure
 from anatomy_clip.results.contrast import Pair, examples, wins
@@ -23,6 +25,7 @@ from anatomy_clip.results.roc import roc_figure
 from anatomy_clip.results.slices import cards, picture, uri
 from anatomy_clip.results.table import FEW, Cell, Table
 from anatomy_clip.results.target_size import SIZES
+from anatomy_clip.runs.settings import deciding
 from anatomy_clip.sources.cards import Card as DataCard
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 4  # slices of a test set whose captions are shown
 _DASH = "\N{EN DASH}"
-_NO_SETTING = ("hydra", "logger", "name", "overwrite", "paths", "seed", "suite")  # keys that decide no number
+_FOLDER = re.compile(r"(?<![\w}.])/[^\s'\"\],]*/")  # of a path from the root
 
 
 def page(
@@ -98,8 +101,8 @@ def page(
         rule=RULE,
         sets=(sets := _sets(runs)),
         data_cards=[c for n, c in (data_cards or {}).items() if any(n in s["sources"] for s in sets)],
-        differences=differences(configs),
-        differences_columns=list(configs),
+        settings=settings(configs),
+        settings_columns=list(configs),
         versions=_versions(runs),
         commands=commands,
         number=_number,
@@ -109,11 +112,10 @@ def page(
     )
 
 
-def differences(configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+def settings(configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
     """Settings in which the columns' configs differ, each with the value of every column; folders are left away."""
-    flat = {n: _flat({k: v for k, v in config.items() if k not in _NO_SETTING}) for n, config in configs.items()}
-    keys = sorted({key for values in flat.values() for key in values})
-    rows = [(key, [_setting(values.get(key, _DASH)) for values in flat.values()]) for key in keys]
+    found = differences(*(deciding(config, "seed") for config in configs.values()))
+    rows = [(key, [_setting(value) for value in values]) for key, values in found.items()]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
 
 
@@ -188,18 +190,7 @@ def _versions(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _setting(value: Any) -> str:
-    text = str(value)
-    return text.rsplit("/", 1)[-1] if text.startswith("/") else text  # a path of somebody's machine is private
-
-
-def _flat(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{where}{key}.")
-        else:
-            found[f"{where}{key}"] = value
-    return found
+    return _DASH if value is None else _FOLDER.sub("", str(value))  # a path of somebody's machine is private
 
 
 def _number(value: float, digits: int = 1, sign: bool = False) -> str:

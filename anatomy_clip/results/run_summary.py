@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.core.trees import leaves
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.classification import auroc, average_precision, hits
 from anatomy_clip.results.contrast import wins
@@ -15,10 +16,8 @@ from anatomy_clip.results.errors import slice_hits
 from anatomy_clip.results.gallery import choose, verdict
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import TASKS, Run, Slices, select
+from anatomy_clip.runs.settings import PLACES, deciding
 
-# Groups of the config that say how a run was made. Where stores and weights lie is nobody's business.
-_SETTINGS = ("stages", "taxonomy", "prompts", "augment", "model", "objective", "optim", "trainer", "eval", "data")
-_PLACES = ("data.train", "data.validation", "data.test", "model.weights")
 LABEL_COLUMNS = ("cell", "label", "n", "slices", "hit@1", "auroc", "average precision")
 GALLERY_COLUMNS = (
     *("slice", "patient", "set", "modality", "protocol", "orientation"),
@@ -28,9 +27,9 @@ GALLERY_COLUMNS = (
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run as dotted keys, without the places of its files."""
-    flat = {key: value for group in _SETTINGS for key, value in _flat(config.get(group, {}), group).items()}
-    return {key: value for key, value in flat.items() if not _is_place(key) and not _has_path(value)}
+    """The settings that decide a run's numbers as dotted keys, without the places of its files."""
+    flat = leaves(deciding(config, "seed", *PLACES))  # where stores and weights lie is nobody's business
+    return {key: value for key, value in flat.items() if not _has_path(value)}
 
 
 def cells(run: Run) -> dict[str, Slices]:
@@ -146,16 +145,6 @@ def _hits(slices: Slices) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 def _measured(key: str, values: NDArray[np.float64], patients: NDArray[np.str_], resamples: int) -> dict[str, float]:
     interval = bootstrap_interval(values, patients, resamples)
     return {key: float(values.mean()), f"{key}/lo": interval.lo, f"{key}/hi": interval.hi, f"{key}/n": len(values)}
-
-
-def _flat(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {where: value}
-    return {key: leaf for name, node in value.items() for key, leaf in _flat(node, f"{where}.{name}").items()}
-
-
-def _is_place(key: str) -> bool:
-    return any(key == place or key.startswith(f"{place}.") for place in _PLACES)
 
 
 def _has_path(value: Any) -> bool:

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from anatomy_clip.results.breakdown import per_label
 from anatomy_clip.results.errors import by_group, confusion
 from anatomy_clip.results.layout import layout
-from anatomy_clip.results.page import differences, page
+from anatomy_clip.results.page import page, settings
 from anatomy_clip.results.read import read_suite, select
 from anatomy_clip.results.slices import cards
 from anatomy_clip.results.table import build
@@ -119,7 +119,7 @@ def test_no_patient_and_no_folder_is_named(text, runs):
 
 
 def test_settings_that_differ_are_listed():
-    found = differences({"a": {"name": "a", "x": {"y": 1, "z": 2}}, "b": {"name": "b", "x": {"y": 1, "z": 3}}})
+    found = settings({"a": {"name": "a", "x": {"y": 1, "z": 2}}, "b": {"name": "b", "x": {"y": 1, "z": 3}}})
     assert found == [("x.z", ["2", "3"])]
 
 
