@@ -82,11 +82,11 @@ def sync(folder: Path) -> None:
 
 
 def _pictures(table: Table, runs: Sequence[Run]) -> dict[str, bytes]:
-    from anatomy_clip.results.roc import roc_figure
+    from anatomy_clip.results.plots import roc_plot
 
     rows = [row for row in table.layout.rows if row.task == "organ"]
-    pictures = {f"roc/{row.row}": png for row in rows if (png := roc_figure(runs, table.layout, row))}
-    return pictures | ({"figure": table.layout.figure(table)} if table.layout.figure is not None else {})
+    pictures = {f"roc/{row.row}": png for row in rows if (png := roc_plot(runs, table.layout, row))}
+    return pictures | ({"plot": table.layout.plot(table)} if table.layout.plot is not None else {})
 
 
 def _page(folder: Path, runs: Sequence[Run], images: Mapping[str, Any]) -> str | None:

@@ -65,9 +65,9 @@ def report(cfg: DictConfig) -> None:
     )
     folder = Path(cfg.paths.outputs) / cfg.suite
     written = _write_table(table, folder) + _write_gallery(cfg.gallery, layout.columns, runs, folder)
-    if layout.figure is not None:
-        written.append(folder / "figure.png")
-        written[-1].write_bytes(layout.figure(table))
+    if layout.plot is not None:
+        written.append(folder / "plot.png")
+        written[-1].write_bytes(layout.plot(table))
     lists = measure(runs, table.layout, cfg.resamples)
     written += _write_lists(lists, table, folder)
     shown = _write_page(cfg, table, runs, lists, folder)

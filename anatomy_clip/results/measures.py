@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anatomy_clip.results.breakdown import BySize, by_size
 from anatomy_clip.results.captions import CaptionScore, caption_scores
 from anatomy_clip.results.descriptions import Certainty, Description, Judged, certainties, describe, judged
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
-from anatomy_clip.results.target_size import BySize, by_size
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Lists:
     """What `measure` found.
 
     Attributes:
-        judged: every run's decided test sets, for figures.
+        judged: every run's decided test sets, for plots.
         descriptions: lists of labels, by test set, column and way.
         certainties: calibration and abstention, by test set and column.
         captions: best complete captions, by test set, way and column.

@@ -1,4 +1,4 @@
-"""The report: one HTML file of a suite that needs no server, no network and no model."""
+"""The page: one HTML file of a suite that needs no server, no network and no model."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.trees import differences
-from anatomy_clip.results.breakdown import LabelTable, per_label
-from anatomy_clip.results.certainty import reliability_figure, risk_figure
+from anatomy_clip.results.breakdown import SIZES, LabelTable, by_group, confusion, per_label
 from anatomy_clip.results.contrast import Pair, examples, wins
 from anatomy_clip.results.descriptions import WAYS
-from anatomy_clip.results.errors import by_group, confusion
-from anatomy_clip.results.gallery import RULE
+from anatomy_clip.results.examples import RULE, cards, picture, uri
 from anatomy_clip.results.layout import RowSpec
 from anatomy_clip.results.measures import Lists, measure
+from anatomy_clip.results.plots import reliability_plot, risk_plot, roc_plot
 from anatomy_clip.results.read import TASKS, Run
 from anatomy_clip.results.render import p_value
-from anatomy_clip.results.roc import roc_figure
-from anatomy_clip.results.slices import cards, picture, uri
 from anatomy_clip.results.table import FEW, Cell, Table
-from anatomy_clip.results.target_size import SIZES
 from anatomy_clip.runs.settings import deciding
 from anatomy_clip.sources.cards import Card as DataCard
 
@@ -47,7 +43,7 @@ def page(
     slices_a_set: int = 32,
     commands: Sequence[str] = (),
 ) -> str:
-    """Write the report of one suite.
+    """Write the page of one suite.
 
     Args:
         table: the results table.
@@ -57,7 +53,7 @@ def page(
         lists: what the runs say beyond the best label; None: measured here.
         data_cards: source -> its card; those of the test sets' sources are shown.
         slices_a_set: most slices that a test set has in the gallery; half of them chosen among wrong ones.
-        commands: what makes this report again.
+        commands: what makes this page again.
     """
     import jinja2
 
@@ -69,7 +65,7 @@ def page(
     last = next((run for name in reversed(list(table.layout.columns)) for run in runs if run.name == name), None)
     rows = table.layout.rows + table.layout.further
     lists = lists or measure(runs, table.layout)
-    figures = [draw(lists.judged, table.layout.columns) for draw in (risk_figure, reliability_figure)]
+    drawn = [draw(lists.judged, table.layout.columns) for draw in (risk_plot, reliability_plot)]
     configs: dict[str, Mapping[str, Any]] = {}
     for run in runs:
         configs.setdefault(run.name, run.config)  # the first seed's
@@ -87,8 +83,8 @@ def page(
         lists=lists,
         shown=next((d.column for d in reversed(lists.descriptions)), last and last.name),
         ways=WAYS,
-        risk=figures[0] and uri(figures[0]),
-        trust=figures[1] and uri(figures[1]),
+        risk=drawn[0] and uri(drawn[0]),
+        trust=drawn[1] and uri(drawn[1]),
         labels=[_label_rows(t) for t in per_label(runs, table.layout)],
         curves=_curves(runs, table),
         last=last and table.layout.columns[last.name],
@@ -149,7 +145,7 @@ def _pairs(
 
 def _curves(runs: Sequence[Run], table: Table) -> list[tuple[RowSpec, str]]:
     rows = [row for row in table.layout.rows if row.task == "organ"]
-    return [(row, uri(png)) for row in rows if (png := roc_figure(runs, table.layout, row))]
+    return [(row, uri(png)) for row in rows if (png := roc_plot(runs, table.layout, row))]
 
 
 def _groups(run: Run, rows: Sequence[RowSpec]) -> list[tuple[str, str, str, str, float, int]]:
@@ -190,7 +186,9 @@ def _versions(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _setting(value: Any) -> str:
-    return _DASH if value is None else _FOLDER.sub("", str(value))  # a path of somebody's machine is private
+    return (
+        _DASH if value is None else _FOLDER.sub("", str(value).replace("'", ""))
+    )  # a path of somebody's machine is private
 
 
 def _number(value: float, digits: int = 1, sign: bool = False) -> str:

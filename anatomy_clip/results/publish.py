@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.results.artifacts import Lineage, lineage
-from anatomy_clip.results.errors import confusion
+from anatomy_clip.results.breakdown import confusion
 from anatomy_clip.results.layout import Layout, RowSpec
-from anatomy_clip.results.read import Run, select
+from anatomy_clip.results.read import Run
 from anatomy_clip.results.run_summary import (
     GALLERY_COLUMNS,
     LABEL_COLUMNS,
@@ -29,6 +29,7 @@ from anatomy_clip.results.run_summary import (
     settings,
     summary,
 )
+from anatomy_clip.results.slices import select
 from anatomy_clip.results.table import Table
 from anatomy_clip.training.wandb_runs import finish, load_wandb, start, use_artifact
 
@@ -96,13 +97,13 @@ def publish_suite(
     project: str,
     mode: str,
 ) -> None:
-    """Publish a suite's table with its gains, its pictures and its report, as a run of their own.
+    """Publish a suite's table with its gains, its pictures and its page, as a run of their own.
 
     Args:
         table: the results table.
         folder: the suite's folder.
         pictures: name -> PNG.
-        page: the report's HTML; None leaves it out.
+        page: the page's HTML; None leaves it out.
         suite: its name.
         project: W&B project.
         mode: as `wandb_runs.identity`.
@@ -119,8 +120,8 @@ def publish_suite(
         **{name: wandb.Image(_picture(png)) for name, png in pictures.items()},
     }
     if page is not None:
-        shown["report"] = wandb.Html(page, inject=False)
-    who = {"suite": suite, "name": "report", "seed": 0, "project": project, "mode": mode}
+        shown["page"] = wandb.Html(page, inject=False)
+    who = {"suite": suite, "name": "results", "seed": 0, "project": project, "mode": mode}
     with _review(folder, {"notes": list(table.notes), "data": table.layout.data}, who) as there:
         there.log(shown)
 

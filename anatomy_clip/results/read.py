@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from anatomy_clip.inference.decisions import Decisions
 from anatomy_clip.text.captions import SLOTS
 
@@ -67,23 +64,6 @@ class Run:
     contrast: pd.DataFrame | None = None
     decisions: Decisions | None = None
     captions: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class Slices:
-    """The slices of one table row, as one run scored them.
-
-    Attributes:
-        keys: (N,) test set, row, source and patient of each slice; equal in runs that may be averaged.
-        patients: (N,) patient of each slice, with its source.
-        scores: (N, K) float.
-        targets: (N, K) bool.
-    """
-
-    keys: tuple[tuple[Any, ...], ...]
-    patients: NDArray[np.str_]
-    scores: NDArray[np.float64]
-    targets: NDArray[np.bool_]
 
 
 def read_suite(
@@ -143,43 +123,6 @@ def read_run(folder: Path) -> Run:
         decisions=_read_decisions(folder / DECISIONS),
         captions=_read_rows(captions, _CAPTION_COLUMNS) if captions.exists() else None,
     )
-
-
-def select(run: Run, task: str, test_set: str, modalities: Sequence[str]) -> Slices | None:
-    """Take the slices of one test set and some modalities, with the scores of one task.
-
-    Args:
-        run: the run.
-        task: a key of `TASKS`.
-        test_set: name of the test set.
-        modalities: CT, MR or both.
-
-    Returns:
-        The slices in the order of their rows, or None where the run has none of them.
-
-    Raises:
-        ValueError: a target is no label of the run, or a slice hasn't one score a label.
-    """
-    frame = run.predictions
-    part = frame[(frame["set"] == test_set) & frame["modality"].isin(list(modalities))]
-    if part.empty:
-        return None
-    labels = run.labels[task]
-    where = f"{run.name}, seed {run.seed}, {test_set}"
-    rows = [np.asarray(row, dtype=np.float64) for row in part[f"{task}_scores"]]
-    if any(row.shape != (len(labels),) for row in rows):
-        raise ValueError(f"{where}: {task}_scores must hold {len(labels)} numbers a slice, one a label")
-    position = {label: k for k, label in enumerate(labels)}
-    targets = np.zeros((len(part), len(labels)), dtype=bool)
-    for n, names in enumerate(part[f"{task}_targets"]):
-        for label in names:
-            if label not in position:
-                raise ValueError(f"{where}: target '{label}' is no label of the run; evaluate it again")
-            targets[n, position[label]] = True
-    ids = part[["set", "row", "source", "patient"]].itertuples(index=False, name=None)
-    keys = tuple(ids)
-    patients = np.array([f"{source}/{patient}" for _, _, source, patient in keys], dtype=np.str_)
-    return Slices(keys, patients, np.stack(rows), targets)
 
 
 def _read_results(path: Path) -> dict[str, Any]:

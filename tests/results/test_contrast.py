@@ -1,4 +1,4 @@
-"""Contradictions in the report: means over seeds, and the captions of some slices."""
+"""Contradictions on the page: means over seeds, and the captions of some slices."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Figures of the learning curve and of the ablation: what they draw, taken from what they draw on."""
+"""Plots of the learning curve and of the ablation: what they draw, taken from what they draw on."""
 
 from unittest import mock
 
@@ -27,13 +27,13 @@ def runs(tmp_path_factory):
 
 
 def drawn(runs, draw, differs, columns=("few", "some", "all")):
-    """The table and the figure that is drawn of it."""
-    made = layout({name: name for name in columns}, ROWS, {}, "x", differs=differs, figure=draw)
+    """The table and the plot that is drawn of it."""
+    made = layout({name: name for name in columns}, ROWS, {}, "x", differs=differs, plot=draw)
     table = build(runs, made, {}, resamples=50)
     kept = []
     save = Figure.savefig
     with mock.patch.object(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))):
-        png = table.layout.figure(table)
+        png = table.layout.plot(table)
     assert png.startswith(b"\x89PNG")
     return table, kept[0]
 
@@ -61,7 +61,7 @@ def test_gains_are_drawn_over_what_each_column_is_measured_against(runs):
 
 
 def test_numbers_that_cannot_be_drawn_are_named(runs):
-    with pytest.raises(ValueError, match=r"figure.x.few: give a number above 0"):
+    with pytest.raises(ValueError, match=r"plot.x.few: give a number above 0"):
         plots.curve({"few": 0}, "patients")
-    with pytest.raises(ValueError, match=r"figure.x: give the number of column all"):
+    with pytest.raises(ValueError, match=r"plot.x: give the number of column all"):
         drawn(runs, plots.curve({"few": 4, "some": 8}, "patients"), None)
