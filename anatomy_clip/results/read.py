@@ -9,27 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anatomy_clip.evaluation.base import CAPTIONS, CONTRAST, PREDICTIONS, Rows
 from anatomy_clip.inference.decisions import Decisions
-from anatomy_clip.text.captions import SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Task, the first part of a cell's name and of the columns' names -> key of its labels in results.json.
 TASKS: Mapping[str, str] = {"organ": "organs", "station": "stations"}
-_COLUMNS = (
-    *("set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation"),
-    *("organ_targets", "station_targets", "organ_scores", "station_scores"),
-)
-CONTRAST, DECISIONS, CAPTIONS = "contrast.parquet", "decisions.json", "captions.parquet"
-_CAPTION_COLUMNS = (
-    *("set", "row", "source", "patient", "way", "caption", "reachable"),
-    *(f"{slot}_right" for slot in SLOTS),
-)
-_CONTRAST_COLUMNS = (
-    *("set", "row", "source", "patient", "modality", "slot"),
-    *("win", "margin", "right", "wrong", "right_score", "wrong_score"),
-)
+DECISIONS = "decisions.json"
 _SEED = re.compile(r"seed_(\d+)")
 
 
@@ -106,8 +94,7 @@ def read_run(folder: Path) -> Run:
         ValueError: a file is missing, damaged or lacks a field; the message names the file and what to do.
     """
     results = _read_results(folder / "results.json")
-    frame = _read_rows(folder / "predictions.parquet", _COLUMNS)
-    contrast, captions = folder / CONTRAST, folder / CAPTIONS
+    frame = _read_rows(folder, PREDICTIONS)
     name, seed = _name_and_seed(folder)
     return Run(
         name=name,
@@ -119,9 +106,9 @@ def read_run(folder: Path) -> Run:
         notes=tuple(str(note) for note in results.get("notes", ())),
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
-        contrast=_read_rows(contrast, _CONTRAST_COLUMNS) if contrast.exists() else None,
+        contrast=_read_rows(folder, CONTRAST) if (folder / CONTRAST.file).exists() else None,
         decisions=_read_decisions(folder / DECISIONS),
-        captions=_read_rows(captions, _CAPTION_COLUMNS) if captions.exists() else None,
+        captions=_read_rows(folder, CAPTIONS) if (folder / CAPTIONS.file).exists() else None,
     )
 
 
@@ -139,16 +126,17 @@ def _read_results(path: Path) -> dict[str, Any]:
     return dict(results)
 
 
-def _read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_rows(folder: Path, rows: Rows) -> pd.DataFrame:
     import pandas as pd
 
+    path = folder / rows.file
     if not path.is_file():
         raise ValueError(f"{path.name} is missing; evaluate the run again")
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises several unrelated types for damaged files
         raise ValueError(f"{path.name} can't be read ({error}); evaluate the run again") from error
-    missing = [name for name in columns if name not in frame.columns]
+    missing = [name for name in rows.columns if name not in frame.columns]
     if missing:
         raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
     return frame

@@ -178,6 +178,7 @@ def evaluate(tested: Tested) -> None:
     The validation slices go to `validation.parquet`, and what is chosen on them to `decisions.json` (null where they
     have no labels to choose by). Nothing is chosen on a test slice.
     """
+    from anatomy_clip.evaluation.base import PREDICTIONS
     from anatomy_clip.evaluation.embedded import embed_sets
     from anatomy_clip.evaluation.zero_shot import ZeroShot
     from anatomy_clip.inference.decisions import choose
@@ -194,7 +195,7 @@ def evaluate(tested: Tested) -> None:
     for name in absent:
         print(f"{folder}: test set {name} isn't there and is left out")
     predictions = evaluator.predict(model, tested.sets)
-    predictions.write(folder / "predictions.parquet")
+    predictions.write(folder / PREDICTIONS.file)
     scores = evaluator.score(predictions)
     notes = [f"test set {name} was absent" for name in absent]
     validation = evaluator.predict(model, embed_sets(model, data.validation_sets(), evaluator.device))
@@ -226,7 +227,7 @@ def evaluate(tested: Tested) -> None:
 
 def contrast(tested: Tested) -> None:
     """Set right captions against contradicted ones on every test slice, into `folder/contrast.parquet`."""
-    from anatomy_clip.evaluation.base import write_rows
+    from anatomy_clip.evaluation.base import CONTRAST, write_rows
     from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 
     evaluation = tested.cfg.eval
@@ -234,14 +235,14 @@ def contrast(tested: Tested) -> None:
         evaluation.contrast, tested.taxonomy, resamples=evaluation.resamples, device=device(tested.cfg)
     )
     table = evaluator.predict(tested.model, tested.sets)
-    write_rows(table, tested.folder / "contrast.parquet")
+    write_rows(table, tested.folder / CONTRAST.file)
     for score in evaluator.score(table):
         print(f"  {score.cell:32s} {100 * score.value:5.1f} %  n={score.n}")
 
 
 def retrieve(tested: Tested) -> None:
     """Find the best complete caption of every test slice, into `folder/captions.parquet`."""
-    from anatomy_clip.evaluation.base import write_rows
+    from anatomy_clip.evaluation.base import CAPTIONS, write_rows
     from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval
 
     evaluation = tested.cfg.eval
@@ -253,7 +254,7 @@ def retrieve(tested: Tested) -> None:
         device=device(tested.cfg),
     )
     table = evaluator.predict(tested.model, tested.sets)
-    write_rows(table, tested.folder / "captions.parquet")
+    write_rows(table, tested.folder / CAPTIONS.file)
     for score in evaluator.score(table):
         print(f"  {score.cell:40s} {100 * score.value:5.1f} %  n={score.n}")
 
