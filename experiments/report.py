@@ -19,7 +19,7 @@ from overrides import check_overrides
 from plain_errors import plain_errors
 
 if TYPE_CHECKING:
-    from anatomy_clip.results.measures import Lists
+    from anatomy_clip.results.measures import Measures
     from anatomy_clip.results.read import Run
     from anatomy_clip.results.table import Table
 
@@ -102,7 +102,7 @@ def _write_table(table: Table, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _write_lists(lists: Lists, table: Table, folder: Path) -> list[Path]:
+def _write_lists(lists: Measures, table: Table, folder: Path) -> list[Path]:
     """Write what stands beyond the table as CSV, a file a kind of row."""
     from anatomy_clip.results.render import rows_csv
 
@@ -139,7 +139,7 @@ def _write_gallery(
     return [path]
 
 
-def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists, folder: Path) -> Path:
+def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Measures, folder: Path) -> Path:
     """Write the report that a browser opens from disk."""
     from anatomy_clip.core.files import write_text
     from anatomy_clip.results.page import page
@@ -152,7 +152,7 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists
         runs,
         images_of(cfg.page.stores),
         suite=cfg.suite,
-        lists=lists,
+        measures=lists,
         data_cards=cards(),
         slices_a_set=cfg.page.slices_a_set,
         commands=[f"make reproduce-table3  # or, from the predictions alone: make report SUITE={cfg.suite}"],

@@ -13,7 +13,7 @@ from anatomy_clip.results.read import Run
 
 
 @dataclass(frozen=True)
-class Lists:
+class Measures:
     """What `measure` found.
 
     Attributes:
@@ -33,7 +33,7 @@ class Lists:
     notes: tuple[str, ...]
 
 
-def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Lists:
+def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Measures:
     """Measure the runs of a layout's columns; those that lack decisions or captions are noted."""
     runs = [run for run in runs if run.name in layout.columns]
     found = judged(runs, layout)
@@ -45,7 +45,7 @@ def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Lists
         if lack:
             names = ", ".join(f"{run.name} (seed {run.seed})" for run in lack)
             notes.append(f"No {what} of {names}: run again with stages=[{stage}], which trains nothing.")
-    return Lists(
+    return Measures(
         judged=tuple(found),
         descriptions=tuple(describe(found, resamples)),
         certainties=tuple(certainties(found)),

@@ -14,7 +14,7 @@ from anatomy_clip.results.descriptions import Judged
 from anatomy_clip.results.layout import Layout, RowSpec
 from anatomy_clip.results.read import TASKS, Run
 from anatomy_clip.results.slices import Slices, by_run
-from anatomy_clip.results.table import Cell, Step, Table
+from anatomy_clip.results.table import Cell, Step, Table, by_row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,9 +159,9 @@ def curve(x: Mapping[str, float], label: str) -> Callable[[Table], bytes]:
         figure = new_plot(4.6 * len(tasks), 3.6, dpi=120)
         axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
         for axis, task in zip(axes, tasks, strict=True):
-            rows = [row for row in table.layout.rows if row.task == task]
-            for row, (colour, mark) in zip(rows, _MARKS, strict=False):
-                cells = [cell for cell in table.cells if cell.row == row.row and cell.n]
+            rows = by_row([row for row in table.layout.rows if row.task == task], table.cells)
+            for (row, found), (colour, mark) in zip(rows, _MARKS, strict=False):
+                cells = [cell for cell in found if cell.n]
                 _line(axis, [x[cell.column] for cell in cells], cells, colour, mark, row.text)
             ticks = sorted(set(x.values()))
             axis.set_xscale("log")

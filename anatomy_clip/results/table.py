@@ -105,6 +105,11 @@ class Table:
     notes: tuple[str, ...]
 
 
+def by_row(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell]]]:
+    """Each row with its cells, column by column."""
+    return [(spec, [cell for cell in cells if cell.row == spec.row]) for spec in specs]
+
+
 class _Scored(NamedTuple):
     """One row of one column: the mean over seeds of each counted slice's hit, percent."""
 

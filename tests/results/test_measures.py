@@ -152,7 +152,7 @@ def test_damaged_decisions_are_named(tmp_path):
 
 def test_the_page_shows_the_lists(runs, lists):
     table = build(runs, LAYOUT, {}, resamples=20)
-    text = page(table, runs, stacks(runs), suite="s", lists=lists)
+    text = page(table, runs, stacks(runs), suite="s", measures=lists)
     Tags(text)
     row = of(lists.descriptions, test_set="samples_ct", column="pmc_msa", way="abstaining")
     assert f"{row.organ_f1:.1f} <span" in text and "Risk against coverage by test set" in text
