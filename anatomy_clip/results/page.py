@@ -73,7 +73,7 @@ def page(
         last=last and columns[last.name],
         seed=last and last.seed,
         **_results(table),
-        **_lists(measures, columns, last),
+        **_measures(measures, columns, last),
         **_labels(runs, table, images),
         confusions=[(r, c) for r in table.layout.rows if last and (c := confusion(last, r))],
         groups=_groups(last, table.layout.test_sets()) if last else [],
@@ -92,11 +92,11 @@ def _results(table: Table) -> dict[str, Any]:
     return {"table": table, **rows, "steps": table.steps, "baselines": table.baselines, "few": FEW}
 
 
-def _lists(found: Measures, columns: Mapping[str, str], last: Run | None) -> dict[str, Any]:
+def _measures(found: Measures, columns: Mapping[str, str], last: Run | None) -> dict[str, Any]:
     """The section on descriptions."""
     risk, trust = (draw(found.judged, columns) for draw in (risk_plot, reliability_plot))
     return {
-        "lists": found,
+        "measures": found,
         "sizes": found.sizes,
         "size_names": SIZES,
         "shown": next((d.column for d in reversed(found.descriptions)), last and last.name),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.results.artifacts import Lineage, lineage
+from anatomy_clip.results.artifacts import Artifact, Artifacts, artifacts_of
 from anatomy_clip.results.breakdown import confusion
 from anatomy_clip.results.layout import Layout, RowSpec
 from anatomy_clip.results.read import Run
@@ -84,7 +84,7 @@ def publish_run(
     with _review(run.folder, settings(run.config) | {"versions": dict(run.versions)}, who) as there:
         there.summary.update(values)
         there.log(shown)
-        _log_lineage(wandb, there, lineage(run))
+        _log_artifacts(wandb, there, artifacts_of(run))
 
 
 def publish_suite(
@@ -174,20 +174,20 @@ def _plot(wandb: Any, design: str, columns: Sequence[str], rows: Sequence[Sequen
     return wandb.plot_table(design, table, {axes.get(name, name): name for name in columns})
 
 
-def _log_lineage(wandb: Any, run: Any, found: Lineage) -> None:
-    for thing in found.used:
-        use_artifact(run, _artifact(wandb, thing))
-    for thing in found.made:
-        run.log_artifact(_artifact(wandb, thing))
-    for thing in found.used_again:
-        use_artifact(run, _artifact(wandb, thing))
+def _log_artifacts(wandb: Any, run: Any, found: Artifacts) -> None:
+    for artifact in found.used:
+        use_artifact(run, _to_wandb(wandb, artifact))
+    for artifact in found.made:
+        run.log_artifact(_to_wandb(wandb, artifact))
+    for artifact in found.used_again:
+        use_artifact(run, _to_wandb(wandb, artifact))
 
 
-def _artifact(wandb: Any, thing: Any) -> Any:
+def _to_wandb(wandb: Any, found: Artifact) -> Any:
     """An artifact that holds a digest; equal digests make one artifact, whichever run names them."""
-    artifact = wandb.Artifact(thing.name, thing.kind, metadata=dict(thing.facts))
+    artifact = wandb.Artifact(found.name, found.kind, metadata=dict(found.facts))
     with artifact.new_file("digest.json") as file:
-        json.dump({"sha256": thing.sha256}, file)
+        json.dump({"sha256": found.sha256}, file)
     return artifact
 
 

@@ -1,4 +1,4 @@
-"""Learning curve and augmentation ablation on small data: runs by the real entry, table and plot by the report."""
+"""Learning curve and augmentation ablation on small data: runs by the real entry, table and plot by the results program."""
 
 import pytest
 import yaml
