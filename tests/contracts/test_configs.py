@@ -9,7 +9,6 @@ from hydra.utils import get_class, get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from anatomy_clip.core.trees import differences
-from anatomy_clip.runs.folder import training_config
 from anatomy_clip.runs.settings import deciding
 from anatomy_clip.runs.wiring import ALLOWED_TARGETS, check_targets
 
@@ -107,12 +106,6 @@ def test_columns_are_measured_by_one_ruler_and_trained_equally_long():
     for key in ("eval", "data", "taxonomy", "model", "optim", "trainer", "objective"):
         first = OmegaConf.to_container(composed[0][key])
         assert all(OmegaConf.to_container(c[key]) == first for c in composed), key
-
-
-def test_evaluation_is_no_part_of_what_decides_a_training():
-    kept = training_config(config())
-    assert "eval" not in kept
-    assert "test" not in kept["data"]
 
 
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "torch.load"])

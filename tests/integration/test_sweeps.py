@@ -1,4 +1,4 @@
-"""Learning curve and augmentation ablation on small data: runs by the real entry, table and plot by the results program."""
+"""Learning curve and augmentation ablation on small data: runs by the real entry, table and plot by its program."""
 
 import pytest
 import yaml
