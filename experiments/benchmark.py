@@ -26,9 +26,9 @@ from anatomy_clip.evaluation.zero_shot import ZeroShot
 from anatomy_clip.inference.decisions import choose
 from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.results.layout import layout
-from anatomy_clip.results.lists import measure
+from anatomy_clip.results.measures import measure
 from anatomy_clip.results.read import Run
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.table import build
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STORED, SIZE = 128, 64  # sides in the store and at the model, pixels

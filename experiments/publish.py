@@ -20,7 +20,7 @@ from plain_errors import plain_errors
 
 if TYPE_CHECKING:
     from anatomy_clip.results.read import Run
-    from anatomy_clip.results.table3 import Table
+    from anatomy_clip.results.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "conf"
@@ -43,9 +43,9 @@ def publish(cfg: DictConfig) -> None:
             read.
     """
     from anatomy_clip.core.pseudonyms import Pseudonyms
+    from anatomy_clip.results.publish import publish_run, publish_suite
     from anatomy_clip.results.read import read_suite
-    from anatomy_clip.results.table3 import build, read_paper
-    from anatomy_clip.results.wandb_review import publish_run, publish_suite
+    from anatomy_clip.results.table import build, read_paper
     from anatomy_clip.runs import wiring
     from anatomy_clip.stores.store import images_of
 
@@ -82,11 +82,11 @@ def sync(folder: Path) -> None:
 
 
 def _pictures(table: Table, runs: Sequence[Run]) -> dict[str, bytes]:
-    from anatomy_clip.results.roc import roc_figure
+    from anatomy_clip.results.plots import roc_plot
 
     rows = [row for row in table.layout.rows if row.task == "organ"]
-    pictures = {f"roc/{row.row}": png for row in rows if (png := roc_figure(runs, table.layout, row))}
-    return pictures | ({"figure": table.layout.figure(table)} if table.layout.figure is not None else {})
+    pictures = {f"roc/{row.row}": png for row in rows if (png := roc_plot(runs, table.layout, row))}
+    return pictures | ({"plot": table.layout.plot(table)} if table.layout.plot is not None else {})
 
 
 def _page(folder: Path, runs: Sequence[Run], images: Mapping[str, Any]) -> str | None:

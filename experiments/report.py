@@ -19,9 +19,9 @@ from overrides import check_overrides
 from plain_errors import plain_errors
 
 if TYPE_CHECKING:
-    from anatomy_clip.results.lists import Lists
+    from anatomy_clip.results.measures import Measures
     from anatomy_clip.results.read import Run
-    from anatomy_clip.results.table3 import Table
+    from anatomy_clip.results.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "conf"
@@ -44,11 +44,11 @@ def report(cfg: DictConfig) -> None:
     from rich.console import Console
 
     from anatomy_clip.results.confounds import confounds
-    from anatomy_clip.results.lists import measure
+    from anatomy_clip.results.measures import measure
     from anatomy_clip.results.read import read_suite
     from anatomy_clip.results.readme import refresh
     from anatomy_clip.results.render import main_markdown, to_rich
-    from anatomy_clip.results.table3 import build, read_paper
+    from anatomy_clip.results.table import build, read_paper
     from anatomy_clip.runs import wiring
 
     layout = wiring.build(cfg.table, _convert_="all")
@@ -65,9 +65,9 @@ def report(cfg: DictConfig) -> None:
     )
     folder = Path(cfg.paths.outputs) / cfg.suite
     written = _write_table(table, folder) + _write_gallery(cfg.gallery, layout.columns, runs, folder)
-    if layout.figure is not None:
-        written.append(folder / "figure.png")
-        written[-1].write_bytes(layout.figure(table))
+    if layout.plot is not None:
+        written.append(folder / "plot.png")
+        written[-1].write_bytes(layout.plot(table))
     lists = measure(runs, table.layout, cfg.resamples)
     written += _write_lists(lists, table, folder)
     shown = _write_page(cfg, table, runs, lists, folder)
@@ -102,7 +102,7 @@ def _write_table(table: Table, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _write_lists(lists: Lists, table: Table, folder: Path) -> list[Path]:
+def _write_lists(lists: Measures, table: Table, folder: Path) -> list[Path]:
     """Write what stands beyond the table as CSV, a file a kind of row."""
     from anatomy_clip.results.render import rows_csv
 
@@ -139,7 +139,7 @@ def _write_gallery(
     return [path]
 
 
-def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists, folder: Path) -> Path:
+def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Measures, folder: Path) -> Path:
     """Write the report that a browser opens from disk."""
     from anatomy_clip.core.files import write_text
     from anatomy_clip.results.page import page
@@ -152,7 +152,7 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Lists
         runs,
         images_of(cfg.page.stores),
         suite=cfg.suite,
-        lists=lists,
+        measures=lists,
         data_cards=cards(),
         slices_a_set=cfg.page.slices_a_set,
         commands=[f"make reproduce-table3  # or, from the predictions alone: make report SUITE={cfg.suite}"],

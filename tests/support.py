@@ -2,9 +2,15 @@
 
 from pathlib import Path
 
+import yaml
 from hydra import compose, initialize_config_dir
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
+PMC_M, PMC_MS = (
+    tuple(yaml.safe_load((CONF / f"prompts/{name}.yaml").read_text())["templates"])
+    for name in ("organs", "organs_stations")
+)
+TABLE1_ORGAN, TABLE1_STATION = PMC_M[0], PMC_MS[0]  # of the paper
 
 
 def compose_config(primary, *overrides):

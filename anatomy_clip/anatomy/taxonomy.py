@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.rules import Areas, Rule, expand, parse_names, parse_rule, split_side
 from anatomy_clip.anatomy.votes import Ballot, Tier, Voter
+from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.terms import Orientation
 
 _PARTS = ("name", "settings", "groups", "stations", "organs", "votes", "tiers", "silent")
@@ -97,13 +97,13 @@ class Taxonomy:
         elif Path(name).is_file():
             text = Path(name).read_text(encoding="utf-8")
         else:
-            raise ValueError(f"taxonomy {name!r} is no file and {_nearest(name, sorted(packaged))}")
+            raise ValueError(f"taxonomy {name!r} is no file and {_unknown(name, sorted(packaged))}")
         data = yaml.safe_load(text)
         if not isinstance(data, dict):
             raise ValueError(f"{name}: not a taxonomy (expected the parts {', '.join(_PARTS)})")
         for key, value in dict(settings or {}).items():
             if key not in data.get("settings", {}):
-                raise ValueError(f"taxonomy setting {key!r}: {_nearest(key, list(data.get('settings', {})))}")
+                raise ValueError(f"taxonomy setting {key!r}: {_unknown(key, list(data.get('settings', {})))}")
             data["settings"][key] = value
         return cls(data)
 
@@ -179,7 +179,7 @@ class Taxonomy:
 
     def _check(self, name: str, names: Sequence[str], kind: str) -> str:
         if name not in names:
-            raise ValueError(f"{kind} {name!r} in taxonomy {self.name!r}: {_nearest(name, names)}")
+            raise ValueError(f"{kind} {name!r} in taxonomy {self.name!r}: {_unknown(name, names)}")
         return name
 
     def _number(self, value: Any) -> float:
@@ -230,6 +230,5 @@ def _vector(rows: Sequence[int], size: int) -> NDArray[np.bool_]:
     return vector
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"unknown; did you mean {close[0]!r}?" if close else f"unknown; known are {', '.join(names)}"
+def _unknown(name: str, names: Sequence[str]) -> str:
+    return "unknown" + (did_you_mean(name, names, cutoff=0.5) or f"; known are {', '.join(names)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
 import random
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.data.warp import Image, resize, warp
 
 if TYPE_CHECKING:
@@ -151,9 +151,8 @@ def _plain(builder: Callable[..., Any], options: Mapping[str, Any]) -> dict[str,
     known = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for key in options:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"augment.{name}: option '{key}' is unknown, known are {', '.join(known)}{hint}")
+            hint = did_you_mean(key, known)
+            raise ValueError(f"augment.{name}: option '{key}' is unknown{hint}, known are {', '.join(known)}")
     missing = [key for key in known if key not in options]
     if missing:
         raise ValueError(f"augment.{name}: option(s) {', '.join(missing)} missing")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 import numpy as np
 import numpy.typing as npt
 
+from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
 
@@ -31,9 +31,8 @@ def source_weights(records: Sequence[SliceRecord], shares: Mapping[str, float]) 
     counts = Counter(record.source for record in records)
     for source, share in shares.items():
         if source not in counts:
-            near = get_close_matches(source, counts, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"the stores hold {', '.join(sorted(counts))}"
-            raise ValueError(f"data.shares.{source}: no slice is of this source; {hint}")
+            hint = did_you_mean(source, counts) or f"; the stores hold {', '.join(sorted(counts))}"
+            raise ValueError(f"data.shares.{source}: no slice is of this source{hint}")
         if not share > 0:
             raise ValueError(f"data.shares.{source}={share}: give a share above 0, or leave its stores out")
     missing = sorted(set(counts) - set(shares))

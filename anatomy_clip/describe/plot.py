@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anatomy_clip.core.plots import new_plot, save_plot
 from anatomy_clip.describe.description import Description, SeriesDescription, SliceDescription
 
 MOST_SERIES = 20  # in one picture
@@ -28,15 +29,14 @@ def write_plot(description: Description, stations: Sequence[str], path: Path) ->
         ValueError: no series was described, or the ending is no format that can be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     shown = description.series[:MOST_SERIES]
     if not shown:
         raise ValueError(f"{path}: nothing was described, so there is no picture to draw")
-    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    known = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in known:
         raise ValueError(f"{path}: unknown ending {path.suffix!r}; give .png, .pdf or .svg")
-    figure = Figure(figsize=(_WIDTH, _HEIGHT * len(shown) + 0.4), layout="constrained")
+    figure = new_plot(_WIDTH, _HEIGHT * len(shown) + 0.4, dpi=110)
     panels = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
     for panel, one in zip(panels, shown, strict=True):
         _draw(panel, one, stations)
@@ -45,7 +45,7 @@ def write_plot(description: Description, stations: Sequence[str], path: Path) ->
         "Bars: stations along the body, smoothed. Dots: what each slice alone names, darker = likelier. "
         "Research, not for diagnosis." + (f" {more} more series aren't drawn." if more else ""), fontsize=8,
     )  # fmt: skip
-    figure.savefig(path, dpi=110, metadata={} if path.suffix == ".png" else None)
+    save_plot(figure, path)
 
 
 def _draw(panel: Any, one: SeriesDescription, stations: Sequence[str]) -> None:

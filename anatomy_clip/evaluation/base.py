@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.files import whole_file
+from anatomy_clip.text.captions import SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,10 +19,26 @@ if TYPE_CHECKING:
     from anatomy_clip.evaluation.embedded import EmbeddedSet
     from anatomy_clip.models.image_text import ImageTextModel
 
-COLUMNS = (
+
+class Rows(NamedTuple):
+    """What an evaluator leaves in a run's folder: the file and the columns of its table."""
+
+    file: str
+    columns: tuple[str, ...]
+
+
+PREDICTIONS = Rows("predictions.parquet", (  # a row a slice
     "set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation",
     "organ_targets", "station_targets", "organ_scores", "station_scores",
-)  # fmt: skip
+))  # fmt: skip
+CONTRAST = Rows("contrast.parquet", (  # a row a slice and slot
+    "set", "row", "source", "patient", "modality", "slot",
+    "win", "margin", "right", "wrong", "right_score", "wrong_score",
+))  # fmt: skip
+CAPTIONS = Rows("captions.parquet", (  # a row a slice and way
+    "set", "row", "source", "patient", "way", "caption", "truth", "reachable", "score",
+    *(f"{slot}_right" for slot in SLOTS),
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,7 +65,7 @@ class Predictions:
     """One row a slice: what it shows and how each label scored.
 
     Attributes:
-        table: columns `COLUMNS`; scores are cosines in the order of `labels`.
+        table: columns as `PREDICTIONS`; scores are cosines in the order of `labels`.
         labels: label kind ("organ", "station") -> label names.
     """
 

@@ -12,14 +12,13 @@ import torch
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.evaluation.base import Score, patients_of
+from anatomy_clip.evaluation.base import CAPTIONS, Score, patients_of
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
 from anatomy_clip.evaluation.embedded import EmbeddedSet, embed_texts
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.text.captions import (
     MOST,
-    PMC_MS,
     SLOTS,
     Caption,
     caption_of,
@@ -30,9 +29,6 @@ from anatomy_clip.text.grid import MODALITIES, contradict
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    "set", "row", "source", "patient", "way", "caption", "truth", "reachable", "score", *(f"{s}_right" for s in SLOTS),
-)  # fmt: skip
 _SLICES_AT_ONCE = 64  # the beam embeds what all of them ask for in one go
 
 
@@ -58,7 +54,7 @@ class CaptionRetrieval:
         records: Iterable[SliceRecord],
         taxonomy: Taxonomy,
         *,
-        wording: Sequence[str] = PMC_MS,
+        wording: Sequence[str],
         seen: int = MOST,
         grown: int = 4 * MOST,
         beam: int = 4,
@@ -84,7 +80,7 @@ class CaptionRetrieval:
             sets: test set name -> its slices, embedded by the same model.
 
         Returns:
-            A row a slice and way, columns `COLUMNS`. `reachable`: the true caption can be chosen at all.
+            A row a slice and way, columns as `CAPTIONS`. `reachable`: the true caption can be chosen at all.
         """
         import pandas as pd
 
@@ -108,7 +104,7 @@ class CaptionRetrieval:
             print(
                 f"captions: the beam had room for {self.grown} (eval.captions.grown), not for {len(grown.refused)} more"
             )
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(CAPTIONS.columns))
 
     def _truths(self, shown: EmbeddedSet) -> dict[int, Caption]:
         """Row -> the caption that says what its slice shows."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import modality_words
-from anatomy_clip.evaluation.base import Score, patients_of
+from anatomy_clip.evaluation.base import CONTRAST, Score, patients_of
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.models.image_text import ImageTextModel
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-COLUMNS = (
-    "set", "row", "source", "patient", "modality", "slot",
-    "win", "margin", "right", "wrong", "right_score", "wrong_score",
-)  # fmt: skip
 _CAPTIONS_AT_ONCE = 256
 _SLICES_AT_ONCE = 256
 
@@ -83,7 +79,7 @@ class PromptContrast:
             sets: test set name -> its slices, embedded by the same model.
 
         Returns:
-            A row a slice and slot, columns `COLUMNS`; `right` and `wrong` are the captions of the closest pair.
+            A row a slice and slot, columns as `CONTRAST`; `right` and `wrong` are the captions of the closest pair.
         """
         import pandas as pd
 
@@ -98,7 +94,7 @@ class PromptContrast:
                 for grid, (row, record, organs, stations) in zip(scores, known, strict=True):
                     if organs.any() and stations.any():
                         rows += self._rows(name, row, record, grid, organs, stations)
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(CONTRAST.columns))
 
     def score(self, table: pd.DataFrame) -> list[Score]:
         """Mean win rate of every test set and slot, with patient intervals; a pure function of the rows."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality
-from anatomy_clip.evaluation.base import COLUMNS, Predictions, Score, patients_of
+from anatomy_clip.evaluation.base import PREDICTIONS, Predictions, Score, patients_of
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.classification import hits
@@ -61,7 +61,7 @@ class ZeroShot:
         model = model.to(self.device).eval()
         classes = {kind: model.encode_prompts(tokens.to(self.device)) for kind, tokens in self.prompts.items()}
         tables = [self._predict_set(classes, name, shown) for name, shown in sets.items()]
-        none = pd.DataFrame(columns=list(COLUMNS))
+        none = pd.DataFrame(columns=list(PREDICTIONS.columns))
         return Predictions(pd.concat(tables, ignore_index=True) if tables else none, self.labels)
 
     def _predict_set(self, classes: Mapping[str, Tensor], name: str, shown: EmbeddedSet) -> pd.DataFrame:
@@ -74,7 +74,7 @@ class ZeroShot:
             self._row(name, row, record, n, scores, targets)
             for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True))
         ]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return pd.DataFrame(rows, columns=list(PREDICTIONS.columns))
 
     def _row(
         self,

@@ -1,1 +1,1 @@
-"""Finished runs to tables and figures."""
+"""Finished runs to tables, plots and a page."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from anatomy_clip.core.trees import differences
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
-
-# Keys that decide no number: whose run it is, where its files lie, and how fast it goes.
-_NO_MATTER = (
-    *("hydra", "logger", "name", "overwrite", "paths", "seed", "suite"),
-    *("checkpoint_every", "data.workers", "trainer.enable_progress_bar"),
-)
+from anatomy_clip.runs.settings import deciding
 
 
 def confounds(runs: Sequence[Run], layout: Layout) -> list[str]:
@@ -40,23 +36,9 @@ def confounds(runs: Sequence[Run], layout: Layout) -> list[str]:
 
 def undeclared(config: Mapping[str, Any], other: Mapping[str, Any], declared: Sequence[str]) -> Iterator[str]:
     """The keys in which two configs differ and which no declared key holds, each with both values."""
-    for key in differing(config, other):
-        if not _within(key, declared):
-            yield f"{key} is {_shown(_value(config, key))}, not {_shown(_value(other, key))}"
-
-
-def differing(config: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> list[str]:
-    """Dotted keys of the values that differ, without those that decide no number; a key that isn't there is null."""
-    keys = []
-    for name in sorted({*config, *other}):
-        key, a, b = f"{where}{name}", config.get(name), other.get(name)
-        if _within(key, _NO_MATTER) or a == b:
-            continue
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            keys += differing(a, b, f"{key}.")
-        else:
-            keys.append(key)
-    return keys
+    for key, (mine, theirs) in differences(*(deciding(each, "seed") for each in (config, other))).items():
+        if not any(key == name or key.startswith(f"{name}.") for name in declared):
+            yield f"{key} is {_shown(mine)}, not {_shown(theirs)}"
 
 
 def _counterpart(run: Run, column: str, runs: Sequence[Run]) -> Run | None:
@@ -67,17 +49,6 @@ def _counterpart(run: Run, column: str, runs: Sequence[Run]) -> Run | None:
     if column == run.name:
         return of_column[0] if of_column[0] is not run else None
     return next((r for r in of_column if r.seed == run.seed), of_column[0])
-
-
-def _within(key: str, declared: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in declared)
-
-
-def _value(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for name in key.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def _shown(value: Any) -> str:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anatomy_clip.evaluation.base import patients_of
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
+from anatomy_clip.results.slices import mean_of, seed_means
 
 
 class Wins(NamedTuple):
@@ -32,22 +32,12 @@ class Wins(NamedTuple):
 
 def wins(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Mapping[tuple[str, str], Mapping[str, Wins]]:
     """(Test set, slot) -> column -> wins; empty where no run was evaluated so."""
-    import pandas as pd
-
     found: dict[tuple[str, str], dict[str, Wins]] = {}
-    for column in layout.columns:
-        tables = [run.contrast for run in runs if run.name == column and run.contrast is not None]
-        if not tables:
-            continue
-        keys = ["set", "slot", "source", "patient", "row"]
-        mean = pd.concat(tables).groupby(keys, sort=False)[["win", "margin"]].mean().reset_index()
-        for (name, slot), part in mean.groupby(["set", "slot"], sort=False):
-            patients = patients_of(part)
-            interval = bootstrap_interval(100 * part["win"].to_numpy(), patients, resamples)
-            value, margin = 100 * float(part["win"].mean()), float(part["margin"].mean())
-            found.setdefault((str(name), str(slot)), {})[column] = Wins(
-                value, interval.lo, interval.hi, margin, len(part)
-            )
+    means = seed_means(runs, layout.columns, lambda run: run.contrast, "slot", ("win", "margin"))
+    for column, name, slot, _, rows in means:
+        won = mean_of(100 * rows["win"].to_numpy(), patients_of(rows), resamples)
+        margin = float(rows["margin"].mean())
+        found.setdefault((name, slot), {})[column] = Wins(won.value, won.lo, won.hi, margin, won.n)
     return found
 
 

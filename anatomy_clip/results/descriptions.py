@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.inference.decisions import Decided, Decisions
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.calibration import brier, calibration_error
 from anatomy_clip.metrics.multilabel import consistent, exact_match, f1, sample_f1
 from anatomy_clip.metrics.selective import RiskCoverage, risk_coverage
 from anatomy_clip.results.layout import Layout
-from anatomy_clip.results.read import Run, Slices, select
+from anatomy_clip.results.read import Run
+from anatomy_clip.results.slices import Slices, mean_of, select
 
 Bools = NDArray[np.bool_]
 WAYS: Mapping[str, str] = {
@@ -120,8 +120,7 @@ class Judged(NamedTuple):
 
 def judged(runs: Sequence[Run], layout: Layout) -> list[Judged]:
     """Decide every test set of the table for every run that has decisions; sets in the order of the rows."""
-    sets = dict.fromkeys(row.test_set for row in layout.rows + layout.further)
-    return [found for name in sets for column in layout.columns for found in _judged(runs, column, name)]
+    return [found for name in layout.test_sets() for column in layout.columns for found in _judged(runs, column, name)]
 
 
 def _judged(runs: Sequence[Run], column: str, test_set: str) -> Iterator[Judged]:
@@ -181,25 +180,24 @@ def _description(seeds: Sequence[Judged], way: str, resamples: int) -> Descripti
     organ = [f1(organs, one.organs.targets) for one, (organs, _) in zip(seeds, given, strict=True)]
     shown, stations = first.organs.targets, first.stations.targets
     # (N,) percent, mean over seeds
-    organ_f1 = 100 * np.mean([sample_f1(organs, shown) for organs, _ in given], axis=0)
-    exact = 100 * np.mean([exact_match(organs, shown) for organs, _ in given], axis=0)
+    by_slice = [100 * np.mean([of(organs, shown) for organs, _ in given], axis=0) for of in (sample_f1, exact_match)]
+    organ_f1, exact = (mean_of(values, first.organs.patients, resamples) for values in by_slice)
     agree = [consistent(*pair, first.decisions.belongs) for pair in given]
-    intervals = [bootstrap_interval(values, first.organs.patients, resamples) for values in (organ_f1, exact)]
     return Description(
         test_set=first.test_set,
         column=first.column,
         way=way,
         slices=len(shown),
-        patients=len(np.unique(first.organs.patients)),
+        patients=organ_f1.patients,
         seeds=len(seeds),
-        organ_f1=float(organ_f1.mean()),
-        organ_f1_lo=intervals[0].lo,
-        organ_f1_hi=intervals[0].hi,
+        organ_f1=organ_f1.value,
+        organ_f1_lo=organ_f1.lo,
+        organ_f1_hi=organ_f1.hi,
         organ_micro=100 * float(np.mean([x.micro for x in organ])),
         organ_macro=100 * float(np.mean([x.macro for x in organ])),
-        organ_exact=float(exact.mean()),
-        organ_exact_lo=intervals[1].lo,
-        organ_exact_hi=intervals[1].hi,
+        organ_exact=exact.value,
+        organ_exact_lo=exact.lo,
+        organ_exact_hi=exact.hi,
         station_f1=100 * float(np.mean([sample_f1(s, stations).mean() for _, s in given])),
         station_exact=100 * float(np.mean([exact_match(s, stations).mean() for _, s in given])),
         consistent=100 * float(np.mean([_mean(values) for values in agree])),

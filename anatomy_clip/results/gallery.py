@@ -3,102 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.files import whole_file
-from anatomy_clip.results.read import TASKS, Run
+from anatomy_clip.core.plots import new_plot, save_plot
+from anatomy_clip.results.examples import RULE, choose, verdict
+from anatomy_clip.results.read import Run
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-RULE = (
-    "One slice of each volume and plane in turn, at positions that step through it by the golden ratio; "
-    "no slice was picked by hand."
-)
 # Its own dark ground makes the picture the same on white and dark pages; blue and orange suit every eye.
 _GROUND, _TEXT, _RIGHT, _WRONG, _FAINT = "#11151c", "#e8ebf0", "#6cb6ff", "#ffa657", "#9aa4b2"
-_GOLDEN = (5**0.5 - 1) / 2
 _MARKS = {True: "\N{CHECK MARK}", False: "\N{MULTIPLICATION X}"}
-_PLANES = ("axial", "coronal", "sagittal")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a run says of one slice about one task.
-
-    Attributes:
-        names: labels, best first.
-        share: softmax share of each, 0 to 1 (eq. 2).
-        truth: the labels that are right; empty where the slice has none.
-    """
-
-    names: tuple[str, ...]
-    share: tuple[float, ...]
-    truth: tuple[str, ...]
-
-    def is_right(self, rank: int = 0) -> bool:
-        """Whether the label at a rank is one of the right ones."""
-        return self.names[rank] in self.truth
-
-
-def choose(predictions: pd.DataFrame, sets: Sequence[str], count: int) -> pd.DataFrame:
-    """Choose slices by `RULE`, among those that have a right organ and a right station.
-
-    Args:
-        predictions: one row a slice, as `Run.predictions`.
-        sets: test sets to draw from, in this order.
-        count: slices wanted.
-
-    Returns:
-        At most `count` rows, ordered by set, plane and volume; the same for the same predictions.
-    """
-    keys = ["source", "patient", "series", "orientation"]
-    labelled = [predictions[f"{task}_targets"].map(len) > 0 for task in TASKS]
-    scored = predictions[np.logical_and.reduce(labelled)]
-    groups = []
-    for name in sets:
-        of_set = scored[scored["set"] == name].sort_values([*keys, "index", "row"], kind="stable")
-        found = [group for _, group in of_set.groupby(keys, sort=True)]
-        groups += sorted(found, key=lambda g: _PLANES.index(str(g["orientation"].iloc[0])))
-    if not groups:
-        return scored.iloc[:0]
-    picked: dict[int, list[int]] = {g: [] for g in range(len(groups))}
-    # More volumes than places: every k-th volume. Fewer: round after round, until the places are filled.
-    step = max(1.0, len(groups) / count)
-    for place in range(min(count, sum(len(g) for g in groups))):
-        g = int(place * step) % len(groups)
-        labels = groups[g].index
-        at = int((0.5 + place * _GOLDEN) % 1.0 * len(labels))
-        free = [int(labels[(at + k) % len(labels)]) for k in range(len(labels))]
-        picked[g] += [i for i in free if i not in picked[g]][:1]
-    return predictions.loc[[i for g in sorted(picked) for i in picked[g]]]
-
-
-def verdict(run: Run, row: Mapping[str, Any], task: str, top: int) -> Verdict:
-    """Name the best labels of a slice.
-
-    Args:
-        run: the run.
-        row: a row of its predictions; scores are cosines.
-        task: organ or station.
-        top: labels wanted.
-    """
-    scores = np.asarray(row[f"{task}_scores"], dtype=np.float64)
-    # (K,) eq. 2: softmax of 100 x cosine, the temperature of zero-shot CLIP
-    share = np.exp(100.0 * (scores - scores.max()))
-    share /= share.sum()
-    best = np.argsort(-scores, kind="stable")[:top]
-    names = run.labels[task]
-    truth = tuple(str(t) for t in row[f"{task}_targets"])
-    return Verdict(tuple(names[k] for k in best), tuple(float(share[k]) for k in best), truth)
 
 
 def gallery(
@@ -129,14 +50,9 @@ def gallery(
     chosen = choose(run.predictions, list(images), columns * rows)
     if chosen.empty:
         raise ValueError(f"{run.name}, seed {run.seed}: no labelled slice of {', '.join(images)} to show")
-    # The object interface needs no display and leaves pyplot's global state alone.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     cell, top, bottom = 3.2, 0.55, 0.35  # inches
     height = cell * rows + top + bottom
-    figure = Figure(figsize=(2.3 * columns, height), dpi=110, facecolor=_GROUND)
-    FigureCanvasAgg(figure)
+    figure = new_plot(2.3 * columns, height, dpi=110, facecolor=_GROUND, layout=None)
     for place, row in enumerate(chosen.to_dict("records")):
         store = images[row["set"]]
         if not 0 <= row["row"] < len(store):
@@ -147,14 +63,8 @@ def gallery(
     legend = f"{_MARKS[True]} right   {_MARKS[False]} wrong (truth below)   numbers: share of the softmax in %   "
     figure.text(0.012, 1 - 0.08 / height, title, color=_TEXT, fontsize=12, va="top", weight="bold")
     figure.text(0.012, 0.08 / height, legend + RULE, color=_FAINT, fontsize=8.5)
-    _save(figure, path)
+    save_plot(figure, path)
     return len(chosen)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:  # no software entry: the same picture has the same bytes under any version's name
-        figure.savefig(partial, format="png", metadata={"Software": None}, facecolor=_GROUND)
 
 
 def _draw(axes: Axes, image: NDArray[np.uint8], run: Run, row: Mapping[str, Any]) -> None:

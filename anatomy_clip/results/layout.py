@@ -46,7 +46,7 @@ class Layout:
         data: what the test sets and columns are made of, in one or two sentences.
         differs: column -> the columns that it is measured against -> the config's keys in which they may differ;
             empty where nothing is declared.
-        figure: draws the suite's own figure of its table, as a PNG; None where it has none.
+        plot: draws the suite's own plot of its table, as a PNG; None where it has none.
         title: what the table is called.
     """
 
@@ -55,8 +55,12 @@ class Layout:
     further: tuple[RowSpec, ...]
     data: str
     differs: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    figure: Callable[[Any], bytes] | None = None
+    plot: Callable[[Any], bytes] | None = None
     title: str = "Table III"
+
+    def test_sets(self) -> list[str]:
+        """The test sets of all rows, in their order."""
+        return list(dict.fromkeys(row.test_set for row in self.rows + self.further))
 
     def pairs(self) -> list[tuple[str, str]]:
         """Columns and those that they are measured against, as declared, or else each column and the one before."""
@@ -72,7 +76,7 @@ def layout(
     further: Mapping[str, Mapping[str, Any]],
     data: str,
     differs: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
-    figure: Callable[[Any], bytes] | None = None,
+    plot: Callable[[Any], bytes] | None = None,
     title: str = "Table III",
 ) -> Layout:
     """Make a layout from its YAML.
@@ -83,7 +87,7 @@ def layout(
         further: the same for further test sets.
         data: what the data are.
         differs: as `Layout.differs`; where given, every column but the first needs an entry.
-        figure: as `Layout.figure`.
+        plot: as `Layout.plot`.
         title: what the table is called.
 
     Raises:
@@ -97,7 +101,7 @@ def layout(
             raise ValueError(f"row {spec.row}: instead={spec.instead} is none of the further rows {sorted(known)}")
     declared = {column: {o: tuple(keys) for o, keys in others.items()} for column, others in (differs or {}).items()}
     _check_differs(declared, list(columns))
-    return Layout(dict(columns), specs[0], specs[1], " ".join(data.split()), declared, figure, title)
+    return Layout(dict(columns), specs[0], specs[1], " ".join(data.split()), declared, plot, title)
 
 
 def _check_differs(differs: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> None:

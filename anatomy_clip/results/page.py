@@ -1,36 +1,34 @@
-"""The report: one HTML file of a suite that needs no server, no network and no model."""
+"""The page: one HTML file of a suite that needs no server, no network and no model."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.results.certainty import reliability_figure, risk_figure
+from anatomy_clip.core.trees import differences
+from anatomy_clip.results.breakdown import SIZES, LabelTable, by_group, confusion, per_label
 from anatomy_clip.results.contrast import Pair, examples, wins
 from anatomy_clip.results.descriptions import WAYS
-from anatomy_clip.results.errors import by_group, confusion
-from anatomy_clip.results.gallery import RULE
+from anatomy_clip.results.examples import RULE, cards, picture, uri
+from anatomy_clip.results.formats import DASH, interval, number, p_value
 from anatomy_clip.results.layout import RowSpec
-from anatomy_clip.results.lists import Lists, measure
-from anatomy_clip.results.per_label import LabelTable, per_label
+from anatomy_clip.results.measures import Measures, measure
+from anatomy_clip.results.plots import reliability_plot, risk_plot, roc_plot
 from anatomy_clip.results.read import TASKS, Run
-from anatomy_clip.results.render import p_value
-from anatomy_clip.results.roc import roc_figure
-from anatomy_clip.results.slice_cards import cards, picture, uri
-from anatomy_clip.results.table3 import FEW, Cell, Table
-from anatomy_clip.results.target_size import SIZES
+from anatomy_clip.results.table import FEW, Cell, Table, by_row
+from anatomy_clip.runs.settings import deciding
 from anatomy_clip.sources.cards import Card as DataCard
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _EXAMPLES = 4  # slices of a test set whose captions are shown
-_DASH = "\N{EN DASH}"
-_NO_SETTING = ("hydra", "logger", "name", "overwrite", "paths", "seed", "suite")  # keys that decide no number
+_FOLDER = re.compile(r"(?<![\w}.])/[^\s'\"\],]*/")  # of a path from the root
 
 
 def page(
@@ -39,22 +37,22 @@ def page(
     images: Mapping[str, NDArray[np.uint8]],
     *,
     suite: str,
-    lists: Lists | None = None,
+    measures: Measures | None = None,
     data_cards: Mapping[str, DataCard] | None = None,
     slices_a_set: int = 32,
     commands: Sequence[str] = (),
 ) -> str:
-    """Write the report of one suite.
+    """Write the page of one suite.
 
     Args:
         table: the results table.
         runs: the suite's runs; the last column's first seed is looked at closely.
         images: test set -> (N, S, S) uint8, by the predictions' rows; sets without images have no gallery.
         suite: its name.
-        lists: what the runs say beyond the best label; None: measured here.
+        measures: what the runs say beyond the best label; None: measured here.
         data_cards: source -> its card; those of the test sets' sources are shown.
         slices_a_set: most slices that a test set has in the gallery; half of them chosen among wrong ones.
-        commands: what makes this report again.
+        commands: what makes this page again.
     """
     import jinja2
 
@@ -62,65 +60,82 @@ def page(
     engine = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    runs = [run for run in runs if run.name in table.layout.columns]
-    last = next((run for name in reversed(list(table.layout.columns)) for run in runs if run.name == name), None)
-    rows = table.layout.rows + table.layout.further
-    lists = lists or measure(runs, table.layout)
-    figures = [draw(lists.judged, table.layout.columns) for draw in (risk_figure, reliability_figure)]
-    configs: dict[str, Mapping[str, Any]] = {}
-    for run in runs:
-        configs.setdefault(run.name, run.config)  # the first seed's
-    return engine.get_template("report.html").render(
+    engine.globals |= {"number": number, "interval": interval, "p_value": p_value, "shade": _shade}
+    columns = table.layout.columns
+    runs = [run for run in runs if run.name in columns]
+    last = next((run for name in reversed(list(columns)) for run in runs if run.name == name), None)
+    measures = measures or measure(runs, table.layout)
+    sets = _sets(runs)
+    shown_cards = [c for n, c in (data_cards or {}).items() if any(n in s["sources"] for s in sets)]
+    return engine.get_template("page.html").render(
         suite=suite,
-        table=table,
-        columns=table.layout.columns,
-        main=_rows(table.layout.rows, table.cells),
-        further=_rows(table.layout.further, table.further),
-        steps=table.steps,
-        baselines=table.baselines,
-        few=FEW,
-        sizes=lists.sizes,
-        size_names=SIZES,
-        lists=lists,
-        shown=next((d.column for d in reversed(lists.descriptions)), last and last.name),
-        ways=WAYS,
-        risk=figures[0] and uri(figures[0]),
-        trust=figures[1] and uri(figures[1]),
-        labels=[_label_rows(t) for t in per_label(runs, table.layout)],
-        curves=_curves(runs, table),
-        last=last and table.layout.columns[last.name],
+        columns=columns,
+        last=last and columns[last.name],
         seed=last and last.seed,
+        **_results(table),
+        **_measures(measures, columns, last),
+        **_labels(runs, table, images),
         confusions=[(r, c) for r in table.layout.rows if last and (c := confusion(last, r))],
-        groups=_groups(last, rows) if last else [],
-        wins=wins(runs, table.layout),
-        pairs=_pairs(runs, table, images),
+        groups=_groups(last, table.layout.test_sets()) if last else [],
         cards=cards(last, images, slices_a_set) if last else [],
         rule=RULE,
-        sets=(sets := _sets(runs)),
-        data_cards=[c for n, c in (data_cards or {}).items() if any(n in s["sources"] for s in sets)],
-        differences=differences(configs),
-        differences_columns=list(configs),
-        versions=_versions(runs),
-        commands=commands,
-        number=_number,
-        p_value=p_value,
-        interval=_interval,
-        shade=_shade,
+        sets=sets,
+        data_cards=shown_cards,
+        **_made(runs, commands),
     )
 
 
-def differences(configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+def _results(table: Table) -> dict[str, Any]:
+    """The sections on the table and its gains."""
+    layout = table.layout
+    rows = {"main": _rows(layout.rows, table.cells), "further": _rows(layout.further, table.further)}
+    return {"table": table, **rows, "steps": table.steps, "baselines": table.baselines, "few": FEW}
+
+
+def _measures(found: Measures, columns: Mapping[str, str], last: Run | None) -> dict[str, Any]:
+    """The section on descriptions."""
+    risk, trust = (draw(found.judged, columns) for draw in (risk_plot, reliability_plot))
+    return {
+        "measures": found,
+        "sizes": found.sizes,
+        "size_names": SIZES,
+        "shown": next((d.column for d in reversed(found.descriptions)), last and last.name),
+        "ways": WAYS,
+        "risk": risk and uri(risk),
+        "trust": trust and uri(trust),
+    }
+
+
+def _labels(runs: Sequence[Run], table: Table, images: Mapping[str, NDArray[np.uint8]]) -> dict[str, Any]:
+    """The sections on single labels, their curves, and contradicted captions."""
+    return {
+        "labels": [_label_rows(found) for found in per_label(runs, table.layout)],
+        "curves": _curves(runs, table),
+        "wins": wins(runs, table.layout),
+        "pairs": _pairs(runs, table, images),
+    }
+
+
+def _made(runs: Sequence[Run], commands: Sequence[str]) -> dict[str, Any]:
+    """The section on how it was made."""
+    configs: dict[str, Mapping[str, Any]] = {}
+    for run in runs:
+        configs.setdefault(run.name, run.config)  # the first seed's
+    known = {"settings": settings(configs), "settings_columns": list(configs)}
+    return {**known, "versions": _versions(runs), "commands": commands}
+
+
+def settings(configs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
     """Settings in which the columns' configs differ, each with the value of every column; folders are left away."""
-    flat = {n: _flat({k: v for k, v in config.items() if k not in _NO_SETTING}) for n, config in configs.items()}
-    keys = sorted({key for values in flat.values() for key in values})
-    rows = [(key, [_setting(values.get(key, _DASH)) for values in flat.values()]) for key in keys]
+    found = differences(*(deciding(config, "seed") for config in configs.values()))
+    rows = [(key, [_setting(value) for value in values]) for key, values in found.items()]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
 
 
 def _rows(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell], float]]:
     """Row, its cells, and its best value."""
-    by_row = [(spec, [cell for cell in cells if cell.row == spec.row]) for spec in specs]
-    return [(s, c, max((x.value for x in c if not math.isnan(x.value)), default=math.nan)) for s, c in by_row]
+    rows = by_row(specs, cells)
+    return [(s, c, max((x.value for x in c if not math.isnan(x.value)), default=math.nan)) for s, c in rows]
 
 
 def _label_rows(table: LabelTable) -> dict[str, Any]:
@@ -147,11 +162,10 @@ def _pairs(
 
 def _curves(runs: Sequence[Run], table: Table) -> list[tuple[RowSpec, str]]:
     rows = [row for row in table.layout.rows if row.task == "organ"]
-    return [(row, uri(png)) for row in rows if (png := roc_figure(runs, table.layout, row))]
+    return [(row, uri(png)) for row in rows if (png := roc_plot(runs, table.layout, row))]
 
 
-def _groups(run: Run, rows: Sequence[RowSpec]) -> list[tuple[str, str, str, str, float, int]]:
-    sets = dict.fromkeys(row.test_set for row in rows)
+def _groups(run: Run, sets: Sequence[str]) -> list[tuple[str, str, str, str, float, int]]:
     return [
         (name, task, group, value, 100 * share, n)
         for name in sets
@@ -188,28 +202,9 @@ def _versions(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _setting(value: Any) -> str:
-    text = str(value)
-    return text.rsplit("/", 1)[-1] if text.startswith("/") else text  # a path of somebody's machine is private
-
-
-def _flat(config: Mapping[str, Any], where: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{where}{key}.")
-        else:
-            found[f"{where}{key}"] = value
-    return found
-
-
-def _number(value: float, digits: int = 1, sign: bool = False) -> str:
-    if math.isnan(value):
-        return _DASH
-    return f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-
-
-def _interval(lo: float, hi: float, sign: bool = False) -> str:
-    return "" if math.isnan(lo) else f"[{_number(lo, sign=sign)}, {_number(hi, sign=sign)}]"
+    return (
+        DASH if value is None else _FOLDER.sub("", str(value).replace("'", ""))
+    )  # a path of somebody's machine is private
 
 
 def _shade(count: int, most: int) -> str:

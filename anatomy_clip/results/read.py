@@ -9,30 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from anatomy_clip.evaluation.base import CAPTIONS, CONTRAST, PREDICTIONS, Rows
 from anatomy_clip.inference.decisions import Decisions
-from anatomy_clip.text.captions import SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Task, the first part of a cell's name and of the columns' names -> key of its labels in results.json.
 TASKS: Mapping[str, str] = {"organ": "organs", "station": "stations"}
-_COLUMNS = (
-    *("set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation"),
-    *("organ_targets", "station_targets", "organ_scores", "station_scores"),
-)
-CONTRAST, DECISIONS, CAPTIONS = "contrast.parquet", "decisions.json", "captions.parquet"
-_CAPTION_COLUMNS = (
-    *("set", "row", "source", "patient", "way", "caption", "reachable"),
-    *(f"{slot}_right" for slot in SLOTS),
-)
-_CONTRAST_COLUMNS = (
-    *("set", "row", "source", "patient", "modality", "slot"),
-    *("win", "margin", "right", "wrong", "right_score", "wrong_score"),
-)
+DECISIONS = "decisions.json"
 _SEED = re.compile(r"seed_(\d+)")
 
 
@@ -67,23 +52,6 @@ class Run:
     contrast: pd.DataFrame | None = None
     decisions: Decisions | None = None
     captions: pd.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class Slices:
-    """The slices of one table row, as one run scored them.
-
-    Attributes:
-        keys: (N,) test set, row, source and patient of each slice; equal in runs that may be averaged.
-        patients: (N,) patient of each slice, with its source.
-        scores: (N, K) float.
-        targets: (N, K) bool.
-    """
-
-    keys: tuple[tuple[Any, ...], ...]
-    patients: NDArray[np.str_]
-    scores: NDArray[np.float64]
-    targets: NDArray[np.bool_]
 
 
 def read_suite(
@@ -126,8 +94,7 @@ def read_run(folder: Path) -> Run:
         ValueError: a file is missing, damaged or lacks a field; the message names the file and what to do.
     """
     results = _read_results(folder / "results.json")
-    frame = _read_rows(folder / "predictions.parquet", _COLUMNS)
-    contrast, captions = folder / CONTRAST, folder / CAPTIONS
+    frame = _read_rows(folder, PREDICTIONS)
     name, seed = _name_and_seed(folder)
     return Run(
         name=name,
@@ -139,47 +106,10 @@ def read_run(folder: Path) -> Run:
         notes=tuple(str(note) for note in results.get("notes", ())),
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
-        contrast=_read_rows(contrast, _CONTRAST_COLUMNS) if contrast.exists() else None,
+        contrast=_read_rows(folder, CONTRAST) if (folder / CONTRAST.file).exists() else None,
         decisions=_read_decisions(folder / DECISIONS),
-        captions=_read_rows(captions, _CAPTION_COLUMNS) if captions.exists() else None,
+        captions=_read_rows(folder, CAPTIONS) if (folder / CAPTIONS.file).exists() else None,
     )
-
-
-def select(run: Run, task: str, test_set: str, modalities: Sequence[str]) -> Slices | None:
-    """Take the slices of one test set and some modalities, with the scores of one task.
-
-    Args:
-        run: the run.
-        task: a key of `TASKS`.
-        test_set: name of the test set.
-        modalities: CT, MR or both.
-
-    Returns:
-        The slices in the order of their rows, or None where the run has none of them.
-
-    Raises:
-        ValueError: a target is no label of the run, or a slice hasn't one score a label.
-    """
-    frame = run.predictions
-    part = frame[(frame["set"] == test_set) & frame["modality"].isin(list(modalities))]
-    if part.empty:
-        return None
-    labels = run.labels[task]
-    where = f"{run.name}, seed {run.seed}, {test_set}"
-    rows = [np.asarray(row, dtype=np.float64) for row in part[f"{task}_scores"]]
-    if any(row.shape != (len(labels),) for row in rows):
-        raise ValueError(f"{where}: {task}_scores must hold {len(labels)} numbers a slice, one a label")
-    position = {label: k for k, label in enumerate(labels)}
-    targets = np.zeros((len(part), len(labels)), dtype=bool)
-    for n, names in enumerate(part[f"{task}_targets"]):
-        for label in names:
-            if label not in position:
-                raise ValueError(f"{where}: target '{label}' is no label of the run; evaluate it again")
-            targets[n, position[label]] = True
-    ids = part[["set", "row", "source", "patient"]].itertuples(index=False, name=None)
-    keys = tuple(ids)
-    patients = np.array([f"{source}/{patient}" for _, _, source, patient in keys], dtype=np.str_)
-    return Slices(keys, patients, np.stack(rows), targets)
 
 
 def _read_results(path: Path) -> dict[str, Any]:
@@ -196,16 +126,17 @@ def _read_results(path: Path) -> dict[str, Any]:
     return dict(results)
 
 
-def _read_rows(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_rows(folder: Path, rows: Rows) -> pd.DataFrame:
     import pandas as pd
 
+    path = folder / rows.file
     if not path.is_file():
         raise ValueError(f"{path.name} is missing; evaluate the run again")
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises several unrelated types for damaged files
         raise ValueError(f"{path.name} can't be read ({error}); evaluate the run again") from error
-    missing = [name for name in columns if name not in frame.columns]
+    missing = [name for name in rows.columns if name not in frame.columns]
     if missing:
         raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
     return frame

@@ -5,42 +5,35 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from anatomy_clip.results.formats import interval, number, p_value
 from anatomy_clip.results.layout import RowSpec
-from anatomy_clip.results.table3 import FEW, Cell, Table
+from anatomy_clip.results.table import FEW, Cell, Table, by_row
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 CSV_COLUMNS = ("row", "column", "value", "n", "lo", "hi", "seeds", "paper")
-_MISSING = "n/a"
 
 
 def to_csv(cells: Sequence[Cell]) -> str:
     """Write cells with the columns `CSV_COLUMNS`; percent, two decimals; what is undefined is empty."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for c in cells:
-        bounds = [_plain(x) for x in (c.lo, c.hi)]
-        writer.writerow([c.row, c.column, _plain(c.value), c.n, *bounds, c.seeds, _plain(c.paper)])
-    return out.getvalue()
+    return _csv(CSV_COLUMNS, [[getattr(cell, name) for name in CSV_COLUMNS] for cell in cells], 2)
 
 
 def rows_csv(rows: Sequence[NamedTuple]) -> str:
     """Write rows of one kind, their fields as columns; numbers with four decimals, what is undefined is empty."""
+    return _csv(rows[0]._fields if rows else (), rows, 4)
+
+
+def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]], digits: int) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(rows[0]._fields if rows else [])
-    for row in rows:
-        writer.writerow([_digits(value) if isinstance(value, float) else value for value in row])
+    writer.writerow(columns)
+    writer.writerows([number(x, digits, missing="") if isinstance(x, float) else x for x in row] for row in rows)
     return out.getvalue()
-
-
-def _digits(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.4f}"
 
 
 def main_markdown(table: Table) -> str:
@@ -75,8 +68,8 @@ def to_latex(table: Table) -> str:
         rf"    {head} \\",
         r"    \midrule",
     ]
-    for spec, cells in _by_row(table.layout.rows, table.cells):
-        values = [_ours(c) + _interval(c) + _paper(c) for c in cells]
+    for spec, cells in by_row(table.layout.rows, table.cells):
+        values = [_cell(c) + _paper(c) for c in cells]
         lines.append(rf"    {' & '.join([_tex(spec.text), *values])} \\")
     lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
     return "\n".join(lines) + "\n"
@@ -92,8 +85,8 @@ def to_rich(table: Table) -> RichTable:
     for text in table.layout.columns.values():
         rich.add_column(text, justify="right")
     for specs, cells in ((table.layout.rows, table.cells), (table.layout.further, table.further)):
-        for spec, row in _by_row(specs, cells):
-            values = [Text(_ours(c) + _interval(c) + _paper(c)) for c in row]
+        for spec, row in by_row(specs, cells):
+            values = [Text(_cell(c) + _paper(c)) for c in row]
             rich.add_row(Text(f"{spec.row} (n={max(c.n for c in row)})"), *values)
         rich.add_section()
     return rich
@@ -105,8 +98,8 @@ def _markdown_rows(table: Table, specs: Sequence[RowSpec], cells: Sequence[Cell]
         "| " + " | ".join(["", *columns, "slices (patients)"]) + " |",
         "|" + "---|" + "---:|" * (len(columns) + 1),
     ]
-    for spec, row in _by_row(specs, cells):
-        values = [f"{_bold(_ours(c))}{_interval(c)}{_spread(c)}{_paper(c)}" for c in row]
+    for spec, row in by_row(specs, cells):
+        values = [f"{_cell(c, '**')}{_after(' ± ', number(c.spread, missing=''))}{_paper(c)}" for c in row]
         most = max(row, key=lambda c: c.n)
         counts = f"{most.n} ({most.patients})"
         lines.append("| " + " | ".join([f"{spec.text}<br>`{spec.row}`", *values, counts]) + " |")
@@ -122,11 +115,11 @@ def _legend(table: Table) -> str:
         f"patients; {'after ± the standard deviation over seeds; ' if seeds and seeds[-1] > 1 else ''}in parentheses "
         f"the paper's number, which was measured on other data. {_data(table)}"
     )
-    by_row = _by_row(table.layout.rows, table.cells)
-    few = [spec.row for spec, row in by_row if 0 < max(c.patients for c in row) < FEW]
+    rows = by_row(table.layout.rows, table.cells)
+    few = [spec.row for spec, row in rows if 0 < max(c.patients for c in row) < FEW]
     if few:
-        rows = ", ".join(f"`{row}`" for row in few)
-        text += f" Intervals from fewer than {FEW} patients ({rows}) are too narrow to trust."
+        names = ", ".join(f"`{row}`" for row in few)
+        text += f" Intervals from fewer than {FEW} patients ({names}) are too narrow to trust."
     return text
 
 
@@ -147,14 +140,14 @@ def _gains(table: Table) -> str:
     ]
     lines += ["| row | column | over | gain | p |", "|---|---|---|---:|---:|"]
     for s in table.steps:
-        bounds = "" if math.isnan(s.lo) else f" [{s.lo:+.1f}, {s.hi:+.1f}]"
+        bounds = _after(" ", interval(s.lo, s.hi, sign=True))
         lines.append(
             f"| `{s.row}` | {names[s.column]} | {names[s.over]} | **{s.value:+.1f}**{bounds} | {p_value(s.adjusted)} |"
         )
     first, last = next(iter(names.values())), list(names.values())[-1]
     for task, (ours, paper) in table.gains.items():
         theirs = "" if math.isnan(paper) else f" (paper {paper:+.1f})"
-        mean = "not measured" if math.isnan(ours) else f"{ours:+.1f}"
+        mean = number(ours, sign=True, missing="not measured")
         lines += ["", f"Mean gain of {last} over {first}, {task} rows: {mean}{theirs}."]
     return "\n".join(lines)
 
@@ -173,40 +166,19 @@ def _baselines(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _by_row(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell]]]:
-    return [(spec, [c for c in cells if c.row == spec.row]) for spec in specs]
+def _cell(cell: Cell, bold: str = "") -> str:
+    """Our number and its interval."""
+    value = "n/a" if math.isnan(cell.value) else f"{bold}{number(cell.value)}{bold}"
+    return value + _after(" ", interval(cell.lo, cell.hi))
 
 
-def _ours(cell: Cell) -> str:
-    return _MISSING if math.isnan(cell.value) else f"{cell.value:.1f}"
-
-
-def _bold(text: str) -> str:
-    return text if text == _MISSING else f"**{text}**"
-
-
-def _interval(cell: Cell) -> str:
-    return "" if math.isnan(cell.lo) else f" [{cell.lo:.1f}, {cell.hi:.1f}]"
-
-
-def _spread(cell: Cell) -> str:
-    return "" if math.isnan(cell.spread) else f" ± {cell.spread:.1f}"
-
-
-def p_value(p: float) -> str:
-    """A p-value in print: three decimals, "< 0.001" below, a dash where it isn't known."""
-    if math.isnan(p):
-        return "\N{EN DASH}"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _after(before: str, text: str) -> str:
+    return before + text if text else ""
 
 
 def _paper(cell: Cell) -> str:
     # 54.0 and 91.62: as the paper prints them
     return "" if math.isnan(cell.paper) else f" ({f'{cell.paper:.2f}'.removesuffix('0')})"
-
-
-def _plain(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2f}"
 
 
 def _tex(text: str) -> str:

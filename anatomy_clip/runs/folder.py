@@ -10,10 +10,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.core.files import sha256_of, write_text
+from anatomy_clip.core.trees import differences
+from anatomy_clip.runs.settings import NO_TRAINING, deciding
 from anatomy_clip.stores.store import store_paths
 
 STAGES_FILE = "stages.json"
-_NOT_TRAINING = ("checkpoint_every", "eval", "hydra", "logger", "name", "overwrite", "paths", "stages", "suite")
 
 
 def run_folder(cfg: DictConfig) -> Path:
@@ -53,9 +54,7 @@ def finished_stages(folder: Path) -> dict[str, str]:
 def training_config(cfg: DictConfig) -> dict[str, Any]:
     """The part of the config that decides what a training ends in."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
-    kept = {key: value for key, value in config.items() if key not in _NOT_TRAINING}
-    kept["data"] = {k: v for k, v in kept["data"].items() if k not in ("test", "optional", "workers")}
-    return kept
+    return deciding(config, *NO_TRAINING)
 
 
 def claim(cfg: DictConfig, folder: Path) -> None:
@@ -67,8 +66,7 @@ def claim(cfg: DictConfig, folder: Path) -> None:
     path = folder / "config.yaml"
     if path.exists():
         before = training_config(OmegaConf.load(path))  # type: ignore[arg-type]
-        now = training_config(cfg)
-        changed = sorted(_differences(before, now))
+        changed = list(differences(before, training_config(cfg)))
         if changed:
             raise ValueError(
                 f"{folder}: was made with another config ({', '.join(changed[:8])} differ); "
@@ -78,13 +76,6 @@ def claim(cfg: DictConfig, folder: Path) -> None:
     for orphan in folder.glob(".*.partial"):
         orphan.unlink()
     write_text(path, OmegaConf.to_yaml(cfg, resolve=False))
-
-
-def _differences(a: Any, b: Any, where: str = "") -> list[str]:
-    if isinstance(a, dict) and isinstance(b, dict):
-        keys = sorted({*a, *b})
-        return [d for key in keys for d in _differences(a.get(key), b.get(key), f"{where}.{key}".lstrip("."))]
-    return [] if a == b else [where]
 
 
 def _weights_digest(source: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.core.files import write_text
+from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.runs.folder import STAGES_FILE, claim, finished_stages, run_folder, stage_inputs
 from anatomy_clip.runs.wiring import (
     build,
@@ -27,7 +28,6 @@ from anatomy_clip.runs.wiring import (
     label_names,
     label_priors,
     load_run,
-    nearest,
     recipe,
     versions,
 )
@@ -56,7 +56,7 @@ def run(cfg: DictConfig) -> None:
     tested = Tested(cfg, folder)
     for name in cfg.stages:
         if name not in STAGES:
-            raise ValueError(f"stages: {name!r} is unknown{nearest(name, STAGES)}; known are {', '.join(STAGES)}")
+            raise ValueError(f"stages: {name!r} is unknown{did_you_mean(name, STAGES)}; known are {', '.join(STAGES)}")
         inputs = stage_inputs(cfg, name)
         if done.get(name) == inputs:
             print(f"{folder}: {name} is done")
@@ -176,6 +176,7 @@ def evaluate(tested: Tested) -> None:
     The validation slices go to `validation.parquet`, and what is chosen on them to `decisions.json` (null where they
     have no labels to choose by). Nothing is chosen on a test slice.
     """
+    from anatomy_clip.evaluation.base import PREDICTIONS
     from anatomy_clip.evaluation.embedded import embed_sets
     from anatomy_clip.evaluation.zero_shot import ZeroShot
     from anatomy_clip.inference.decisions import choose
@@ -192,7 +193,7 @@ def evaluate(tested: Tested) -> None:
     for name in absent:
         print(f"{folder}: test set {name} isn't there and is left out")
     predictions = evaluator.predict(model, tested.sets)
-    predictions.write(folder / "predictions.parquet")
+    predictions.write(folder / PREDICTIONS.file)
     scores = evaluator.score(predictions)
     notes = [f"test set {name} was absent" for name in absent]
     validation = evaluator.predict(model, embed_sets(model, data.validation_sets(), evaluator.device))
@@ -224,7 +225,7 @@ def evaluate(tested: Tested) -> None:
 
 def contrast(tested: Tested) -> None:
     """Set right captions against contradicted ones on every test slice, into `folder/contrast.parquet`."""
-    from anatomy_clip.evaluation.base import write_rows
+    from anatomy_clip.evaluation.base import CONTRAST, write_rows
     from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 
     evaluation = tested.cfg.eval
@@ -232,14 +233,14 @@ def contrast(tested: Tested) -> None:
         evaluation.contrast, tested.taxonomy, resamples=evaluation.resamples, device=device(tested.cfg)
     )
     table = evaluator.predict(tested.model, tested.sets)
-    write_rows(table, tested.folder / "contrast.parquet")
+    write_rows(table, tested.folder / CONTRAST.file)
     for score in evaluator.score(table):
         print(f"  {score.cell:32s} {100 * score.value:5.1f} %  n={score.n}")
 
 
 def retrieve(tested: Tested) -> None:
     """Find the best complete caption of every test slice, into `folder/captions.parquet`."""
-    from anatomy_clip.evaluation.base import write_rows
+    from anatomy_clip.evaluation.base import CAPTIONS, write_rows
     from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval
 
     evaluation = tested.cfg.eval
@@ -251,7 +252,7 @@ def retrieve(tested: Tested) -> None:
         device=device(tested.cfg),
     )
     table = evaluator.predict(tested.model, tested.sets)
-    write_rows(table, tested.folder / "captions.parquet")
+    write_rows(table, tested.folder / CAPTIONS.file)
     for score in evaluator.score(table):
         print(f"  {score.cell:40s} {100 * score.value:5.1f} %  n={score.n}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -142,12 +141,6 @@ def check_targets(node: Any, where: str = "") -> None:
     elif isinstance(node, list):
         for n, value in enumerate(node):
             check_targets(value, f"{where}[{n}]")
-
-
-def nearest(name: str, known: Any) -> str:
-    """A hint at the nearest known name, or nothing."""
-    match = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f" (did you mean '{match[0]}'?)" if match else ""
 
 
 def is_first_rank() -> bool:

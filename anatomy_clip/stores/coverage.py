@@ -12,6 +12,7 @@ from rich.table import Table
 
 from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.plots import new_plot, save_plot
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation
 
@@ -64,15 +65,10 @@ def matrix(name: str, records: Sequence[SliceRecord], taxonomy: Taxonomy, kind: 
 
 def draw(stores: Mapping[str, Sequence[SliceRecord]], taxonomy: Taxonomy, path: Path) -> None:
     """Draw the matrices of all stores, stations above organs, a column a store."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     kinds = ("station", "organ")
     heights = [len(_labels(taxonomy, kind)) for kind in kinds]
-    size = (_INCHES * len(stores) + 1.2, 0.26 * sum(heights) + 2)
-    figure, axes = pyplot.subplots(2, len(stores), figsize=size, height_ratios=heights, squeeze=False)
+    figure = new_plot(_INCHES * len(stores) + 1.2, 0.26 * sum(heights) + 2, dpi=130, layout="tight")
+    axes = figure.subplots(2, len(stores), height_ratios=heights, squeeze=False)
     for column, (name, records) in enumerate(stores.items()):
         for line, kind in enumerate(kinds):
             axis = axes[line][column]
@@ -85,10 +81,7 @@ def draw(stores: Mapping[str, Sequence[SliceRecord]], taxonomy: Taxonomy, path: 
             axis.set_yticks(range(heights[line]), _labels(taxonomy, kind) if not column else [], fontsize=7)
             if not line:
                 axis.set_title(f"{name} (n = {len(records)})", fontsize=9)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    save_plot(figure, path)
 
 
 def _labels(taxonomy: Taxonomy, kind: str) -> list[str]:

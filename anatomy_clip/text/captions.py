@@ -10,15 +10,8 @@ from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import modality_words
-from anatomy_clip.text.templates import TABLE1_STATION, Wording, fill_first, make_slots
+from anatomy_clip.text.templates import Wording, fill_first, make_slots
 
-# The wording of PMC-MS (conf/prompts/organs_stations.yaml): from the fullest to the barest.
-PMC_MS: Wording = (
-    TABLE1_STATION,
-    "A {orientation} oriented {modality} image of {organ} organs",
-    "A {orientation} oriented {modality} image of {station} region",
-    "A {orientation} oriented {modality} image",
-)
 WAYS = ("seen", "grown")  # to a slice's caption: the best of those that training slices give; what a beam ends with
 SLOTS = ("modality", "orientation", "station", "organ_f1", "organ_exact", "all")  # of a caption's verdict
 MOST = 5000  # captions kept; many more take minutes to embed without a GPU
@@ -43,23 +36,21 @@ class Caption:
 
 
 def make_caption(
-    modality: str, orientation: str, organs: Sequence[str], stations: Sequence[str], wording: Wording = PMC_MS
+    modality: str, orientation: str, organs: Sequence[str], stations: Sequence[str], wording: Wording
 ) -> Caption:
     """Write the caption that says these things."""
     text = fill_first(wording, make_slots(orientation, modality, organs, stations))
     return Caption(text, modality, orientation, tuple(organs), tuple(stations))
 
 
-def caption_of(
-    record: SliceRecord, organs: Sequence[str], stations: Sequence[str], wording: Wording = PMC_MS
-) -> Caption:
+def caption_of(record: SliceRecord, organs: Sequence[str], stations: Sequence[str], wording: Wording) -> Caption:
     """Write the caption of a slice that shows these organs and stations."""
     modality = modality_words(record.modality, record.protocol)
     return make_caption(modality, record.orientation.value, organs, stations, wording)
 
 
 def plausible_captions(
-    records: Iterable[SliceRecord], taxonomy: Taxonomy, wording: Wording = PMC_MS, most: int = MOST
+    records: Iterable[SliceRecord], taxonomy: Taxonomy, wording: Wording, most: int = MOST
 ) -> tuple[Caption, ...]:
     """All distinct captions that slices give, commonest first.
 

@@ -1,8 +1,7 @@
-"""Caption templates: pure functions from slots to sentences.
+"""Caption templates: pure functions from slots to sentences; the templates themselves stand in conf/prompts.
 
-`TABLE1_STATION` is template 1 of Table I, word for word ("A axial oriented ..." too).
-A *wording* is one way to say all this: templates from the fullest to the barest, of which the first is used
-whose slots the slice can fill. So a slice with no organ or no station gets a shorter sentence.
+A *wording* is one way to say all that a slice shows: templates from the fullest to the barest, of which the first is
+used whose slots the slice can fill. So a slice with no organ or no station gets a shorter sentence.
 """
 
 from __future__ import annotations
@@ -10,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from string import Formatter
-
-TABLE1_STATION = "A {orientation} oriented {modality} image of {organ} organs belong to {station} region"
 
 SLOTS = ("orientation", "modality", "organ", "station")
 

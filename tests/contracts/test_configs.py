@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from anatomy_clip.results.confounds import differing
-from anatomy_clip.runs.folder import training_config
+from anatomy_clip.core.trees import differences
+from anatomy_clip.runs.settings import deciding
 from anatomy_clip.runs.wiring import ALLOWED_TARGETS, check_targets
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -86,7 +86,7 @@ def test_columns_differ_in_the_keys_that_they_declare_and_in_no_others(table, su
     assert all(cfg["name"] == name and cfg["suite"] == suite for name, cfg in composed.items())
     for column, others in differs.items():
         for other, keys in others.items():
-            found = differing(composed[column], composed[other])
+            found = list(differences(*(deciding(composed[name], "seed") for name in (column, other))))
             held = {key: [f for f in found if f == key or f.startswith(f"{key}.")] for key in keys}
             assert all(held.values()), f"{column} doesn't differ from {other} in {held}"
             assert sorted(found) == sorted(f for fs in held.values() for f in fs), f"{column} over {other}"
@@ -106,12 +106,6 @@ def test_columns_are_measured_by_one_ruler_and_trained_equally_long():
     for key in ("eval", "data", "taxonomy", "model", "optim", "trainer", "objective"):
         first = OmegaConf.to_container(composed[0][key])
         assert all(OmegaConf.to_container(c[key]) == first for c in composed), key
-
-
-def test_evaluation_is_no_part_of_what_decides_a_training():
-    kept = training_config(config())
-    assert "eval" not in kept
-    assert "test" not in kept["data"]
 
 
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "torch.load"])

@@ -57,7 +57,7 @@ def test_global_batches_of_weighted_draws_are_the_same_on_any_number_of_ranks():
     ("shares", "message"),
     [
         ({"big": 1}, "share for small too"),
-        ({"big": 1, "smal": 1, "small": 1}, "smal: .* did you mean 'small'"),
+        ({"big": 1, "smal": 1, "small": 1}, r"smal: .* \(did you mean 'small'\?\)"),
         ({"big": 1, "small": 0}, "small=0"),
         ({"big": 1, "small": float("nan")}, "small=nan"),
     ],

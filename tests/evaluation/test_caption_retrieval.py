@@ -1,14 +1,13 @@
 """Complete captions: which ones there are, the search against brute force, and the verdict slot by slot."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
-from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from support import PMC_MS, compose_config
 from torch.nn.functional import normalize
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
@@ -19,10 +18,12 @@ from anatomy_clip.data.dataset import label_matrices
 from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam
 from anatomy_clip.evaluation.embedded import embed_sets
-from anatomy_clip.text.captions import PMC_MS, WAYS, Caption, make_caption, plausible_captions
+from anatomy_clip.text import captions as caption_texts
+from anatomy_clip.text.captions import WAYS, Caption
 from anatomy_clip.text.grid import MODALITIES
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+make_caption = partial(caption_texts.make_caption, wording=PMC_MS)
+plausible_captions = partial(caption_texts.plausible_captions, wording=PMC_MS)
 TAXONOMY = Taxonomy.load("whole_body")
 WIDTH = 32
 
@@ -51,9 +52,7 @@ def embed(texts):
 
 
 def test_the_wording_is_that_of_pmc_ms():
-    for name, key in (("prompts/organs_stations", "templates"), ("eval/zero_shot", "captions")):
-        found = yaml.safe_load((CONF / f"{name}.yaml").read_text())[key]
-        assert tuple(found["wording"] if key == "captions" else found) == PMC_MS
+    assert tuple(compose_config("config").eval.captions.wording) == PMC_MS
 
 
 def test_captions_are_distinct_and_the_commonest_come_first():
@@ -196,7 +195,7 @@ def test_rows_and_cells_of_a_test_set():
     empty = torch.zeros(len(shown))
     images = torch.arange(len(shown), dtype=torch.uint8).reshape(-1, 1, 1, 1)
     batch = Batch(images, empty, organs, stations, empty, torch.arange(len(shown)))
-    retrieval = CaptionRetrieval(train, TAXONOMY, grown=5000, resamples=50)
+    retrieval = CaptionRetrieval(train, TAXONOMY, wording=PMC_MS, grown=5000, resamples=50)
     model = Stub(truths)
     table = retrieval.predict(model, embed_sets(model, {"set1": ([batch], Manifest(shown))}))
     assert len(table) == len(shown) * len(WAYS)
@@ -209,4 +208,4 @@ def test_rows_and_cells_of_a_test_set():
     assert scores["caption/seen/all/set1"].value == 0.5
     assert scores["caption/seen/station/set1"].n == 3  # the last slice has none
     with pytest.raises(ValueError, match=r"data\.train holds no slice"):
-        CaptionRetrieval([], TAXONOMY)
+        CaptionRetrieval([], TAXONOMY, wording=PMC_MS)

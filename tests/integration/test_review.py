@@ -140,7 +140,7 @@ def fail(self, batch, batch_idx):
 
 @pytest.fixture(scope="module")
 def reviews(outputs):
-    """Column, or `report` for the suite -> the offline folder of its review."""
+    """Column, or `results` for the suite -> the offline folder of its review."""
     runs = [run for run in offline_runs(outputs) if "review" in run.parts]
     return {record.run.job_type: run for run in runs for record in record_of(run) if record.HasField("run")}
 
@@ -148,7 +148,7 @@ def reviews(outputs):
 def test_every_start_has_a_folder_under_the_id_of_its_run(outputs):
     ids = [record.run for run in offline_runs(outputs) for record in record_of(run) if record.HasField("run")]
     arms = {(r.run_group, r.job_type) for r in ids}
-    assert arms == {("small", name) for name in ("pmc", "pmc_m", "pmc_ms", "report")}
+    assert arms == {("small", name) for name in ("pmc", "pmc_m", "pmc_ms", "results")}
     trained = [r.run_id for r in ids if r.job_type == "pmc_m"]
     assert len(trained) == 2 and len(set(trained)) == 1  # training and review
 
@@ -182,9 +182,9 @@ def test_settings_tables_and_plots_are_there(reviews):
     assert 16 <= len(rows) <= 18 and columns[:3] == ["image", "slice", "patient"]
     assert {row[columns.index("true organs")] for row in rows} == {"lungs", "liver"}
     assert len({row[2] for row in rows}) == 3 and len({row[1] for row in rows}) == len(rows)
-    columns, rows = table(reviews["report"], "table")
+    columns, rows = table(reviews["results"], "table")
     assert {("organ/set1_ct", "pmc"), ("organ/set1_ct", "pmc_m")} <= {(row[0], row[1]) for row in rows}
-    assert any(key.startswith("report/") for key in values(reviews["report"], "history"))
+    assert any(key.startswith("page/") for key in values(reviews["results"], "history"))
 
 
 def test_throughput_is_logged_with_the_training(outputs):

@@ -1,4 +1,4 @@
-"""Learning curve and augmentation ablation on small data: runs by the real entry, table and figure by the report."""
+"""Learning curve and augmentation ablation on small data: runs by the real entry, table and plot by its program."""
 
 import pytest
 import yaml
@@ -53,7 +53,7 @@ def test_arms_of_the_learning_curve_see_their_patients_for_as_many_steps(data, o
     folder = reported(data, outputs, "learning_curve")
     text = (folder / "table3.md").read_text()
     assert text.startswith("# Learning curve") and "| 4 patients |" in text and "undeclared" not in text
-    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_arms_of_the_ablation_are_measured_against_all_augmentation(data, outputs):
@@ -64,4 +64,4 @@ def test_arms_of_the_ablation_are_measured_against_all_augmentation(data, output
     text = (reported(data, outputs, "augmentation") / "table3.md").read_text()
     assert "# Augmentation ablation" in text and "undeclared" not in text
     assert "| `organ/set1_ct` | no rotation | all |" in text
-    assert (outputs / "augmentation" / "figure.png").is_file()
+    assert (outputs / "augmentation" / "plot.png").is_file()

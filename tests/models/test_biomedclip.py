@@ -166,7 +166,7 @@ def test_missing_and_unexpected_tensors_are_named(folder):
         load(folder)
     text = str(error.value)
     assert "missing: image.visual.trunk.norm.weight, text.proj.0.weight" in text
-    assert "text.proj.1.weight (nearest: text.proj." in text
+    assert "text.proj.1.weight (did you mean 'text.proj." in text
 
 
 def test_position_ids_of_older_versions_are_known(folder):

@@ -43,7 +43,7 @@ def test_misfits_are_named(tmp_path):
         )
     text = str(error.value)
     assert "missing: text.ln_final.weight" in text
-    assert "text.ln_finale.weight (nearest: text.ln_final.weight)" in text
+    assert "text.ln_finale.weight (did you mean 'text.ln_final.weight'?)" in text
     assert "image.projection: (32, 8) in the file, (64, 8) in the model" in text
 
 

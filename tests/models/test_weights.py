@@ -150,7 +150,7 @@ def test_misfits_are_named(tmp_path):
         load(tmp_path / "p.pth", normalisation="clip")
     text = str(error.value)
     assert "missing: text.ln_final.weight, logit_scale" in text
-    assert "text.ln_finale.weight (nearest: text.ln_final.weight)" in text
+    assert "text.ln_finale.weight (did you mean 'text.ln_final.weight'?)" in text
     assert "image.projection: (128, 8) in the file, (128, 32) in the model" in text
 
 

@@ -8,7 +8,7 @@ import pytest
 from fake_suite import write_run
 from support import compose_config
 
-from anatomy_clip.results.confounds import confounds, differing
+from anatomy_clip.results.confounds import confounds
 from anatomy_clip.results.layout import layout
 from anatomy_clip.results.read import Run
 from report import report
@@ -83,11 +83,6 @@ def test_pairs_to_measure_follow_the_declaration():
 def test_a_declaration_that_does_not_fit_the_columns_is_refused(differs, words):
     with pytest.raises(ValueError, match=rf"differs: {words}.*; columns are a, b, c"):
         made(differs)
-
-
-def test_differing_keys_are_the_leaves():
-    assert differing(A, C) == ["augment.rotation", "prompts.templates", "stages"]
-    assert differing({"x": {"y": 1}}, {"x": None}) == ["x"]
 
 
 def test_the_report_shows_an_undeclared_difference_everywhere_and_fails_unless_it_is_allowed(tmp_path):

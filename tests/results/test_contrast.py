@@ -1,4 +1,4 @@
-"""Contradictions in the report: means over seeds, and the captions of some slices."""
+"""Contradictions on the page: means over seeds, and the captions of some slices."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from test_page import LAYOUT, stacks
 from anatomy_clip.results.contrast import examples, wins
 from anatomy_clip.results.page import page
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.table import build
 
 
 def write_contrast(folder, win):

@@ -5,7 +5,8 @@ import pytest
 from fake_suite import write_run
 from PIL import Image
 
-from anatomy_clip.results.gallery import choose, gallery, verdict
+from anatomy_clip.results.examples import choose, verdict
+from anatomy_clip.results.gallery import gallery
 from anatomy_clip.results.read import read_run
 
 

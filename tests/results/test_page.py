@@ -1,4 +1,4 @@
-"""The HTML report: whole in one file, true to the predictions, without a word of whose slices they are."""
+"""The HTML page: whole in one file, true to the predictions, without a word of whose slices they are."""
 
 import re
 import shutil
@@ -14,13 +14,13 @@ from fake_suite import ORGANS, STATIONS, write_suite
 from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
 
-from anatomy_clip.results.errors import by_group, confusion
+from anatomy_clip.results.breakdown import by_group, confusion, per_label
+from anatomy_clip.results.examples import cards
 from anatomy_clip.results.layout import layout
-from anatomy_clip.results.page import differences, page
-from anatomy_clip.results.per_label import per_label
-from anatomy_clip.results.read import read_suite, select
-from anatomy_clip.results.slice_cards import cards
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.page import page, settings
+from anatomy_clip.results.read import read_suite
+from anatomy_clip.results.slices import select
+from anatomy_clip.results.table import build
 from anatomy_clip.sources.cards import cards as data_cards
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def test_no_patient_and_no_folder_is_named(text, runs):
 
 
 def test_settings_that_differ_are_listed():
-    found = differences({"a": {"name": "a", "x": {"y": 1, "z": 2}}, "b": {"name": "b", "x": {"y": 1, "z": 3}}})
+    found = settings({"a": {"name": "a", "x": {"y": 1, "z": 2}}, "b": {"name": "b", "x": {"y": 1, "z": 3}}})
     assert found == [("x.z", ["2", "3"])]
 
 

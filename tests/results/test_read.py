@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from fake_suite import ORGANS, write_run, write_suite
 
-from anatomy_clip.results.read import read_run, read_suite, select
+from anatomy_clip.results.read import read_run, read_suite
+from anatomy_clip.results.slices import select
 
 
 def test_reads_all_runs_in_order(tmp_path):

@@ -174,7 +174,7 @@ def test_a_patient_is_one_whatever_the_format(tmp_path):
         ([row("a.nii", 0, 1, plane="coronal")], r"line 2: orientation is coronal, but a.nii holds axial slices"),
         ([row("a.nii", 3, 1)], r"line 2: last_slice=1 lies before first_slice=3"),
         ([row("a.nii", -1, 1)], r"line 2: first_slice='-1' is no whole number"),
-        ([row("a.nii", 0, 1, organs="lung")], r"line 2: organ 'lung' .* did you mean 'lungs'"),
+        ([row("a.nii", 0, 1, organs="lung")], r"line 2: organ 'lung' .* \(did you mean 'lungs'\?\)"),
         ([row("a.nii", 0, 1, stations="torso")], r"line 2: station 'torso'"),
         ([row("a.nii", 0, 1, modality="PT")], r"line 2: modality 'PT' is unknown; known are 'CT', 'MR'"),
         ([row("a.nii", 0, 1, protocol="T1")], r"line 2: protocol is T1, but CT has none"),

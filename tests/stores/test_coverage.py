@@ -42,7 +42,7 @@ def test_slices_are_counted_by_label_modality_and_plane(taxonomy):
     assert len(matrix("made", records, taxonomy, "organ").rows) == len(taxonomy.organs) + 1
 
 
-def test_the_figure_is_written(taxonomy, tmp_path):
+def test_the_plot_is_written(taxonomy, tmp_path):
     draw({"one": [record("a")], "two": [record("b")]}, taxonomy, tmp_path / "deep" / "coverage.png")
     assert (tmp_path / "deep" / "coverage.png").read_bytes()[:4] == b"\x89PNG"
 

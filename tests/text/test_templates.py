@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import yaml
+from support import TABLE1_ORGAN, TABLE1_STATION
 
 from anatomy_clip.text import templates as t
-
-CONF = Path(__file__).resolve().parents[2] / "conf/prompts"
 
 
 def test_table_one_word_for_word():
     slots = t.make_slots("sagittal", "MR T2", ["knee"], ["lower body"])
-    assert t.fill(t.TABLE1_STATION, slots) == (
+    assert t.fill(TABLE1_STATION, slots) == (
         "A sagittal oriented MR T2 image of knee organs belong to lower body region"
     )
     slots = t.make_slots("axial", "CT", ["liver", "intestine"], [])
-    organs = yaml.safe_load((CONF / "organs.yaml").read_text())["templates"][0]
-    assert t.fill(organs, slots) == "An image of axial CT scan consisting of liver, intestine organs"
+    assert t.fill(TABLE1_ORGAN, slots) == "An image of axial CT scan consisting of liver, intestine organs"
 
 
 def test_several_stations_are_joined():
@@ -25,7 +20,7 @@ def test_several_stations_are_joined():
 
 
 def test_slots():
-    assert t.slots_of(t.TABLE1_STATION) == set(t.SLOTS)
+    assert t.slots_of(TABLE1_STATION) == set(t.SLOTS)
     assert t.slots_of("plain") == frozenset()
     assert "organ" not in t.make_slots("axial", "CT", [], ["head"])
 

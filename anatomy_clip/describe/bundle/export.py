@@ -56,7 +56,7 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
     model = _model(recipe["model"], run / CHECKPOINT)
     prompts = EvaluationPrompts(cfg.eval.prompts.organ_templates, cfg.eval.prompts.station_templates)
     texts = prompts.texts(taxonomy)
-    captions, preprocessing = _of_stores([Path(path) for path in cfg.data.train], taxonomy, model.image_size)
+    captions, preprocessing = _of_stores(cfg, taxonomy, model.image_size)
     told = training(cfg, run, {"organ": taxonomy.organs, "station": taxonomy.stations})
     bundle = Bundle(
         name=told.name,
@@ -168,11 +168,9 @@ def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
     return model.eval()
 
 
-def _of_stores(
-    stores: Sequence[Path], taxonomy: Taxonomy, image_size: int
-) -> tuple[tuple[Sentence, ...], Preprocessing]:
-    """Captions that the training slices give, and how those slices were made pictures."""
-    records, settings = [], []
+def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tuple[Sentence, ...], Preprocessing]:
+    """Captions that the training slices give, worded as the run is tested, and how those slices were made pictures."""
+    stores, records, settings = [Path(path) for path in cfg.data.train], [], []
     for store in stores:
         meta = read_meta(store)
         display = meta.get("settings", {}).get("display")
@@ -182,7 +180,7 @@ def _of_stores(
         records += list(Manifest.read(store / MANIFEST))
     if any(one != settings[0] for one in settings):
         raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
-    captions = plausible_captions(records, taxonomy)
+    captions = plausible_captions(records, taxonomy, tuple(cfg.eval.captions.wording))
     return tuple(Sentence(one.text, one.modality, one.orientation) for one in captions), settings[0]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from anatomy_clip.core.names import did_you_mean
 
 _REMEDY = {
     "quick_gelu": "choose an architecture with or without the ending -quickgelu, or set model.quick_gelu",
@@ -39,16 +40,11 @@ def check_keys(expected: Mapping[str, Any], found: Mapping[str, Any], where: str
     ]
     problems = [
         *_listed("missing", [key for key in expected if key not in found]),
-        *_listed("unexpected", [_with_nearest(key, expected) for key in found if key not in expected]),
+        *_listed("unexpected", [key + did_you_mean(key, expected, cutoff=0.8) for key in found if key not in expected]),
         *_listed("wrong shape", shapes),
     ]
     if problems:
         raise ValueError(f"{where}: the weights don't fit the model; " + "; ".join(problems))
-
-
-def _with_nearest(key: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-    return f"{key} (nearest: {nearest[0]})" if nearest else key
 
 
 def _listed(title: str, items: list[str]) -> list[str]:

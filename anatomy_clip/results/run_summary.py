@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.core.trees import leaves
 from anatomy_clip.metrics.classification import auroc, average_precision, hits
 from anatomy_clip.results.contrast import wins
-from anatomy_clip.results.errors import slice_hits
-from anatomy_clip.results.gallery import choose, verdict
+from anatomy_clip.results.examples import choose_half_wrong, verdict
 from anatomy_clip.results.layout import Layout
-from anatomy_clip.results.read import TASKS, Run, Slices, select
+from anatomy_clip.results.read import TASKS, Run
+from anatomy_clip.results.slices import Slices, mean_of, select
+from anatomy_clip.runs.settings import PLACES, deciding
 
-# Groups of the config that say how a run was made. Where stores and weights lie is nobody's business.
-_SETTINGS = ("stages", "taxonomy", "prompts", "augment", "model", "objective", "optim", "trainer", "eval", "data")
-_PLACES = ("data.train", "data.validation", "data.test", "model.weights")
 LABEL_COLUMNS = ("cell", "label", "n", "slices", "hit@1", "auroc", "average precision")
 GALLERY_COLUMNS = (
     *("slice", "patient", "set", "modality", "protocol", "orientation"),
@@ -28,9 +26,9 @@ GALLERY_COLUMNS = (
 
 
 def settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run as dotted keys, without the places of its files."""
-    flat = {key: value for group in _SETTINGS for key, value in _flat(config.get(group, {}), group).items()}
-    return {key: value for key, value in flat.items() if not _is_place(key) and not _has_path(value)}
+    """The settings that decide a run's numbers as dotted keys, without the places of its files."""
+    flat = leaves(deciding(config, "seed", *PLACES))  # where stores and weights lie is nobody's business
+    return {key: value for key, value in flat.items() if not _has_path(value)}
 
 
 def cells(run: Run) -> dict[str, Slices]:
@@ -68,8 +66,7 @@ def summary(run: Run, base: Run | None = None, resamples: int = 1000) -> dict[st
             gain = hit - _hits(other)[0]
             values |= _measured(f"delta/{cell}", gain[counted], slices.patients[counted], resamples)
         areas = auroc(slices.scores, slices.targets)
-        labels = run.labels[cell.split("/")[0]]
-        for label, area, n in zip(labels, areas.value, areas.positives, strict=True):
+        for label, area, n in zip(slices.labels, areas.value, areas.positives, strict=True):
             values |= {f"test/{cell}/auroc/{label}": float(area), f"test/{cell}/auroc_n/{label}": int(n)}
     return {key: value for key, value in values.items() if not np.isnan(value)}
 
@@ -92,7 +89,7 @@ def label_rows(run: Run) -> list[tuple[Any, ...]]:
         hit, _ = _hits(slices)
         areas = auroc(slices.scores, slices.targets)
         precision = average_precision(slices.scores, slices.targets)
-        for k, label in enumerate(run.labels[cell.split("/")[0]]):
+        for k, label in enumerate(slices.labels):
             shown = slices.targets[:, k]
             if shown.any():
                 numbers = [float(x) for x in (hit[shown].mean(), areas.value[k], precision[k])]
@@ -115,17 +112,8 @@ def gallery_rows(
     Returns:
         Pairs of an image (S, S) and its row of `GALLERY_COLUMNS`.
     """
-    found = []
-    for name, stack in images.items():
-        frame = run.predictions[run.predictions["set"] == name]
-        if frame.empty:
-            continue
-        wrong = np.logical_or.reduce([slice_hits(run, task, name) == 0 for task in TASKS])
-        chosen = {*choose(frame, [name], count // 2).index, *choose(frame[wrong], [name], count - count // 2).index}
-        for row in frame.loc[sorted(chosen)].to_dict("records"):
-            known = {str(key): value for key, value in row.items()}
-            found.append((np.asarray(stack[known["row"]]), _gallery_row(run, known, pseudonym)))
-    return found
+    chosen = choose_half_wrong(run, images, count)
+    return [(np.asarray(images[row["set"]][row["row"]]), _gallery_row(run, row, pseudonym)) for row in chosen]
 
 
 def _gallery_row(run: Run, row: Mapping[str, Any], pseudonym: Callable[..., str]) -> tuple[Any, ...]:
@@ -144,18 +132,8 @@ def _hits(slices: Slices) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
 
 
 def _measured(key: str, values: NDArray[np.float64], patients: NDArray[np.str_], resamples: int) -> dict[str, float]:
-    interval = bootstrap_interval(values, patients, resamples)
-    return {key: float(values.mean()), f"{key}/lo": interval.lo, f"{key}/hi": interval.hi, f"{key}/n": len(values)}
-
-
-def _flat(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {where: value}
-    return {key: leaf for name, node in value.items() for key, leaf in _flat(node, f"{where}.{name}").items()}
-
-
-def _is_place(key: str) -> bool:
-    return any(key == place or key.startswith(f"{place}.") for place in _PLACES)
+    mean = mean_of(values, patients, resamples)
+    return {key: mean.value, f"{key}/lo": mean.lo, f"{key}/hi": mean.hi, f"{key}/n": mean.n}
 
 
 def _has_path(value: Any) -> bool:

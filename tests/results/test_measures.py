@@ -11,13 +11,14 @@ from sklearn.metrics import accuracy_score, brier_score_loss, f1_score
 from test_page import LAYOUT, Tags, stacks
 
 from anatomy_clip.core.terms import Modality
-from anatomy_clip.results.certainty import reliability_figure, risk_figure
 from anatomy_clip.results.descriptions import WAYS, judged, named
-from anatomy_clip.results.lists import measure
+from anatomy_clip.results.measures import measure
 from anatomy_clip.results.page import page
-from anatomy_clip.results.read import read_run, read_suite, select
+from anatomy_clip.results.plots import reliability_plot, risk_plot
+from anatomy_clip.results.read import read_run, read_suite
 from anatomy_clip.results.render import rows_csv
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.slices import select
+from anatomy_clip.results.table import build
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def test_damaged_decisions_are_named(tmp_path):
 
 def test_the_page_shows_the_lists(runs, lists):
     table = build(runs, LAYOUT, {}, resamples=20)
-    text = page(table, runs, stacks(runs), suite="s", lists=lists)
+    text = page(table, runs, stacks(runs), suite="s", measures=lists)
     Tags(text)
     row = of(lists.descriptions, test_set="samples_ct", column="pmc_msa", way="abstaining")
     assert f"{row.organ_f1:.1f} <span" in text and "Risk against coverage by test set" in text
@@ -159,8 +160,8 @@ def test_the_page_shows_the_lists(runs, lists):
     assert "over seeds" in text
 
 
-def test_figures_are_drawn_or_left_out(lists):
-    for draw in (risk_figure, reliability_figure):
+def test_plots_are_drawn_or_left_out(lists):
+    for draw in (risk_plot, reliability_plot):
         assert draw(lists.judged, LAYOUT.columns).startswith(b"\x89PNG")
         assert draw((), LAYOUT.columns) is None
 

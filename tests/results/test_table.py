@@ -19,7 +19,7 @@ from anatomy_clip.metrics.comparisons import holm
 from anatomy_clip.results.layout import layout as make_layout
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.render import CSV_COLUMNS, main_markdown, to_csv, to_latex, to_markdown, to_rich
-from anatomy_clip.results.table3 import build, read_paper
+from anatomy_clip.results.table import build, read_paper
 
 ROOT = Path(__file__).resolve().parents[2]
 PAPER = yaml.safe_load((ROOT / "experiments/table3/paper.yaml").read_text())

@@ -17,7 +17,7 @@ _SHORT = 16  # hex digits of a digest in a name
 
 
 @dataclass(frozen=True)
-class Thing:
+class Artifact:
     """A file or a store, known by its digest alone.
 
     Attributes:
@@ -32,12 +32,12 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """Kind and digest: the same thing has one name in all runs."""
+        """Kind and digest: the same file has one name in all runs."""
         return f"{self.kind}-{self.sha256[:_SHORT]}"
 
 
 @dataclass(frozen=True)
-class Lineage:
+class Artifacts:
     """What a run took in and gave out.
 
     Attributes:
@@ -46,12 +46,12 @@ class Lineage:
         used_again: what it made itself and then took in: the evaluation reads the checkpoint.
     """
 
-    used: tuple[Thing, ...]
-    made: tuple[Thing, ...]
-    used_again: tuple[Thing, ...]
+    used: tuple[Artifact, ...]
+    made: tuple[Artifact, ...]
+    used_again: tuple[Artifact, ...]
 
 
-def lineage(run: Run) -> Lineage:
+def artifacts_of(run: Run) -> Artifacts:
     """Find what is there of a run's stores and weights; what was moved or deleted is left out."""
     from omegaconf import OmegaConf
 
@@ -65,8 +65,8 @@ def lineage(run: Run) -> Lineage:
         used.append(_file("model", Path(weights)))
     checkpoint, predictions = run.folder / "last.ckpt", run.folder / "predictions.parquet"
     trained = (_file("model", checkpoint),) if fitted and checkpoint.is_file() else ()
-    rows = Thing("predictions", sha256_of(predictions), {"slices": len(run.predictions)})
-    return Lineage(tuple(used), (*trained, rows), trained)
+    rows = Artifact("predictions", sha256_of(predictions), {"slices": len(run.predictions)})
+    return Artifacts(tuple(used), (*trained, rows), trained)
 
 
 def _stores(data: Mapping[str, Any], fitted: bool) -> Iterator[tuple[str, Path]]:
@@ -77,12 +77,12 @@ def _stores(data: Mapping[str, Any], fitted: bool) -> Iterator[tuple[str, Path]]
                 yield role, path
 
 
-def _file(kind: str, path: Path) -> Thing:
-    return Thing(kind, sha256_of(path), {"bytes": path.stat().st_size})
+def _file(kind: str, path: Path) -> Artifact:
+    return Artifact(kind, sha256_of(path), {"bytes": path.stat().st_size})
 
 
 @cache  # the runs of a suite share their stores
-def _store(path: Path, role: str, sha256: str) -> Thing:
+def _store(path: Path, role: str, sha256: str) -> Artifact:
     meta = read_meta(path)
     records = Manifest.read(path / MANIFEST)
     facts = {
@@ -94,4 +94,4 @@ def _store(path: Path, role: str, sha256: str) -> Thing:
         "licences": sorted({r.licence for r in records if r.licence}),
         "sha256": dict(meta["sha256"]),
     }
-    return Thing("dataset", sha256, facts)
+    return Artifact("dataset", sha256, facts)

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from anatomy_clip.core.pseudonyms import Pseudonyms
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.review import GALLERY_COLUMNS, cells, gallery_rows, label_rows, settings, summary
+from anatomy_clip.results.run_summary import GALLERY_COLUMNS, cells, gallery_rows, label_rows, settings, summary
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from anatomy_clip.evaluation.base import patients_of
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
+from anatomy_clip.results.slices import mean_of, seed_means
 from anatomy_clip.text.captions import SLOTS, WAYS
 
-_VALUES = [f"{slot}_right" for slot in SLOTS]
+_VALUES = ("reachable", *(f"{slot}_right" for slot in SLOTS))
 
 
 class CaptionScore(NamedTuple):
@@ -43,23 +43,13 @@ class CaptionScore(NamedTuple):
 
 def caption_scores(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> list[CaptionScore]:
     """Measure the captions of every test set, way and column that were searched; sets in the order of the rows."""
-    import pandas as pd
-
+    sets = layout.test_sets()
     found = []
-    for column in layout.columns:
-        tables = [run.captions for run in runs if run.name == column and run.captions is not None]
-        if not tables:
-            continue
-        keys = ["set", "way", "source", "patient", "row"]
-        mean = pd.concat(tables).groupby(keys, sort=False)[["reachable", *_VALUES]].mean().reset_index()
-        for (name, way), part in mean.groupby(["set", "way"], sort=False):
-            patients = patients_of(part)
-            interval = bootstrap_interval(100 * part["organ_f1_right"].to_numpy(), patients, resamples)
-            values = {slot: 100 * float(part[f"{slot}_right"].mean()) for slot in SLOTS}
-            known = {"reachable": 100 * float(part["reachable"].mean()), **values}
-            bounds = {"organ_f1_lo": interval.lo, "organ_f1_hi": interval.hi}
-            found.append(CaptionScore(str(name), column, str(way), len(part), len(tables), **known, **bounds))
-    sets = list(dict.fromkeys(row.test_set for row in layout.rows + layout.further))
-    places = {name: n for n, name in enumerate(sets)}
-    shown = [score for score in found if score.test_set in places]
-    return sorted(shown, key=lambda s: (places[s.test_set], WAYS.index(s.way), list(layout.columns).index(s.column)))
+    for column, name, way, seeds, rows in seed_means(runs, layout.columns, lambda run: run.captions, "way", _VALUES):
+        if name in sets:
+            f1 = mean_of(100 * rows["organ_f1_right"].to_numpy(), patients_of(rows), resamples)
+            means = {value.removesuffix("_right"): 100 * float(rows[value].mean()) for value in _VALUES}
+            bounds = {"organ_f1_lo": f1.lo, "organ_f1_hi": f1.hi}
+            found.append(CaptionScore(name, column, way, len(rows), seeds, **means, **bounds))
+    order = list(layout.columns)
+    return sorted(found, key=lambda s: (sets.index(s.test_set), WAYS.index(s.way), order.index(s.column)))

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.results.errors import confusion
+from anatomy_clip.results.artifacts import Artifact, Artifacts, artifacts_of
+from anatomy_clip.results.breakdown import confusion
 from anatomy_clip.results.layout import Layout, RowSpec
-from anatomy_clip.results.lineage import Lineage, lineage
-from anatomy_clip.results.read import Run, select
-from anatomy_clip.results.review import (
+from anatomy_clip.results.read import Run
+from anatomy_clip.results.run_summary import (
     GALLERY_COLUMNS,
     LABEL_COLUMNS,
     contrast_summary,
@@ -29,7 +29,8 @@ from anatomy_clip.results.review import (
     settings,
     summary,
 )
-from anatomy_clip.results.table3 import Table
+from anatomy_clip.results.slices import select
+from anatomy_clip.results.table import Table
 from anatomy_clip.training.wandb_runs import finish, load_wandb, start, use_artifact
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def publish_run(
     with _review(run.folder, settings(run.config) | {"versions": dict(run.versions)}, who) as there:
         there.summary.update(values)
         there.log(shown)
-        _log_lineage(wandb, there, lineage(run))
+        _log_artifacts(wandb, there, artifacts_of(run))
 
 
 def publish_suite(
@@ -96,13 +97,13 @@ def publish_suite(
     project: str,
     mode: str,
 ) -> None:
-    """Publish a suite's table with its gains, its pictures and its report, as a run of their own.
+    """Publish a suite's table with its gains, its pictures and its page, as a run of their own.
 
     Args:
         table: the results table.
         folder: the suite's folder.
         pictures: name -> PNG.
-        page: the report's HTML; None leaves it out.
+        page: the page's HTML; None leaves it out.
         suite: its name.
         project: W&B project.
         mode: as `wandb_runs.identity`.
@@ -119,8 +120,8 @@ def publish_suite(
         **{name: wandb.Image(_picture(png)) for name, png in pictures.items()},
     }
     if page is not None:
-        shown["report"] = wandb.Html(page, inject=False)
-    who = {"suite": suite, "name": "report", "seed": 0, "project": project, "mode": mode}
+        shown["page"] = wandb.Html(page, inject=False)
+    who = {"suite": suite, "name": "results", "seed": 0, "project": project, "mode": mode}
     with _review(folder, {"notes": list(table.notes), "data": table.layout.data}, who) as there:
         there.log(shown)
 
@@ -173,20 +174,20 @@ def _plot(wandb: Any, design: str, columns: Sequence[str], rows: Sequence[Sequen
     return wandb.plot_table(design, table, {axes.get(name, name): name for name in columns})
 
 
-def _log_lineage(wandb: Any, run: Any, found: Lineage) -> None:
-    for thing in found.used:
-        use_artifact(run, _artifact(wandb, thing))
-    for thing in found.made:
-        run.log_artifact(_artifact(wandb, thing))
-    for thing in found.used_again:
-        use_artifact(run, _artifact(wandb, thing))
+def _log_artifacts(wandb: Any, run: Any, found: Artifacts) -> None:
+    for artifact in found.used:
+        use_artifact(run, _to_wandb(wandb, artifact))
+    for artifact in found.made:
+        run.log_artifact(_to_wandb(wandb, artifact))
+    for artifact in found.used_again:
+        use_artifact(run, _to_wandb(wandb, artifact))
 
 
-def _artifact(wandb: Any, thing: Any) -> Any:
+def _to_wandb(wandb: Any, found: Artifact) -> Any:
     """An artifact that holds a digest; equal digests make one artifact, whichever run names them."""
-    artifact = wandb.Artifact(thing.name, thing.kind, metadata=dict(thing.facts))
+    artifact = wandb.Artifact(found.name, found.kind, metadata=dict(found.facts))
     with artifact.new_file("digest.json") as file:
-        json.dump({"sha256": thing.sha256}, file)
+        json.dump({"sha256": found.sha256}, file)
     return artifact
 
 

@@ -11,13 +11,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from anatomy_clip.metrics.bootstrap import bootstrap_interval, paired_p_value
+from anatomy_clip.metrics.bootstrap import paired_p_value
 from anatomy_clip.metrics.classification import chance_baseline, hits, majority_baseline
 from anatomy_clip.metrics.comparisons import holm
 from anatomy_clip.results.layout import Layout, RowSpec
-from anatomy_clip.results.read import TASKS, Run, Slices, select
+from anatomy_clip.results.read import TASKS, Run
+from anatomy_clip.results.slices import Slices, by_run, mean_of
 
-_Taken = Mapping[tuple[str, int, str], Slices]  # (experiment, seed, row) -> its slices
+_Taken = Mapping[tuple[str, str], Sequence[tuple[Run, Slices]]]  # (row, column) -> its seeds
 FEW = 10  # patients; with fewer a percentile interval covers too little (3: 74 %, 5: 84 %, 10: 90 % in simulation)
 _AGREES = 1e-6  # a value from the predictions against the one that the evaluation wrote
 
@@ -104,6 +105,11 @@ class Table:
     notes: tuple[str, ...]
 
 
+def by_row(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell]]]:
+    """Each row with its cells, column by column."""
+    return [(spec, [cell for cell in cells if cell.row == spec.row]) for spec in specs]
+
+
 class _Scored(NamedTuple):
     """One row of one column: the mean over seeds of each counted slice's hit, percent."""
 
@@ -154,14 +160,17 @@ def build(
         ValueError: predictions contradict their labels.
     """
     found: list[str] = list(notes)
-    runs = [run for run in runs if run.name in layout.columns]
-    taken = _take(runs, layout.rows + layout.further)
-    present = {row for _, _, row in taken}
+    taken: _Taken = {
+        (spec.row, column): by_run([run for run in runs if run.name == column], spec, found)
+        for spec in layout.rows + layout.further
+        for column in layout.columns
+    }
+    present = {row for (row, _), seeds in taken.items() if seeds}
     rows = tuple(_or_instead(spec, present, layout, found) for spec in layout.rows)
     further = tuple(s for s in layout.further if s not in rows and s.row in present)
     scored = {
-        (s.row, column): _over_seeds([run for run in runs if run.name == column], s, taken, found)
-        for s in rows + further
+        (spec.row, column): _over_seeds(taken[spec.row, column], spec, found)
+        for spec in rows + further
         for column in layout.columns
     }
 
@@ -177,23 +186,12 @@ def build(
         layout=replace(layout, rows=rows, further=further),
         cells=main,
         further=cells(further),
-        baselines=tuple(b for spec in rows + further if (b := _baseline(runs, spec, taken))),
+        baselines=tuple(b for spec in rows + further if (b := _baseline(spec, layout, taken))),
         steps=_steps(rows, layout, scored, resamples),
         replaced={old.row: new.row for old, new in zip(layout.rows, rows, strict=True) if old != new},
         gains=_mean_gains(main, layout, mean_gain or {}),
         notes=tuple(dict.fromkeys(found)),
     )
-
-
-def _take(runs: Sequence[Run], specs: Sequence[RowSpec]) -> _Taken:
-    """Take every row's slices of every run once."""
-    taken = {}
-    for run in runs:
-        for spec in specs:
-            slices = select(run, spec.task, spec.test_set, spec.modalities)
-            if slices is not None:
-                taken[run.name, run.seed, spec.row] = slices
-    return taken
 
 
 def _or_instead(spec: RowSpec, present: Set[str], layout: Layout, notes: list[str]) -> RowSpec:
@@ -207,27 +205,19 @@ def _or_instead(spec: RowSpec, present: Set[str], layout: Layout, notes: list[st
     return next(other for other in layout.further if other.row == spec.instead)
 
 
-def _over_seeds(runs: Sequence[Run], spec: RowSpec, taken: _Taken, notes: list[str]) -> _Scored | None:
+def _over_seeds(seeds: Sequence[tuple[Run, Slices]], spec: RowSpec, notes: list[str]) -> _Scored | None:
     """Average each slice's hit over the runs of one column, percent."""
-    first: Slices | None = None
-    seeds: list[NDArray[np.float64]] = []
-    for run in runs:
-        slices = taken.get((run.name, run.seed, spec.row))
-        if slices is None:
-            continue
-        first = first or slices
-        if slices.keys != first.keys or not np.array_equal(slices.targets, first.targets):
-            notes.append(f"left out {run.name}, seed {run.seed}, in {spec.row}: not the first seed's slices")
-            continue
-        hit, counted = hits(slices.scores, slices.targets)
-        seeds.append(100.0 * hit[counted].astype(np.float64))
-        _compare_with_evaluation(run, spec, seeds[-1], notes)
-    if first is None:
+    if not seeds:
         return None
+    first = seeds[0][1]
     _, counted = hits(first.scores, first.targets)
+    hit = []
+    for run, slices in seeds:
+        hit.append(100.0 * hits(slices.scores, slices.targets)[0][counted].astype(np.float64))
+        _compare_with_evaluation(run, spec, hit[-1], notes)
     keys = tuple(key for key, counts in zip(first.keys, counted, strict=True) if counts)
-    spread = float(np.std([hit.mean() for hit in seeds], ddof=1)) if len(seeds) > 1 and keys else float("nan")
-    return _Scored(keys, first.patients[counted], np.mean(seeds, axis=0), len(seeds), spread)
+    spread = float(np.std([each.mean() for each in hit], ddof=1)) if len(hit) > 1 and keys else float("nan")
+    return _Scored(keys, first.patients[counted], np.mean(hit, axis=0), len(hit), spread)
 
 
 def _compare_with_evaluation(run: Run, spec: RowSpec, hit: NDArray[np.float64], notes: list[str]) -> None:
@@ -244,27 +234,19 @@ def _cell(row: str, column: str, scored: _Scored | None, paper: float, resamples
     if scored is None or not len(scored.hit):
         seeds = scored.seeds if scored else 0
         return Cell(row, column, float("nan"), 0, float("nan"), float("nan"), seeds, paper)
-    interval = bootstrap_interval(scored.hit, scored.patients, resamples)
-    patients = len(np.unique(scored.patients))
-    value, n = float(scored.hit.mean()), len(scored.hit)
-    return Cell(row, column, value, n, interval.lo, interval.hi, scored.seeds, paper, patients, scored.spread)
+    mean = mean_of(scored.hit, scored.patients, resamples)
+    return Cell(row, column, mean.value, mean.n, mean.lo, mean.hi, scored.seeds, paper, mean.patients, scored.spread)
 
 
-def _baseline(runs: Sequence[Run], spec: RowSpec, taken: _Taken) -> Baseline | None:
-    for run in runs:
-        slices = taken.get((run.name, run.seed, spec.row))
-        if slices is not None and slices.targets.any():
-            majority = majority_baseline(slices.targets)
-            size = slices.targets.sum(axis=1)
-            return Baseline(
-                spec.row,
-                run.labels[spec.task][majority.label],
-                100 * majority.value,
-                100 * chance_baseline(slices.targets).value,
-                float(size[size > 0].mean()),
-                majority.n,
-            )
-    return None
+def _baseline(spec: RowSpec, layout: Layout, taken: _Taken) -> Baseline | None:
+    seeds = (slices for column in layout.columns for _, slices in taken[spec.row, column])
+    slices = next((slices for slices in seeds if slices.targets.any()), None)
+    if slices is None:
+        return None
+    majority, chance = majority_baseline(slices.targets), chance_baseline(slices.targets)
+    size = slices.targets.sum(axis=1)
+    label, right = slices.labels[majority.label], float(size[size > 0].mean())
+    return Baseline(spec.row, label, 100 * majority.value, 100 * chance.value, right, majority.n)
 
 
 def _steps(
@@ -283,10 +265,9 @@ def _steps(
             if a is None or b is None or a.keys != b.keys or not len(a.hit):
                 continue
             gain = a.hit - b.hit
-            interval = bootstrap_interval(gain, a.patients, resamples)
-            enough = len(np.unique(a.patients)) >= FEW
-            p = paired_p_value(gain, a.patients) if enough else float("nan")
-            steps.append(Step(spec.row, column, over, float(gain.mean()), interval.lo, interval.hi, p))
+            mean = mean_of(gain, a.patients, resamples)
+            p = paired_p_value(gain, a.patients) if mean.patients >= FEW else float("nan")
+            steps.append(Step(spec.row, column, over, mean.value, mean.lo, mean.hi, p))
     adjusted = holm([step.p for step in steps])
     return tuple(step._replace(adjusted=float(p)) for step, p in zip(steps, adjusted, strict=True))
 

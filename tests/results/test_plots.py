@@ -1,4 +1,4 @@
-"""Figures of the learning curve and of the ablation: what they draw, taken from what they draw on."""
+"""Plots of the learning curve and of the ablation: what they draw, taken from what they draw on."""
 
 from unittest import mock
 
@@ -7,10 +7,10 @@ import pytest
 from fake_suite import write_run
 from matplotlib.figure import Figure
 
-from anatomy_clip.results import sweep_plots
+from anatomy_clip.results import plots
 from anatomy_clip.results.layout import layout
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.table3 import build
+from anatomy_clip.results.table import build
 
 ROWS = {
     "organ/set1_mr": {"text": "Organ", "set": "set1", "modalities": ["MR"]},
@@ -27,20 +27,20 @@ def runs(tmp_path_factory):
 
 
 def drawn(runs, draw, differs, columns=("few", "some", "all")):
-    """The table and the figure that is drawn of it."""
-    made = layout({name: name for name in columns}, ROWS, {}, "x", differs=differs, figure=draw)
+    """The table and the plot that is drawn of it."""
+    made = layout({name: name for name in columns}, ROWS, {}, "x", differs=differs, plot=draw)
     table = build(runs, made, {}, resamples=50)
     kept = []
     save = Figure.savefig
     with mock.patch.object(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))):
-        png = table.layout.figure(table)
+        png = table.layout.plot(table)
     assert png.startswith(b"\x89PNG")
     return table, kept[0]
 
 
 def test_the_curve_goes_through_the_cells_at_their_numbers(runs):
     chain = {"some": {"few": ["data"]}, "all": {"some": ["data"]}}
-    table, figure = drawn(runs, sweep_plots.curve({"few": 4, "some": 8, "all": 140}, "patients"), chain)
+    table, figure = drawn(runs, plots.curve({"few": 4, "some": 8, "all": 140}, "patients"), chain)
     for axis, row in zip(figure.axes, table.layout.rows, strict=True):
         (line,) = axis.get_lines()
         cells = [cell for cell in table.cells if cell.row == row.row]
@@ -52,7 +52,7 @@ def test_the_curve_goes_through_the_cells_at_their_numbers(runs):
 
 def test_gains_are_drawn_over_what_each_column_is_measured_against(runs):
     arms = {"some": {"all": ["x"]}, "few": {"all": ["y"]}}
-    table, figure = drawn(runs, sweep_plots.gains(), arms, columns=("all", "some", "few"))
+    table, figure = drawn(runs, plots.gains(), arms, columns=("all", "some", "few"))
     for axis, row in zip(figure.axes, table.layout.rows, strict=True):
         dots = [line.get_xydata()[0] for line in axis.get_lines() if line.get_marker() == "o"]
         steps = {s.column: s.value for s in table.steps if s.row == row.row and s.over == "all"}
@@ -61,7 +61,7 @@ def test_gains_are_drawn_over_what_each_column_is_measured_against(runs):
 
 
 def test_numbers_that_cannot_be_drawn_are_named(runs):
-    with pytest.raises(ValueError, match=r"figure.x.few: give a number above 0"):
-        sweep_plots.curve({"few": 0}, "patients")
-    with pytest.raises(ValueError, match=r"figure.x: give the number of column all"):
-        drawn(runs, sweep_plots.curve({"few": 4, "some": 8}, "patients"), None)
+    with pytest.raises(ValueError, match=r"plot.x.few: give a number above 0"):
+        plots.curve({"few": 0}, "patients")
+    with pytest.raises(ValueError, match=r"plot.x: give the number of column all"):
+        drawn(runs, plots.curve({"few": 4, "some": 8}, "patients"), None)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anatomy_clip.results.caption_slots import CaptionScore, caption_scores
+from anatomy_clip.results.breakdown import BySize, by_size
+from anatomy_clip.results.captions import CaptionScore, caption_scores
 from anatomy_clip.results.descriptions import Certainty, Description, Judged, certainties, describe, judged
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
-from anatomy_clip.results.target_size import BySize, by_size
 
 
 @dataclass(frozen=True)
-class Lists:
+class Measures:
     """What `measure` found.
 
     Attributes:
-        judged: every run's decided test sets, for figures.
+        judged: every run's decided test sets, for plots.
         descriptions: lists of labels, by test set, column and way.
         certainties: calibration and abstention, by test set and column.
         captions: best complete captions, by test set, way and column.
@@ -33,7 +33,7 @@ class Lists:
     notes: tuple[str, ...]
 
 
-def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Lists:
+def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Measures:
     """Measure the runs of a layout's columns; those that lack decisions or captions are noted."""
     runs = [run for run in runs if run.name in layout.columns]
     found = judged(runs, layout)
@@ -45,7 +45,7 @@ def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Lists
         if lack:
             names = ", ".join(f"{run.name} (seed {run.seed})" for run in lack)
             notes.append(f"No {what} of {names}: run again with stages=[{stage}], which trains nothing.")
-    return Lists(
+    return Measures(
         judged=tuple(found),
         descriptions=tuple(describe(found, resamples)),
         certainties=tuple(certainties(found)),

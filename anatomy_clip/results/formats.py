@@ -1,0 +1,24 @@
+"""Numbers in print, the same in every table; what is undefined is said by a word or left out."""
+
+from __future__ import annotations
+
+import math
+
+DASH = "\N{EN DASH}"
+
+
+def number(value: float, digits: int = 1, sign: bool = False, missing: str = DASH) -> str:
+    """A number with so many decimals, or what stands for one that is undefined."""
+    if math.isnan(value):
+        return missing
+    return f"{value:{'+' if sign else ''}.{digits}f}"
+
+
+def interval(lo: float, hi: float, sign: bool = False) -> str:
+    """An interval in brackets; empty where it is undefined."""
+    return "" if math.isnan(lo) else f"[{number(lo, sign=sign)}, {number(hi, sign=sign)}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value: three decimals, "< 0.001" below, a dash where it isn't known."""
+    return "< 0.001" if p < 0.001 else number(p, 3)
