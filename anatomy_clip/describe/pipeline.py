@@ -17,9 +17,9 @@ from anatomy_clip.core.refusals import FETCH_AGAIN, Refusal
 from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.describe.bundle.folder import Encoder, Floats
+from anatomy_clip.describe.bundle.preprocessing import Preprocessing
 from anatomy_clip.describe.densities import Densities
 from anatomy_clip.describe.inputs import Item, shown_refusal
-from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.describe.reading import (
     Directory,
     FrameGroup,

@@ -7,7 +7,7 @@ from describe.studies import decisions
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.bundle.folder import Bundle, Sentence
-from anatomy_clip.describe.preprocessing import Preprocessing
+from anatomy_clip.describe.bundle.preprocessing import Preprocessing
 from anatomy_clip.describe.series import Embedded, SeriesFacts, describe_series
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.inference.decisions import Decisions

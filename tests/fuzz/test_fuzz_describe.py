@@ -18,8 +18,8 @@ from fuzz.seeds import USELESS
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.limits import SUSPECT
 from anatomy_clip.describe.bundle.folder import Bundle, Sentence
+from anatomy_clip.describe.bundle.preprocessing import Preprocessing
 from anatomy_clip.describe.predictor import Describer
-from anatomy_clip.describe.preprocessing import Preprocessing
 from anatomy_clip.imaging.intensity import Display
 
 RAISED = re.compile(r"[A-Z]\w*(Error|Exception|Exit|Warning)\b")  # what a refusal says of anything but a ValueError

@@ -16,7 +16,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
-from anatomy_clip.describe.preprocessing import Preprocessing
+from anatomy_clip.describe.bundle.preprocessing import Preprocessing
 from anatomy_clip.evaluation.embedded import embed_texts
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.inference.decisions import Decisions

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.files import sha256_of, whole_folder
 from anatomy_clip.describe.bundle import onnx_tower
-from anatomy_clip.describe.preprocessing import Preprocessing
+from anatomy_clip.describe.bundle.preprocessing import Preprocessing
 from anatomy_clip.inference.decisions import Decisions
 
 if TYPE_CHECKING:
