@@ -1,32 +1,29 @@
 """Check stores: checksums, labels, what they hold, and whether they share patients or slices.
 
-python experiments/check.py
-python experiments/check.py '+stores.real=data/real/real'
-python experiments/check.py 'stores={ct: data/totalsegmentator_ct/test}' levels=3
+anatomy-clip check
+anatomy-clip check '+stores.real=data/real/real'
+anatomy-clip check 'stores={ct: data/totalsegmentator_ct/test}' levels=3
 """
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import hydra
 from omegaconf import DictConfig
+from rich.console import Console
 
-from overrides import check_overrides
-from plain_errors import plain_errors
+from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.runs import wiring
+from anatomy_clip.stores import coverage, levels
+from anatomy_clip.stores.leakage import leaks
+from anatomy_clip.stores.store import SliceStore
 
-CONFIG = Path(__file__).resolve().parent.parent / "conf"
 _SHOWN = 20  # leaks printed
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="check")
-def main(cfg: DictConfig) -> None:
-    """Check the stores; end with status 1 where they share something, with 2 where one is broken."""
-    with plain_errors():
-        shared = check(cfg)
-    if shared:
-        raise SystemExit(1)
+def main(cfg: DictConfig) -> int:
+    """Check the stores; returns the exit status, 1 where they share something."""
+    return int(check(cfg) > 0)
 
 
 def check(cfg: DictConfig) -> int:
@@ -38,14 +35,6 @@ def check(cfg: DictConfig) -> int:
     Raises:
         ValueError: a store is missing or broken, or states a label that the taxonomy lacks.
     """
-    from rich.console import Console
-
-    from anatomy_clip.anatomy.labels import organs_in, stations_in
-    from anatomy_clip.runs import wiring
-    from anatomy_clip.stores import coverage, levels
-    from anatomy_clip.stores.leakage import leaks
-    from anatomy_clip.stores.store import SliceStore
-
     console = Console()
     taxonomy = wiring.build(cfg.taxonomy)
     stores = {name: SliceStore.open(folder, verify=True) for name, folder in cfg.stores.items()}
@@ -69,8 +58,3 @@ def check(cfg: DictConfig) -> int:
         print(f"leak: {leak}")
     print(f"{len(stores)} store(s) whole, {len(found)} leak(s); drawn in {cfg.figure}")
     return len(found)
-
-
-if __name__ == "__main__":
-    check_overrides(sys.argv[1:], CONFIG, "check")
-    main()

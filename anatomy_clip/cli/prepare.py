@@ -1,6 +1,6 @@
 """A source to slice stores, one a split, each with a contact sheet.
 
-python experiments/prepare.py source=phantom
+anatomy-clip prepare source=phantom
 """
 
 from __future__ import annotations
@@ -10,47 +10,40 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
-from overrides import check_overrides
-from plain_errors import plain_errors
+from anatomy_clip import __version__
+from anatomy_clip.core.records import MANIFEST_VERSION
+from anatomy_clip.imaging.intensity import Display, Grey
+from anatomy_clip.imaging.slices import Slice
+from anatomy_clip.runs.wiring import build, check_targets
+from anatomy_clip.sources.base import Source
+from anatomy_clip.sources.download.packages import Unreachable
+from anatomy_clip.stores.contact_sheet import contact_sheet
+from anatomy_clip.stores.prepare import digest, prepare_split, up_to_date
+from anatomy_clip.stores.store import SliceStore
 
-if TYPE_CHECKING:
-    from anatomy_clip.imaging.intensity import Display, Grey
-    from anatomy_clip.imaging.slices import Slice
-    from anatomy_clip.sources.base import Source
-
-CONFIG = Path(__file__).resolve().parent.parent / "conf"
 NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes on without that source
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="prepare")
-def main(cfg: DictConfig) -> None:
-    """Prepare every split of the source."""
-    from anatomy_clip.runs.wiring import build, check_targets
-    from anatomy_clip.sources.download.packages import Unreachable
-
-    with plain_errors():
-        try:
-            check_targets(OmegaConf.to_container(cfg, resolve=False))
-            source = build(cfg.source)
-            for split in source.splits():
-                prepare(cfg, source, split)
-        except Unreachable as error:
-            print(f"{cfg.source._target_.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
-            raise SystemExit(NO_NETWORK) from error
+def main(cfg: DictConfig) -> int:
+    """Prepare every split of the source; returns the exit status."""
+    try:
+        check_targets(OmegaConf.to_container(cfg, resolve=False))
+        source = build(cfg.source)
+        for split in source.splits():
+            prepare(cfg, source, split)
+    except Unreachable as error:
+        print(f"{cfg.source._target_.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
+        return NO_NETWORK
+    return 0
 
 
 def prepare(cfg: DictConfig, source: Source, split: str) -> None:
     """Make the store of one split, unless it is up to date."""
-    from anatomy_clip import __version__
-    from anatomy_clip.core.records import MANIFEST_VERSION
-    from anatomy_clip.runs.wiring import build
-    from anatomy_clip.stores.prepare import digest, up_to_date
-
     store = Path(cfg.paths.data) / source.name / split
     settings = {
         "source": OmegaConf.to_container(cfg.source, resolve=False),
@@ -76,11 +69,6 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
 
 
 def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: Mapping[str, Any]) -> None:
-    from tqdm import tqdm
-
-    from anatomy_clip.runs.wiring import build
-    from anatomy_clip.stores.prepare import prepare_split
-
     if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
         fetch()
     volumes = source.volumes(split)
@@ -112,15 +100,6 @@ def _render(display: Display, side: int, image: Slice) -> Grey:
 
 
 def _contact_sheet(cfg: DictConfig, store: Path, sheet: Path) -> None:
-    from anatomy_clip.runs.wiring import build
-    from anatomy_clip.stores.contact_sheet import contact_sheet
-    from anatomy_clip.stores.store import SliceStore
-
     opened = SliceStore.open(store)
     contact_sheet(opened.images, opened.manifest, build(cfg.taxonomy), sheet)
     print(f"{sheet}: contact sheet")
-
-
-if __name__ == "__main__":
-    check_overrides(sys.argv[1:], CONFIG, "prepare")
-    main()

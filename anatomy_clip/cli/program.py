@@ -13,14 +13,14 @@ from anatomy_clip.cli.plain_errors import plain_errors
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-PROGRAMS = {  # name, which is its module here too -> primary config, what it does
+PROGRAMS = {  # name, which is that of its module -> primary config, what it does
     "train": ("config", "train and evaluate a run, or sweep over many"),
     "prepare": ("prepare", "make slice stores of a source"),
     "check": ("check", "check stores: whole, what they hold, what they share"),
     "results": ("results", "make tables, plots and the page of a suite's runs"),
     "publish": ("publish", "put a finished suite into Weights & Biases"),
     "estimate": ("estimate", "say what a suite takes, and what is missing for it"),
-    "export_weights": ("export", "write a trained run as a model for open_clip or transformers"),
+    "export-weights": ("export", "write a trained run as a model for open_clip or transformers"),
 }
 
 
@@ -51,7 +51,7 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
             if status := import_module(task.__module__).main(cfg):
                 raise SystemExit(status)
 
-    task.__module__ = f"anatomy_clip.cli.{name}"  # whose name Hydra shows
+    task.__module__ = f"anatomy_clip.cli.{name.replace('-', '_')}"  # whose name Hydra shows
     sys.argv = [given[0], *arguments]  # Hydra reads them from there
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(task)()

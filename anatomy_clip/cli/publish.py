@@ -1,7 +1,7 @@
 """A finished suite to Weights & Biases, from its files; needs no model, no GPU and, offline, no account.
 
-python experiments/publish.py suite=table3
-python experiments/publish.py suite=table3 mode=online
+anatomy-clip publish suite=table3
+anatomy-clip publish suite=table3 mode=online
 """
 
 from __future__ import annotations
@@ -10,29 +10,25 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hydra
 from omegaconf import DictConfig
 
-from overrides import check_overrides
-from plain_errors import plain_errors
+from anatomy_clip.cli.results import published_numbers
+from anatomy_clip.core.pseudonyms import Pseudonyms
+from anatomy_clip.results.plots import roc_plot
+from anatomy_clip.results.publish import publish_run, publish_suite
+from anatomy_clip.results.read import Run, read_suite
+from anatomy_clip.results.table import Table, build
+from anatomy_clip.runs import wiring
+from anatomy_clip.stores.store import images_of
 
-if TYPE_CHECKING:
-    from anatomy_clip.results.read import Run
-    from anatomy_clip.results.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "conf"
-
-
-@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="publish")
 def main(cfg: DictConfig) -> None:
     """Publish the suite, and sync it where asked to."""
-    with plain_errors():
-        publish(cfg)
-        if cfg.sync:
-            sync(Path(cfg.paths.outputs, cfg.suite))
+    publish(cfg)
+    if cfg.sync:
+        sync(Path(cfg.paths.outputs, cfg.suite))
 
 
 def publish(cfg: DictConfig) -> None:
@@ -42,16 +38,9 @@ def publish(cfg: DictConfig) -> None:
         ValueError: wandb isn't installed, the suite has no finished run, or a store or the paper's numbers can't be
             read.
     """
-    from anatomy_clip.core.pseudonyms import Pseudonyms
-    from anatomy_clip.results.publish import publish_run, publish_suite
-    from anatomy_clip.results.read import read_suite
-    from anatomy_clip.results.table import build, read_paper
-    from anatomy_clip.runs import wiring
-    from anatomy_clip.stores.store import images_of
-
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
-    paper, mean_gain = read_paper(ROOT / cfg.paper)
+    paper, mean_gain = published_numbers(cfg)
     images = images_of(cfg.gallery.stores)
     who = {"suite": cfg.suite, "project": cfg.project, "mode": cfg.mode}
     first = next(iter(layout.columns))
@@ -82,27 +71,20 @@ def sync(folder: Path) -> None:
 
 
 def _pictures(table: Table, runs: Sequence[Run]) -> dict[str, bytes]:
-    from anatomy_clip.results.plots import roc_plot
-
     rows = [row for row in table.layout.rows if row.task == "organ"]
     pictures = {f"roc/{row.row}": png for row in rows if (png := roc_plot(runs, table.layout, row))}
     return pictures | ({"plot": table.layout.plot(table)} if table.layout.plot is not None else {})
 
 
 def _page(folder: Path, runs: Sequence[Run], images: Mapping[str, Any]) -> str | None:
-    """The report, where it is newer than the runs and shows no slices but those that may be sent."""
-    path = folder / "report.html"
+    """The results page, where it is newer than the runs and shows no slices but those that may be sent."""
+    path = folder / "results.html"
     hidden = {name for run in runs for name in run.predictions["set"]} - set(images)
     if hidden:
-        print(f"note: no report.html: it may show slices of {', '.join(sorted(hidden))}; see gallery.stores")
+        print(f"note: no results.html: it may show slices of {', '.join(sorted(hidden))}; see gallery.stores")
         return None
     newest = max((run.folder / "predictions.parquet").stat().st_mtime for run in runs)
     if not path.is_file() or path.stat().st_mtime < newest:
-        print("note: no report.html that is newer than the runs: make it with experiments/report.py")
+        print("note: no results.html that is newer than the runs: make it with `anatomy-clip results`")
         return None
     return path.read_text(encoding="utf-8")
-
-
-if __name__ == "__main__":
-    check_overrides(sys.argv[1:], CONFIG, "publish")
-    main()

@@ -1,37 +1,22 @@
 """Run one experiment, or sweep over many.
 
-python experiments/run.py experiment=table3/pmc_m seed=1
-python experiments/run.py --multirun sweep=table3
+anatomy-clip train experiment=table3/pmc_m seed=1
+anatomy-clip train --multirun sweep=table3
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from overrides import check_overrides
-from plain_errors import plain_errors
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for its version otherwise
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here is fetched by accident
-
-CONFIG = Path(__file__).resolve().parent.parent / "conf"
+from anatomy_clip.runs.stages import run
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="config")
 def main(cfg: DictConfig) -> None:
     """Hand the composed config to `anatomy_clip.runs.stages`."""
-    from anatomy_clip.runs.stages import run
-
-    with plain_errors():
-        refuse_sweep_over_ranks(cfg)
-        run(cfg)
+    refuse_sweep_over_ranks(cfg)
+    run(cfg)
 
 
 def refuse_sweep_over_ranks(cfg: DictConfig) -> None:
@@ -47,8 +32,3 @@ def refuse_sweep_over_ranks(cfg: DictConfig) -> None:
         raise ValueError(
             f"--multirun with {processes} processes a run: add cluster=slurm, or start the runs one by one"
         )
-
-
-if __name__ == "__main__":
-    check_overrides(sys.argv[1:], CONFIG, "config")
-    main()

@@ -44,7 +44,7 @@ def runs(tmp_path_factory):
 def text(runs):
     table = build(runs, LAYOUT, {"organ/set1_mr": {"pmc_msa": 91.62}}, resamples=50)
     return page(
-        table, runs, stacks(runs), suite="table3", data_cards=data_cards(), commands=["make report <SUITE=table3>"]
+        table, runs, stacks(runs), suite="table3", data_cards=data_cards(), commands=["make results <SUITE=table3>"]
     )
 
 
@@ -209,9 +209,9 @@ def test_a_suite_without_runs_of_its_columns_or_images_still_gives_a_page(runs):
     ],
 )
 def test_filters_work_in_a_browser(text, runs, tmp_path, address, fits):
-    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    (tmp_path / "results.html").write_text(text, encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path}/report.html{address}"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path}/results.html{address}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr, done.stderr
     every = cards(next(r for r in runs if r.name == "pmc_msa"), stacks(runs), 32)

@@ -22,7 +22,7 @@ from anatomy_clip.results.render import CSV_COLUMNS, main_markdown, to_csv, to_l
 from anatomy_clip.results.table import build, read_paper
 
 ROOT = Path(__file__).resolve().parents[2]
-PAPER = yaml.safe_load((ROOT / "experiments/table3/paper.yaml").read_text())
+PAPER = yaml.safe_load((ROOT / "anatomy_clip/results/paper.yaml").read_text())
 ROWS = ["organ/set1_mr", "organ/set1_ct", "organ/set2_ct", "station/set1_mr_ct", "station/set2_ct"]
 COLUMNS = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
 
@@ -254,7 +254,7 @@ def test_layout_errors(rows, message):
 
 
 def test_the_papers_numbers_are_read_or_refused_by_name(tmp_path):
-    numbers, gains = read_paper(ROOT / "experiments/table3/paper.yaml")
+    numbers, gains = read_paper(ROOT / "anatomy_clip/results/paper.yaml")
     assert numbers == PAPER["table3"] and gains == PAPER["mean_gain_over_pmc"]
     with pytest.raises(ValueError, match=r"paper=none\.yaml: no such file"):
         read_paper(tmp_path / "none.yaml")
