@@ -64,4 +64,4 @@ def test_programs_run_from_a_wheel_in_an_empty_folder(wheel, tmp_path):
     assert "this is an installed wheel" in anatomy_clip("results", "readme=true", status=2)
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
     Image.fromarray(pixels).save(here / "slice.png")
-    assert "slice.png" in anatomy_clip("describe", "slice.png", "--modality", "CT", "--json")
+    assert "slice.png" in anatomy_clip("describe", "slice.png", "--modality", "CT", "--json", "--onnx")
