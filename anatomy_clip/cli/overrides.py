@@ -79,7 +79,8 @@ def _group_problem(override: Override, loader: ConfigLoader) -> str | None:
             continue
         folder, _, _ = choice.rpartition("/")
         options = [f"{folder}/{o}".lstrip("/") for o in _options(loader, f"{group}/{folder}".rstrip("/"))]
-        return f"{group}={choice}: no such option{did_you_mean(choice, options, 0.4)}; there are {', '.join(sorted(options))}"
+        near = did_you_mean(choice, options, 0.4)
+        return f"{group}={choice}: no such option{near}; there are {', '.join(sorted(options))}"
     return None
 
 

@@ -5,27 +5,24 @@ import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from fake_suite import ORGANS, STATIONS, write_suite
-from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
+from support import compose_config
 
 from anatomy_clip.results.breakdown import by_group, confusion, per_label
 from anatomy_clip.results.examples import cards
-from anatomy_clip.results.layout import layout
 from anatomy_clip.results.page import page, settings
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.slices import select
 from anatomy_clip.results.table import build
+from anatomy_clip.runs import wiring
 from anatomy_clip.sources.cards import cards as data_cards
 
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/table/laptop.yaml"))
-LAYOUT = layout(**{key: value for key, value in SETTINGS.items() if key != "_target_"})
+LAYOUT = wiring.build(compose_config("results", "table=laptop").table, _convert_="all")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
