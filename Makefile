@@ -12,8 +12,8 @@ TABLE3_RUN = $(OUTPUTS)/table3/pmc_msa/seed_$(firstword $(subst $(COMMA), ,$(SEE
 COLUMNS := pmc pmc_m pmc_ms pmc_msa
 COMMA := ,
 FUZZ_FILES ?= 20000
-# A folder of real CT and MR files with a labels.csv, for one more test set; nothing where there is none.
-REAL_DATA ?= $(wildcard ../shared/realdata)
+# A folder of real CT and MR files with a labels.csv, for one more test set.
+REAL_DATA ?=
 DATA ?= data
 
 VENV := .venv
@@ -31,7 +31,7 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus report benchmark clean
+.PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus results benchmark clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -76,29 +76,29 @@ endif
 reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print Table III
 	$(RUN) experiment=table3/stand_in $(PATHS)
 	$(RUN) --multirun sweep=table3 seed=$(SEEDS) $(PATHS)
-	$(PY) experiments/report.py suite=table3 $(PATHS)
+	$(PY) experiments/results.py suite=table3 $(PATHS)
 	@test $(TABLE3_RUN)/bundle/SHA256SUMS -nt $(TABLE3_RUN)/decisions.json || \
 		$(BIN)/anatomy-clip export $(TABLE3_RUN) --data $(DATA) --overwrite
 else
 # Run by run: a multirun's processes for further GPUs would each start the whole sweep.
 reproduce-table3: $(STAMP)
-	@$(PY) experiments/plan.py suite=$(SUITE) at_scale=$(SCALE) 'seeds=[$(SEEDS)]' price_per_gpu_hour=$(PRICE) \
+	@$(PY) experiments/estimate.py suite=$(SUITE) at_scale=$(SCALE) 'seeds=[$(SEEDS)]' price_per_gpu_hour=$(PRICE) \
 		$(PATHS) paths.weights=$(WEIGHTS) plan_only=$(if $(PLAN),true,false)
 ifndef PLAN
 	@set -e; for seed in $(subst $(COMMA), ,$(SEEDS)); do for column in $(COLUMNS); do \
 		$(RUN) sweep=$(SUITE) scale=$(SCALE) experiment=table3/$$column seed=$$seed $(PATHS) paths.weights=$(WEIGHTS); \
 	done; done
-	$(PY) experiments/report.py suite=$(SUITE) table=$(SCALE) $(PATHS)
+	$(PY) experiments/results.py suite=$(SUITE) table=$(SCALE) $(PATHS)
 endif
 endif
 
 table3-plus: data ## Columns beyond the paper, three seeds (some hours on two cores)
 	$(RUN) experiment=table3/stand_in $(PATHS)
 	$(RUN) --multirun sweep=table3_plus $(PATHS)
-	$(PY) experiments/report.py suite=table3_plus table=table3_plus $(PATHS)
+	$(PY) experiments/results.py suite=table3_plus table=table3_plus $(PATHS)
 
-report: $(STAMP) ## Rebuild a suite's tables and figures from its predictions (SUITE=table3)
-	$(PY) experiments/report.py suite=$(SUITE) $(PATHS)
+results: $(STAMP) ## Rebuild a suite's tables, figures and page from its predictions (SUITE=table3)
+	$(PY) experiments/results.py suite=$(SUITE) $(PATHS)
 
 benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark.py

@@ -24,6 +24,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from anatomy_clip.cli.plain_errors import plain_errors
 from anatomy_clip.core.terms import Orientation
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import Bundle, read_bundle
@@ -32,7 +33,6 @@ from anatomy_clip.imaging.intensity import ct_window
 from anatomy_clip.sources.phantom.body import make_body
 from anatomy_clip.sources.phantom.ct import draw_hu
 from anatomy_clip.sources.phantom.planes import make_plane
-from plain_errors import plain_errors
 
 SLICES, SIDE, SPACING_MM = 300, 512, 2.0
 DRAWN, DRAWN_SIDE = 60, 128  # slices that are drawn, and their side; the others lie between them

@@ -43,6 +43,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from anatomy_clip.cli.prepare import prepare
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.models.image_text import ImageTextModel
@@ -52,7 +53,6 @@ from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
-from prepare import prepare
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 LR, DECAY, BETAS, EPS, WARMUP, CLIP_NORM = 1e-3, 0.1, (0.9, 0.98), 1e-6, 2, 1.0

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomy_clip import Describer
+from anatomy_clip.cli.plain_errors import plain_errors
 from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.describe.description import Finding, SeriesDescription, SliceDescription
 from anatomy_clip.sources.scans.label_table import LabelRow, read_table
 from anatomy_clip.sources.scans.stacks import is_nifti
-from plain_errors import plain_errors
 
 LABELS = "labels.csv"
 HEAD = (

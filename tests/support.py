@@ -1,11 +1,11 @@
 """What several test folders share."""
 
-from pathlib import Path
-
 import yaml
 from hydra import compose, initialize_config_dir
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+from anatomy_clip.cli.configs import config_folder
+
+CONF = config_folder()
 PMC_M, PMC_MS = (
     tuple(yaml.safe_load((CONF / f"prompts/{name}.yaml").read_text())["templates"])
     for name in ("organs", "organs_stations")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from anatomy_clip import __version__
+from anatomy_clip.cli.program import PROGRAMS, go_offline
 
 _DESCRIBE_END = """\
 exit status: 0 everything was described; 1 nothing was; 2 wrong usage; 3 some files were refused.
@@ -16,8 +17,7 @@ Research software, not for diagnosis. The JSON, the CSV and the library are docu
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status, and prints a ValueError as one clear line."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is fetched by accident
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    go_offline()
     arguments = command_line().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
@@ -41,6 +41,12 @@ def command_line() -> argparse.ArgumentParser:
     _add_describe(commands)
     _add_export(commands)
     _add_serve(commands)
+    _add_download(commands)
+    for name, (config, does) in PROGRAMS.items():
+        # Without a prefix for options, all that follows is an override or Hydra's own.
+        program = commands.add_parser(name, help=f"{does} (conf/{config}.yaml)", add_help=False, prefix_chars="\0")
+        program.add_argument("overrides", nargs="*")
+        program.set_defaults(run=_program, program=name)
     return parser
 
 
@@ -125,6 +131,20 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_serve)
 
 
+def _add_download(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "download",
+        help="fetch a public collection",
+        description="Fetch a public collection, from where it stopped the last time; check it, and unpack it.",
+    )
+    add = parser.add_argument
+    add("collection", metavar="NAME", help="totalsegmentator_ct, visible_human, rocov2, ...")
+    add("root", metavar="FOLDER", help="folder of all collections; the files go to FOLDER/NAME")
+    add("--dry-run", action="store_true", help="only tell what would be fetched")
+    add("--dicom", action="store_true", help="as DICOM, from Imaging Data Commons (visible_human)")
+    parser.set_defaults(run=_download)
+
+
 def _describe(arguments: argparse.Namespace) -> int:
     _check_exchange(arguments)
     from anatomy_clip.describe.command import run
@@ -151,6 +171,32 @@ def _serve(arguments: argparse.Namespace) -> int:
     from anatomy_clip.describe.web.serve import run
 
     return run(arguments)
+
+
+def _download(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from anatomy_clip.sources.download.collections import collections
+    from anatomy_clip.sources.download.fetch import fetch_collection, fetch_idc
+    from anatomy_clip.sources.download.packages import Unreachable
+
+    known = collections()
+    if arguments.collection not in known:
+        raise ValueError(f"{arguments.collection}: no such collection; there are {', '.join(known)}")
+    fetch = fetch_idc if arguments.dicom else fetch_collection
+    try:
+        fetch(known[arguments.collection], Path(arguments.root), dry_run=arguments.dry_run)
+    except Unreachable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _program(arguments: argparse.Namespace) -> int:
+    from anatomy_clip.cli.program import start
+
+    start(arguments.program, arguments.overrides)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,37 +1,42 @@
 """Every YAML composes, and its keys match the signature of what it builds."""
 
 import inspect
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.utils import get_class, get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from anatomy_clip.cli.configs import config_folder
 from anatomy_clip.core.trees import differences
 from anatomy_clip.runs.settings import deciding
 from anatomy_clip.runs.wiring import ALLOWED_TARGETS, check_targets
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
-GROUPS = sorted(p.parent.relative_to(CONF) for p in CONF.rglob("*.yaml") if p.parent != CONF)
+CONF = config_folder()
+ARMS = sorted(path.stem for path in (CONF / "arms").glob("*.yaml"))
+GROUPS = sorted({str(p.parent.relative_to(CONF)) for p in CONF.rglob("*.yaml")} - {".", "arms"})
+GROUPS += [f"experiment/{suite}" for suite in ARMS]
 TABLE3 = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
-# Arguments that `run.py` or `prepare.py` gives, because they come from another group.
+# Arguments that the programs give, because they come from another group.
 WIRED = {"seed", "taxonomy", "prompts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
          "total_steps", "modules", "weights"}  # fmt: skip
 PRIMARY = {
     "source": "prepare",
     "display": "prepare",
-    "table": "report",
+    "table": "results",
 }  # groups of another primary config than config.yaml
 
 
 def options(group):
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
-
-
-def config(*overrides, primary="config"):
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(primary, overrides=list(overrides))
+        return GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
+
+
+def config(*overrides, primary="config", **options):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(primary, overrides=list(overrides), **options)
 
 
 def targets(node):
@@ -46,7 +51,7 @@ def targets(node):
             yield from targets(value)
 
 
-CASES = [(str(group), option) for group in dict.fromkeys(GROUPS) for option in options(group)]
+CASES = [(group, option) for group in GROUPS for option in options(group)]
 
 
 @pytest.mark.parametrize(("group", "option"), CASES, ids=lambda v: v)
@@ -71,15 +76,15 @@ def test_yaml_composes_and_matches_its_target(group, option):
 
 
 def declared(table):
-    return OmegaConf.to_container(config(f"table={table}", primary="report").table.differs)
+    return OmegaConf.to_container(config(f"table={table}", primary="results").table.differs)
 
 
 @pytest.mark.parametrize(
     ("table", "suite"),
-    [("laptop", "table3"), *((name, name) for name in ("table3_plus", "learning_curve", "augmentation"))],
+    [("laptop", "table3"), *((name, name) for name in ("table3_plus", *ARMS))],
 )
 def test_columns_differ_in_the_keys_that_they_declare_and_in_no_others(table, suite):
-    """Table II, enforced: the same declaration that the report holds the finished runs against."""
+    """Table II, enforced: the same declaration that the results program holds the finished runs against."""
     differs = declared(table)
     names = {*differs, *(other for others in differs.values() for other in others)}
     composed = {name: OmegaConf.to_container(config(f"experiment={suite}/{name}")) for name in names}
@@ -94,11 +99,11 @@ def test_columns_differ_in_the_keys_that_they_declare_and_in_no_others(table, su
 
 def test_table_iii_declares_the_same_at_both_scales_and_every_arm_has_its_column():
     assert declared("laptop") == declared("paper")
-    for suite in ("learning_curve", "augmentation"):
-        columns = set(config(f"table={suite}", primary="report").table.columns)
-        assert columns == set(options(f"experiment/{suite}"))
-        sweep = OmegaConf.load(CONF / "sweep" / f"{suite}.yaml").hydra.sweeper.params.experiment
-        assert {arm.strip() for arm in sweep.split(",")} == {f"{suite}/{name}" for name in columns}
+    for suite in ARMS:
+        columns = list(config(f"table={suite}", primary="results").table.columns)
+        assert sorted(columns) == options(f"experiment/{suite}")
+        swept = config(f"sweep={suite}", return_hydra_config=True).hydra.sweeper.params.experiment
+        assert swept.split(",") == [f"{suite}/{name}" for name in columns]
 
 
 def test_columns_are_measured_by_one_ruler_and_trained_equally_long():

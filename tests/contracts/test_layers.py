@@ -25,7 +25,7 @@ LAYERS = [
 ]
 HEIGHT = {part: -level for level, parts in enumerate(LAYERS) for part in parts}
 ONLY_IN = {
-    "hydra": ("runs/wiring.py",),
+    "hydra": ("cli/", "runs/wiring.py"),
     "lightning": ("training/", "data/datamodule.py", "runs/stages.py", "runs/wiring.py"),
     "pydicom": ("imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),

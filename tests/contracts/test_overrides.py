@@ -1,10 +1,9 @@
-from pathlib import Path
-
 import pytest
 
-from overrides import check_overrides, find_problem
+from anatomy_clip.cli.configs import config_folder
+from anatomy_clip.cli.overrides import check_overrides, find_problem
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+CONF = config_folder()
 
 
 @pytest.mark.parametrize(
@@ -31,6 +30,7 @@ def test_a_typo_is_met_with_the_nearest_right_name(override, nearest):
     [
         ["experiment=table3/pmc_m,table3/pmc_msa", "seed=0,1"],
         ["experiment=table3/pmc_msa", "trainer.max_steps=5", "+data.extra=1", "~logger"],
+        ["experiment=augmentation/no_crop", "sweep=learning_curve"],
         ["seed=range(0,3)", "hydra.verbose=true", "experiment=null"],
     ],
 )
@@ -46,6 +46,6 @@ def test_bad_grammar_is_one_line():
 
 def test_the_program_ends_with_status_2(capsys):
     with pytest.raises(SystemExit) as end:
-        check_overrides(["--multirun", "sede=0"], CONF, "config")
+        check_overrides(["--multirun", "--cfg", "job", "sede=0"], CONF, "config")
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("error: sede=0")

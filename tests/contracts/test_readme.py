@@ -2,17 +2,19 @@
 
 import re
 import shlex
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from anatomy_clip.cli import main as cli
-from overrides import find_problem
+from anatomy_clip.cli.configs import config_folder
+from anatomy_clip.cli.overrides import find_problem
+from anatomy_clip.cli.program import PROGRAMS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
-PRIMARY = {f"{name}.py": name for name in ("prepare", "report", "check", "export", "publish")} | {"run.py": "config"}
+PRIMARY = {f"{name}.py": config for name, (config, _) in PROGRAMS.items()}
+PRIMARY |= {"run.py": "config", "export.py": "export"}
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, flags=re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = sorted({line for line in LINES if line and not line.startswith(("git ", "cd "))})
@@ -35,16 +37,15 @@ def test_command_exists(command):
         assert set(words[1:]) <= make_targets()
         return
     if words[0] == "anatomy-clip":
-        cli.command_line().parse_args(words[1:])  # it exits where an option is wrong
+        given = cli.command_line().parse_args(words[1:])  # it exits where an option is wrong
+        overrides = [w for w in getattr(given, "overrides", []) if not w.startswith("-")]
+        assert not overrides or find_problem(overrides, config_folder(), PROGRAMS[given.program][0]) is None
         return
     assert words[0].endswith("python"), f"{command}: neither make, python nor anatomy-clip"
-    if words[1] == "-m":
-        assert find_spec(words[2])
-        return
     script = ROOT / words[1]
     assert script.is_file()
     overrides = [w for w in words[2:] if not w.startswith("-")]
-    assert find_problem(overrides, ROOT / "conf", PRIMARY[script.name]) is None
+    assert find_problem(overrides, config_folder(), PRIMARY[script.name]) is None
 
 
 def test_table_is_the_recorded_one():
@@ -63,5 +64,5 @@ def test_pictures_and_links_to_files_exist():
 
 def test_every_make_target_is_in_help():
     makefile = (ROOT / "Makefile").read_text()
-    for target in ("help", "setup", "lint", "test", "reproduce-table3", "benchmark", "report"):
+    for target in ("help", "setup", "lint", "test", "reproduce-table3", "benchmark", "results"):
         assert re.search(rf"^{target}:.*## ", makefile, flags=re.M), target

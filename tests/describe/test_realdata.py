@@ -6,7 +6,7 @@ from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.description import Finding, Range, SeriesDescription, SliceDescription
 from anatomy_clip.sources.scans.label_table import LabelRow
-from describe_table import compare, page
+from experiments.describe_table import compare, page
 
 PLANES = ("sagittal", "coronal", "axial")  # by the axis that a slice's normal is nearest to
 

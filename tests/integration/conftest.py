@@ -4,7 +4,7 @@ import pytest
 from hydra.utils import instantiate
 from support import compose_config
 
-from prepare import prepare
+from anatomy_clip.cli.prepare import prepare
 
 SMALL = {"train": 6, "validation": 3, "set1": 3, "shifted": 2, "figures": 4}
 

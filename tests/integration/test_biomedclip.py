@@ -11,13 +11,13 @@ from models.berts import BERT, make_folder, stated, text_keys, theirs, vocabular
 from models.clips import EMBED, pixels
 from support import compose_config
 
+from anatomy_clip.cli.export_weights import main as export_run
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 from anatomy_clip.runs.wiring import build
 from anatomy_clip.stores.store import write_store
-from export import export_run
 
 SIDE, COUNT = 160, 6
 SHOWN = [{"liver": 9000.0}, {"brain": 9000.0}, {"lung_upper_lobe_left": 9000.0, "heart": 4000.0}]

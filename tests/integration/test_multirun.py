@@ -1,11 +1,11 @@
 """A sweep by the real entry: every run has its own folder and its own W&B id."""
 
 import os
-import sys
-from importlib import import_module
 from itertools import product
 
 import pytest
+
+from anatomy_clip.cli.program import start
 
 pytest.importorskip("wandb")
 
@@ -23,15 +23,13 @@ def test_a_sweep_has_a_folder_and_an_id_for_each_run_and_skips_what_is_done(data
         "model.embed_dim=16", "data.workers=0", "data.batch_size=8", "optim.scheduler.warmup_steps=1",
         "trainer.max_steps=2", "+trainer.limit_val_batches=0", "+trainer.enable_progress_bar=false",
     ]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
-    main = import_module("run").main
-    main()
+    start("train", arguments)
     folders = {tmp_path / "arms" / name / f"seed_{seed}" for name, seed in product(COLUMNS, SEEDS)}
     assert {path.parent for path in tmp_path.rglob("last.ckpt")} == folders
     assert len(wandb_ids(tmp_path)) == len(set(wandb_ids(tmp_path))) == RUNS
     capsys.readouterr()
     (tmp_path / "arms" / "b" / "seed_1" / "stages.json").unlink()  # as if it had been stopped at its end
-    main()
+    start("train", arguments)
     assert capsys.readouterr().out.count("fit is done") == RUNS - 1
     ids = wandb_ids(tmp_path)
     assert len(ids) == RUNS + 1  # one more start, under the id that the run had

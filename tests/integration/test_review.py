@@ -16,12 +16,12 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from support import compose_config
 from wandb_files import artifacts, offline_runs, record_of, table, values
 
+from anatomy_clip.cli.prepare import prepare
+from anatomy_clip.cli.publish import publish
+from anatomy_clip.cli.results import main as results
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 from anatomy_clip.stores.store import SliceStore, write_store
-from prepare import prepare
-from publish import publish
-from report import report
 
 pytest.importorskip("wandb")
 
@@ -130,7 +130,7 @@ def train_and_publish(root, patch):
         run(config("pmc_ms", f"model.weights={weights}"))
     shown = [f"paths.outputs={root}/outputs", "suite=small", "resamples=50"]
     show = f"{{set1: {test}}}"
-    report(compose_config("report", *shown, f"page.stores={show}", "allow_confounds=true"))
+    results(compose_config("results", *shown, f"page.stores={show}", "allow_confounds=true"))
     publish(compose_config("publish", *shown, f"gallery.stores={show}"))
 
 

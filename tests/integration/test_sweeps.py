@@ -4,10 +4,10 @@ import pytest
 import yaml
 from support import compose_config
 
+from anatomy_clip.cli.results import main as results
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
-from report import report
 
 TINY = (
     "model.weights=null", "model.vision.image_size=32", "model.embed_dim=16", "eval.resamples=20", "data.workers=0",
@@ -31,9 +31,9 @@ def trained(data, outputs, experiment, *overrides):
 
 
 def reported(data, outputs, suite):
-    report(
+    results(
         compose_config(
-            "report", f"suite={suite}", f"table={suite}", f"paths.outputs={outputs}", f"paths.data={data}",
+            "results", f"suite={suite}", f"table={suite}", f"paths.outputs={outputs}", f"paths.data={data}",
             "resamples=50",
         )
     )  # fmt: skip

@@ -16,17 +16,18 @@ SETTINGS = [
     "model.weights=null", "model.vision.image_size=32", "data.workers=0", "data.batch_size=8",
     "optim.scheduler.warmup_steps=1", "eval.resamples=10",
 ]  # fmt: skip
+SCRIPT, COMMAND = [str(ROOT / "experiments/run.py")], ["-m", "anatomy_clip.cli.main", "train"]
 
 
-def start(data, outputs, *arguments):
+def start(data, outputs, *arguments, program=SCRIPT):
     folders = f"paths.data={data}", f"paths.outputs={outputs}"
-    command = [sys.executable, ROOT / "experiments/run.py", *arguments, *SETTINGS, *folders]
+    command = [sys.executable, *program, *arguments, *SETTINGS, *folders]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=ROOT, check=False)
 
 
 def test_two_ranks_make_one_run(data, tmp_path):
-    done = start(data, tmp_path, "experiment=table3/pmc_msa")
+    done = start(data, tmp_path, "experiment=table3/pmc_msa", program=COMMAND)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "table3/pmc_msa/seed_0"
     assert {"last.ckpt", "predictions.parquet", "contrast.parquet", "results.json", "stages.json"} <= {

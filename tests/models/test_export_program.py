@@ -1,4 +1,4 @@
-"""`experiments/export.py` on a run's folder."""
+"""`anatomy-clip export-weights` on a run's folder."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from models.clips import open_clip_embeds, ours_embeds, pictures
 from omegaconf import OmegaConf
 from support import compose_config
 
+from anatomy_clip.cli.export_weights import main as export_run
 from anatomy_clip.runs.wiring import build, recipe
-from export import export_run
 
 TEXT = "model.text={context_length:77,vocab_size:49408,width:32,heads:1,layers:1}"
 

@@ -8,10 +8,10 @@ import pytest
 from fake_suite import write_run
 from support import compose_config
 
+from anatomy_clip.cli.results import main as results
 from anatomy_clip.results.confounds import confounds
 from anatomy_clip.results.layout import layout
 from anatomy_clip.results.read import Run
-from report import report
 
 ROWS = {"organ/set1_ct": {"text": "x", "set": "set1", "modalities": ["CT"]}}
 CHAIN = {"b": {"a": ["stages"]}, "c": {"b": ["augment", "prompts.templates"]}}
@@ -89,11 +89,11 @@ def test_the_report_shows_an_undeclared_difference_everywhere_and_fails_unless_i
     for name, lr in (("pmc", 0.1), ("pmc_m", 0.2)):
         folder = write_run(tmp_path, name, 0, 0.5, sets=("set1",))
         (folder / "config.yaml").write_text(f"name: {name}\noptim: {{lr: {lr}}}\n")
-    cfg = compose_config("report", f"paths.outputs={tmp_path}", "resamples=20", "page.stores={}", "gallery.stores={}")
+    cfg = compose_config("results", f"paths.outputs={tmp_path}", "resamples=20", "page.stores={}", "gallery.stores={}")
     with pytest.raises(ValueError, match=r"1 undeclared difference.*allow_confounds=true"):
-        report(cfg)
+        results(cfg)
     words = "undeclared difference between pmc_m, seed 0, and pmc, seed 0: optim.lr is 0.2, not 0.1"
-    for name in ("table3.md", "report.html"):
+    for name in ("table3.md", "results.html"):
         assert words in (tmp_path / "table3" / name).read_text()
     cfg.allow_confounds = True
-    report(cfg)
+    results(cfg)

@@ -5,27 +5,24 @@ import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from fake_suite import ORGANS, STATIONS, write_suite
-from omegaconf import OmegaConf
 from sklearn.metrics import roc_auc_score
+from support import compose_config
 
 from anatomy_clip.results.breakdown import by_group, confusion, per_label
 from anatomy_clip.results.examples import cards
-from anatomy_clip.results.layout import layout
 from anatomy_clip.results.page import page, settings
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.slices import select
 from anatomy_clip.results.table import build
+from anatomy_clip.runs import wiring
 from anatomy_clip.sources.cards import cards as data_cards
 
-ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/table/laptop.yaml"))
-LAYOUT = layout(**{key: value for key, value in SETTINGS.items() if key != "_target_"})
+LAYOUT = wiring.build(compose_config("results", "table=laptop").table, _convert_="all")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -44,7 +41,7 @@ def runs(tmp_path_factory):
 def text(runs):
     table = build(runs, LAYOUT, {"organ/set1_mr": {"pmc_msa": 91.62}}, resamples=50)
     return page(
-        table, runs, stacks(runs), suite="table3", data_cards=data_cards(), commands=["make report <SUITE=table3>"]
+        table, runs, stacks(runs), suite="table3", data_cards=data_cards(), commands=["make results <SUITE=table3>"]
     )
 
 
@@ -209,9 +206,9 @@ def test_a_suite_without_runs_of_its_columns_or_images_still_gives_a_page(runs):
     ],
 )
 def test_filters_work_in_a_browser(text, runs, tmp_path, address, fits):
-    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    (tmp_path / "results.html").write_text(text, encoding="utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path}/report.html{address}"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"file://{tmp_path}/results.html{address}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr, done.stderr
     every = cards(next(r for r in runs if r.name == "pmc_msa"), stacks(runs), 32)

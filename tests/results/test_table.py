@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from fake_suite import ORGANS, write_run, write_suite
+from support import compose_config
 
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.comparisons import holm
@@ -20,18 +21,19 @@ from anatomy_clip.results.layout import layout as make_layout
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.render import CSV_COLUMNS, main_markdown, to_csv, to_latex, to_markdown, to_rich
 from anatomy_clip.results.table import build, read_paper
+from anatomy_clip.runs import wiring
 
 ROOT = Path(__file__).resolve().parents[2]
-PAPER = yaml.safe_load((ROOT / "experiments/table3/paper.yaml").read_text())
+PAPER = yaml.safe_load((ROOT / "anatomy_clip/results/paper.yaml").read_text())
 ROWS = ["organ/set1_mr", "organ/set1_ct", "organ/set2_ct", "station/set1_mr_ct", "station/set2_ct"]
 COLUMNS = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
 
 
 @pytest.fixture(scope="module")
 def laptop():
-    config = yaml.safe_load((ROOT / "conf/table/laptop.yaml").read_text())
-    assert config.pop("_target_") == "anatomy_clip.results.layout.layout"
-    return make_layout(**config)
+    config = compose_config("results", "table=laptop").table
+    assert config._target_ == "anatomy_clip.results.layout.layout"
+    return wiring.build(config, _convert_="all")
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +256,7 @@ def test_layout_errors(rows, message):
 
 
 def test_the_papers_numbers_are_read_or_refused_by_name(tmp_path):
-    numbers, gains = read_paper(ROOT / "experiments/table3/paper.yaml")
+    numbers, gains = read_paper(ROOT / "anatomy_clip/results/paper.yaml")
     assert numbers == PAPER["table3"] and gains == PAPER["mean_gain_over_pmc"]
     with pytest.raises(ValueError, match=r"paper=none\.yaml: no such file"):
         read_paper(tmp_path / "none.yaml")

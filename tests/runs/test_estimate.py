@@ -1,13 +1,12 @@
 """The plan's numbers by hand, and the program that prints it."""
 
-import sys
-
 import pytest
 import torch
 from hydra import initialize_config_dir
 from support import CONF, compose_config
 
-import plan as program
+from anatomy_clip.cli import estimate as program
+from anatomy_clip.cli.program import start
 from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun, disk_needed, gpu_memory_needed, render
 
 HARDWARE = Hardware(devices=8, pairs_per_second=2500, overhead=1.2, price=2.0)
@@ -55,7 +54,7 @@ def test_one_remedy_stands_once():
 
 
 def composed(tmp_path, *overrides):
-    return compose_config("plan", f"paths.data={tmp_path}/data", f"paths.weights={tmp_path}", *overrides)
+    return compose_config("estimate", f"paths.data={tmp_path}/data", f"paths.weights={tmp_path}", *overrides)
 
 
 @pytest.mark.parametrize(("suite", "model"), [("table3", "ViT-B-32"), ("table3_rn50", "RN50")])
@@ -142,15 +141,14 @@ def test_stores_are_looked_at(tmp_path):
 
 
 @pytest.mark.parametrize("only", [True, False])
-def test_the_program_tells_what_is_missing(tmp_path, monkeypatch, capsys, only):
+def test_the_program_tells_what_is_missing(tmp_path, capsys, only):
     arguments = [f"plan_only={only}", f"paths.data={tmp_path}", f"paths.weights={tmp_path}"]
-    monkeypatch.setattr(sys, "argv", ["plan.py", *arguments])
     if only:
-        program.main()
+        start("estimate", arguments)
     else:
         with pytest.raises(SystemExit) as end:
-            program.main()
+            start("estimate", arguments)
         assert end.value.code == 3
     told = capsys.readouterr().out
     assert "PubMedCLIP_ViT32.pth: no such file" in told
-    assert "python -m anatomy_clip.sources.download.fetch totalsegmentator_mr" in told
+    assert "anatomy-clip download totalsegmentator_mr" in told

@@ -13,10 +13,10 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from anatomy_clip.sources.download import fetch as module
+from anatomy_clip.cli.main import main
 from anatomy_clip.sources.download.archives import unpack_zip
 from anatomy_clip.sources.download.collections import Collection, Listing, Remote, collections
-from anatomy_clip.sources.download.fetch import fetch_collection, fetch_idc, main
+from anatomy_clip.sources.download.fetch import fetch_collection, fetch_idc
 from anatomy_clip.sources.download.packages import Unreachable
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -179,7 +179,7 @@ def test_files_that_a_page_lists_are_fetched(server, tmp_path):
 
 def test_a_dry_run_tells_and_touches_nothing(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("requests.get", None)
-    assert main(["totalsegmentator_ct", str(tmp_path / "raw"), "--dry-run"]) == 0
+    assert main(["download", "totalsegmentator_ct", str(tmp_path / "raw"), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "23.6 GB, licence CC-BY-4.0, https://zenodo.org/records/10047292" in told
     assert "md5:fe250e57" in told
@@ -200,9 +200,9 @@ def test_a_disk_that_is_too_small_is_told_first(server, tmp_path):
 
 def test_exit_status_tells_no_network_apart(server, tmp_path, monkeypatch):
     wrong = {"toy": one(server, md5(b"other")), "gone": replace(one(server), files=(Remote(f"{server.url}/x", "x"),))}
-    monkeypatch.setattr(module, "collections", lambda: wrong)
-    assert main(["toy", str(tmp_path)]) == 2
-    assert main(["gone", str(tmp_path)]) == 3
+    monkeypatch.setattr("anatomy_clip.sources.download.collections.collections", lambda: wrong)
+    assert main(["download", "toy", str(tmp_path)]) == 2
+    assert main(["download", "gone", str(tmp_path)]) == 3
 
 
 def test_the_dicom_form_comes_by_idc_index(tmp_path, monkeypatch):
@@ -251,9 +251,9 @@ def test_the_command_fetches_dicom_when_asked(tmp_path, monkeypatch, capsys):
     asked = {}
     client = SimpleNamespace(download_from_selection=lambda **kwargs: asked.update(kwargs))
     monkeypatch.setitem(sys.modules, "idc_index", SimpleNamespace(IDCClient=lambda: client))
-    assert main(["visible_human", str(tmp_path), "--dicom", "--dry-run"]) == 0
+    assert main(["download", "visible_human", str(tmp_path), "--dicom", "--dry-run"]) == 0
     assert asked["dry_run"] is True
-    assert main(["rocov2", str(tmp_path), "--dicom"]) == 2
+    assert main(["download", "rocov2", str(tmp_path), "--dicom"]) == 2
     assert "not at Imaging Data Commons" in capsys.readouterr().err
 
 

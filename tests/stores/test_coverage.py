@@ -3,11 +3,11 @@ import pytest
 from support import compose_config
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.cli.check import check
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.stores.coverage import COLUMNS, count, draw, matrix
 from anatomy_clip.stores.store import write_store
-from check import check
 
 
 def record(patient, index=0, *, modality=Modality.CT, plane=Orientation.AXIAL, organs=("lungs",), stations=("chest",)):

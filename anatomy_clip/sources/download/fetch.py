@@ -1,22 +1,20 @@
 """The public collections, downloaded: resumed where they stopped, checked, and unpacked.
 
-python -m anatomy_clip.sources.download.fetch totalsegmentator_ct_small data/raw --dry-run
+anatomy-clip download totalsegmentator_ct_small data/raw --dry-run
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
 from anatomy_clip.core.files import sha256_of, write_text
 from anatomy_clip.sources.download.archives import unpack_zip
-from anatomy_clip.sources.download.collections import Collection, Listing, Remote, collections, size
+from anatomy_clip.sources.download.collections import Collection, Listing, Remote, size
 from anatomy_clip.sources.download.packages import Unreachable
 from anatomy_clip.sources.download.resume import TIMEOUT_S, TRIES, Resuming
 
@@ -149,27 +147,3 @@ def _noted(folder: Path) -> dict[str, str]:
 
 def _note(folder: Path, hashes: Mapping[str, str]) -> None:
     write_text(folder / CHECKSUMS, json.dumps(hashes, indent=1, sort_keys=True))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Download one collection; returns the exit status, 3 if it can't be reached."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("collection", choices=collections())
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would be fetched")
-    parser.add_argument("--dicom", action="store_true", help="as DICOM, from Imaging Data Commons (visible_human)")
-    given = parser.parse_args(arguments)
-    collection = collections()[given.collection]
-    try:
-        if given.dicom:
-            fetch_idc(collection, given.root, dry_run=given.dry_run)
-        else:
-            fetch_collection(collection, given.root, dry_run=given.dry_run)
-    except (Unreachable, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3 if isinstance(error, Unreachable) else 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

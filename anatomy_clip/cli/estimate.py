@@ -1,6 +1,6 @@
 """What the runs of a suite would take, and whether data, weights, disk and GPUs for them are there.
 
-python experiments/plan.py plan_only=true seeds=[0,1,2]
+anatomy-clip estimate plan_only=true seeds=[0,1,2]
 """
 
 from __future__ import annotations
@@ -9,27 +9,25 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import hydra
+import torch
 from hydra import compose
 from omegaconf import DictConfig
 
-from overrides import check_overrides
+from anatomy_clip.core.records import MANIFEST_VERSION
+from anatomy_clip.models.weights.read import read_checkpoint
+from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun, disk_needed, gpu_memory_needed, render
+from anatomy_clip.runs.folder import is_finished
+from anatomy_clip.sources.download.collections import collections
+from anatomy_clip.stores.store import MANIFEST, read_meta, store_paths
 
-if TYPE_CHECKING:
-    from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun
-
-CONFIG = Path(__file__).resolve().parent.parent / "conf"
 _GB = 1e9
 _NOT_READY = 3  # exit status
 
 
-@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="plan")
-def main(cfg: DictConfig) -> None:
-    """Print the plan; end with status 3 where something is missing, unless the plan is all that is wanted."""
-    from anatomy_clip.runs.estimate import render
-
+def main(cfg: DictConfig) -> int:
+    """Print the plan; returns the exit status, 3 where something is missing, unless the plan is all that is wanted."""
     configs = suite_configs(cfg)
     runs = [planned(cfg, run) for run in configs]
     hardware = assumed_hardware(cfg, configs[0])
@@ -43,7 +41,8 @@ def main(cfg: DictConfig) -> None:
     print(render(title, runs, hardware, missing))
     if missing and not cfg.plan_only:
         print("error: see what is missing above; PLAN=1 only prints the plan", file=sys.stderr)
-        raise SystemExit(_NOT_READY)
+        return _NOT_READY
+    return 0
 
 
 def suite_configs(cfg: DictConfig) -> list[DictConfig]:
@@ -60,9 +59,6 @@ def suite_configs(cfg: DictConfig) -> list[DictConfig]:
 
 def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
     """What one run would do."""
-    from anatomy_clip.runs.estimate import PlannedRun
-    from anatomy_clip.runs.folder import is_finished
-
     trains = "fit" in run.stages
     train, guessed = _slices(cfg, run.data.train) if trains else (0, False)
     return PlannedRun(
@@ -81,8 +77,6 @@ def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
 
 def assumed_hardware(cfg: DictConfig, run: DictConfig) -> Hardware:
     """The machine, with its speed worked out from what is assumed."""
-    from anatomy_clip.runs.estimate import Hardware
-
     step = 3 * cfg.assumed.gflop[_network(run)] * 1e9  # backward: twice the forward pass
     rate = cfg.assumed.tflops * 1e12 * cfg.assumed.share / step
     return Hardware(_devices(run), rate, cfg.assumed.overhead, cfg.price_per_gpu_hour)
@@ -90,10 +84,6 @@ def assumed_hardware(cfg: DictConfig, run: DictConfig) -> Hardware:
 
 def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
     """Stores that aren't there, are of another version, or are smaller than the model's images."""
-    from anatomy_clip.core.records import MANIFEST_VERSION
-    from anatomy_clip.runs.estimate import Missing
-    from anatomy_clip.stores.store import MANIFEST, read_meta
-
     wanted = [path for run in runs for stores in _sets(run) for path in stores]
     for path in dict.fromkeys(wanted):
         remedy = tuple(_store_remedy(cfg, path))
@@ -112,9 +102,6 @@ def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]
 
 def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
     """The file that all runs start from, if it isn't there or can't be read."""
-    from anatomy_clip.models.weights.read import read_checkpoint
-    from anatomy_clip.runs.estimate import Missing
-
     path = Path(runs[0].model.weights)
     size = cfg.weights_gb[path.name]
     where = f"into {path.parent}/, or name its folder: WEIGHTS="
@@ -132,8 +119,6 @@ def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing
 
 def missing_disk(run: DictConfig, runs: list[PlannedRun]) -> Iterator[Missing]:
     """Room for checkpoints and predictions, if there is too little."""
-    from anatomy_clip.runs.estimate import Missing, disk_needed
-
     folder = Path(run.paths.outputs).absolute()
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
@@ -144,10 +129,6 @@ def missing_disk(run: DictConfig, runs: list[PlannedRun]) -> Iterator[Missing]:
 
 def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
     """GPUs of this node, if they are too few or too small."""
-    import torch
-
-    from anatomy_clip.runs.estimate import Missing, gpu_memory_needed
-
     network, devices, assumed = _network(run), int(run.trainer.devices), cfg.assumed
     needed = gpu_memory_needed(assumed.parameters[network], run.data.batch_size, assumed.activations_mb[network])
     sizes = [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
@@ -160,16 +141,12 @@ def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
 
 
 def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:
-    from anatomy_clip.stores.store import store_paths
-
     yield from (store_paths(stores) for stores in [run.data.train, *run.data.validation.values()])
     yield from (store_paths(stores) for stores in run.data.test.values())
 
 
 def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
     """Slices of a set's stores, and whether the number is a guess."""
-    from anatomy_clip.stores.store import read_meta, store_paths
-
     total, guessed = 0, False
     for path in store_paths(stores):
         try:
@@ -181,12 +158,10 @@ def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
 
 
 def _store_remedy(cfg: DictConfig, path: Path) -> Iterator[str]:
-    from anatomy_clip.sources.download.collections import collections
-
     name = path.parent.name
     collection = collections()[name]
-    yield f"python -m anatomy_clip.sources.download.fetch {name} {cfg.paths.data}/raw    # {collection.page}"
-    yield f"python experiments/prepare.py paths.data={cfg.paths.data} {cfg.prepare[name]}"
+    yield f"anatomy-clip download {name} {cfg.paths.data}/raw    # {collection.page}"
+    yield f"anatomy-clip prepare paths.data={cfg.paths.data} {cfg.prepare[name]}"
 
 
 def _devices(run: DictConfig) -> int:
@@ -195,8 +170,3 @@ def _devices(run: DictConfig) -> int:
 
 def _network(run: DictConfig) -> str:
     return str(run.model.architecture).removesuffix("-quickgelu")
-
-
-if __name__ == "__main__":
-    check_overrides(sys.argv[1:], CONFIG, "plan")
-    main()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -16,6 +16,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+
+from anatomy_clip.core.names import did_you_mean
 
 
 def check_overrides(arguments: Sequence[str], config_dir: Path, config_name: str) -> None:
@@ -26,7 +28,7 @@ def check_overrides(arguments: Sequence[str], config_dir: Path, config_name: str
         config_dir: folder of the config groups.
         config_name: the primary config.
     """
-    problem = find_problem([a for a in arguments if not a.startswith("-")], config_dir, config_name)
+    problem = find_problem(get_args_parser().parse_args(list(arguments)).overrides, config_dir, config_name)
     if problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2)
@@ -46,7 +48,7 @@ def find_problem(arguments: Sequence[str], config_dir: Path, config_name: str) -
         return str(error).splitlines()[0]
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        groups = [o for o in overrides if o.key_or_group in _all_groups(loader)]
+        groups = [o for o in overrides if _repository(loader).group_exists(o.key_or_group)]
         for override in groups:
             problem = _group_problem(override, loader)
             if problem:
@@ -59,9 +61,8 @@ def find_problem(arguments: Sequence[str], config_dir: Path, config_name: str) -
         return next((p for o in overrides if o not in groups and (p := _key_problem(o, known, options))), None)
 
 
-def _all_groups(loader: ConfigLoader, parent: str = "") -> list[str]:
-    names = [f"{parent}/{name}".lstrip("/") for name in loader.list_groups(parent)]
-    return names + [deeper for name in names for deeper in _all_groups(loader, name)]
+def _repository(loader: ConfigLoader) -> Any:
+    return loader.repository  # type: ignore[attr-defined]
 
 
 def _choices(override: Override) -> list[str]:
@@ -73,13 +74,13 @@ def _choices(override: Override) -> list[str]:
 
 def _group_problem(override: Override, loader: ConfigLoader) -> str | None:
     group = override.key_or_group
-    repository = loader.repository  # type: ignore[attr-defined]
     for choice in _choices(override):
-        if choice == "null" or repository.config_exists(f"{group}/{choice}"):
+        if choice == "null" or _repository(loader).config_exists(f"{group}/{choice}"):
             continue
         folder, _, _ = choice.rpartition("/")
         options = [f"{folder}/{o}".lstrip("/") for o in _options(loader, f"{group}/{folder}".rstrip("/"))]
-        return f"{group}={choice}: no such option{_hint(choice, options)}; there are {', '.join(sorted(options))}"
+        near = did_you_mean(choice, options, 0.4)
+        return f"{group}={choice}: no such option{near}; there are {', '.join(sorted(options))}"
     return None
 
 
@@ -91,19 +92,14 @@ def _key_problem(override: Override, known: set[str], options: Iterable[str]) ->
     key = override.key_or_group
     if override.is_add() or override.is_delete() or key.split(".")[0] == "hydra" or key in known:
         return None
-    return f"{override.input_line}: there is no '{key}' in the config{_hint(key, options)}"
-
-
-def _hint(name: str, options: Iterable[str]) -> str:
-    match = difflib.get_close_matches(name, list(options), n=1, cutoff=0.4)
-    return f" (did you mean '{match[0]}'?)" if match else ""
+    return f"{override.input_line}: there is no '{key}' in the config{did_you_mean(key, options, 0.4)}"
 
 
 def _paths(config: Any, prefix: str = "") -> list[str]:
     if not isinstance(config, DictConfig):
         return []
     paths = []
-    for key in config:
+    for key in map(str, config):
         path = f"{prefix}.{key}".lstrip(".")
         plain = not (OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key))
         paths += [path, *(_paths(config._get_node(key), path) if plain else [])]

@@ -1,59 +1,46 @@
 """A suite's finished runs to tables and figures; needs no model and no GPU.
 
-python experiments/report.py
-python experiments/report.py suite=table3 readme=true
+anatomy-clip results
+anatomy-clip results suite=table3 readme=true
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-import hydra
 from omegaconf import DictConfig
+from rich.console import Console
 
-from overrides import check_overrides
-from plain_errors import plain_errors
+from anatomy_clip.cli.configs import checkout
+from anatomy_clip.core.files import write_text
+from anatomy_clip.results.confounds import confounds
+from anatomy_clip.results.gallery import gallery
+from anatomy_clip.results.measures import Measures, measure
+from anatomy_clip.results.page import page
+from anatomy_clip.results.read import Run, read_suite
+from anatomy_clip.results.readme import refresh
+from anatomy_clip.results.render import main_markdown, rows_csv, to_csv, to_latex, to_markdown, to_rich
+from anatomy_clip.results.table import Table, build, read_paper
+from anatomy_clip.runs import wiring
+from anatomy_clip.sources.cards import cards
+from anatomy_clip.stores.store import images_of
 
-if TYPE_CHECKING:
-    from anatomy_clip.results.measures import Measures
-    from anatomy_clip.results.read import Run
-    from anatomy_clip.results.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "conf"
-
-
-@hydra.main(version_base="1.3", config_path=str(CONFIG), config_name="report")
 def main(cfg: DictConfig) -> None:
-    """Read the runs, write the tables and the picture, print the table."""
-    with plain_errors():
-        report(cfg)
-
-
-def report(cfg: DictConfig) -> None:
-    """Make every output of one suite.
+    """Make every output of one suite, and print its table.
 
     Raises:
         ValueError: the suite has no finished run, the paper's numbers or the README can't be used, or columns differ
             in what they don't declare (all is written then, and says so).
     """
-    from rich.console import Console
-
-    from anatomy_clip.results.confounds import confounds
-    from anatomy_clip.results.measures import measure
-    from anatomy_clip.results.read import read_suite
-    from anatomy_clip.results.readme import refresh
-    from anatomy_clip.results.render import main_markdown, to_rich
-    from anatomy_clip.results.table import build, read_paper
-    from anatomy_clip.runs import wiring
-
+    kept = checkout() if cfg.record or cfg.readme else None
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
-    paper, mean_gain = read_paper(ROOT / cfg.paper)
+    paper, mean_gain = published_numbers(cfg)
     confounded = confounds(runs, layout)
     table = build(
         runs,
@@ -80,17 +67,20 @@ def report(cfg: DictConfig) -> None:
             f"{len(confounded)} undeclared difference(s) between columns, see the notes: run them again alike, declare "
             "the keys under differs in conf/table, or add allow_confounds=true"
         )
-    if cfg.record or cfg.readme:
-        _record(table, written, ROOT / cfg.recorded)
-    if cfg.readme:
-        refresh(ROOT / "README.md", main_markdown(table))
+    if kept:
+        _record(table, written, kept / cfg.recorded)
+    if kept and cfg.readme:
+        refresh(kept / "README.md", main_markdown(table))
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
     console.print(f"open {shown} in a browser: intervals, every organ, errors and slices", markup=False)
 
 
-def _write_table(table: Table, folder: Path) -> list[Path]:
-    from anatomy_clip.results.render import to_csv, to_latex, to_markdown
+def published_numbers(cfg: DictConfig) -> tuple[dict[str, dict[str, float]], dict[str, float] | None]:
+    """What `read_paper` reads of the file that the config names, or of the package's own."""
+    return read_paper(Path(cfg.paper) if cfg.paper else Path(str(files("anatomy_clip.results") / "paper.yaml")))
 
+
+def _write_table(table: Table, folder: Path) -> list[Path]:
     texts = {
         "table3.md": to_markdown(table),
         "table3.csv": to_csv(table.cells),
@@ -104,9 +94,7 @@ def _write_table(table: Table, folder: Path) -> list[Path]:
 
 def _write_lists(lists: Measures, table: Table, folder: Path) -> list[Path]:
     """Write what stands beyond the table as CSV, a file a kind of row."""
-    from anatomy_clip.results.render import rows_csv
-
-    kinds = {
+    kinds: dict[str, Sequence[NamedTuple]] = {
         "cells.csv": [*table.cells, *table.further],
         "gains.csv": table.steps,
         "by_size.csv": lists.sizes,
@@ -124,9 +112,6 @@ def _write_gallery(
     gallery_cfg: DictConfig, columns: Mapping[str, str], runs: Sequence[Run], folder: Path
 ) -> list[Path]:
     """Draw the picture, where there are slices to show; without the real volumes there is none."""
-    from anatomy_clip.results.gallery import gallery
-    from anatomy_clip.stores.store import images_of
-
     run = next((run for run in runs if run.name == gallery_cfg.column), None)
     images = images_of(gallery_cfg.stores) if run else {}
     if run is None or not set(images) & set(run.predictions["set"]):
@@ -140,13 +125,8 @@ def _write_gallery(
 
 
 def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Measures, folder: Path) -> Path:
-    """Write the report that a browser opens from disk."""
-    from anatomy_clip.core.files import write_text
-    from anatomy_clip.results.page import page
-    from anatomy_clip.sources.cards import cards
-    from anatomy_clip.stores.store import images_of
-
-    path = folder / "report.html"
+    """Write the page that a browser opens from disk."""
+    path = folder / "results.html"
     text = page(
         table,
         runs,
@@ -155,7 +135,7 @@ def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Measu
         measures=lists,
         data_cards=cards(),
         slices_a_set=cfg.page.slices_a_set,
-        commands=[f"make reproduce-table3  # or, from the predictions alone: make report SUITE={cfg.suite}"],
+        commands=[f"make reproduce-table3  # or, from the predictions alone: make results SUITE={cfg.suite}"],
     )
     write_text(path, text)
     return path
@@ -171,8 +151,3 @@ def _record(table: Table, written: Sequence[Path], recorded: Path) -> None:
     recorded.mkdir(parents=True, exist_ok=True)
     for path in written:
         shutil.copyfile(path, recorded / path.name)
-
-
-if __name__ == "__main__":
-    check_overrides(sys.argv[1:], CONFIG, "report")
-    main()

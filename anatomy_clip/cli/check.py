@@ -1,0 +1,60 @@
+"""Check stores: checksums, labels, what they hold, and whether they share patients or slices.
+
+anatomy-clip check
+anatomy-clip check '+stores.real=data/real/real'
+anatomy-clip check 'stores={ct: data/totalsegmentator_ct/test}' levels=3
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.runs import wiring
+from anatomy_clip.stores import coverage, levels
+from anatomy_clip.stores.leakage import leaks
+from anatomy_clip.stores.store import SliceStore
+
+_SHOWN = 20  # leaks printed
+
+
+def main(cfg: DictConfig) -> int:
+    """Check the stores; returns the exit status, 1 where they share something."""
+    return int(check(cfg) > 0)
+
+
+def check(cfg: DictConfig) -> int:
+    """Print what the stores hold and draw it.
+
+    Returns:
+        How many leaks there are.
+
+    Raises:
+        ValueError: a store is missing or broken, or states a label that the taxonomy lacks.
+    """
+    console = Console()
+    taxonomy = wiring.build(cfg.taxonomy)
+    stores = {name: SliceStore.open(folder, verify=True) for name, folder in cfg.stores.items()}
+    for store in stores.values():
+        for n, record in enumerate(store.manifest):
+            try:
+                taxonomy.organ_vector(organs_in(record, taxonomy))
+                taxonomy.station_vector(stations_in(record, taxonomy))
+            except ValueError as error:
+                raise ValueError(f"{store.path}, row {n}: {error}") from error
+    records = {name: store.manifest for name, store in stores.items()}
+    console.print(coverage.summary(records))
+    for name in records:
+        for kind in ("station", "organ"):
+            console.print(coverage.matrix(name, records[name], taxonomy, kind))
+        for series, rows in list(levels.axial_series(records[name]).items())[: cfg.levels]:
+            console.print(levels.table(f"{name}, {series}", rows, taxonomy))
+    coverage.draw(records, taxonomy, Path(cfg.figure))
+    found = leaks(stores, cfg.across_sources)
+    for leak in found[:_SHOWN]:
+        print(f"leak: {leak}")
+    print(f"{len(stores)} store(s) whole, {len(found)} leak(s); drawn in {cfg.figure}")
+    return len(found)

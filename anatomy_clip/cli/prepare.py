@@ -1,0 +1,105 @@
+"""A source to slice stores, one a split, each with a contact sheet.
+
+anatomy-clip prepare source=phantom
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from anatomy_clip import __version__
+from anatomy_clip.core.records import MANIFEST_VERSION
+from anatomy_clip.imaging.intensity import Display, Grey
+from anatomy_clip.imaging.slices import Slice
+from anatomy_clip.runs.wiring import build, check_targets
+from anatomy_clip.sources.base import Source
+from anatomy_clip.sources.download.packages import Unreachable
+from anatomy_clip.stores.contact_sheet import contact_sheet
+from anatomy_clip.stores.prepare import digest, prepare_split, up_to_date
+from anatomy_clip.stores.store import SliceStore
+
+NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes on without that source
+
+
+def main(cfg: DictConfig) -> int:
+    """Prepare every split of the source; returns the exit status."""
+    try:
+        check_targets(OmegaConf.to_container(cfg, resolve=False))
+        source = build(cfg.source)
+        for split in source.splits():
+            prepare(cfg, source, split)
+    except Unreachable as error:
+        print(f"{cfg.source._target_.rsplit('.', 1)[-1]}: {error}", file=sys.stderr)
+        return NO_NETWORK
+    return 0
+
+
+def prepare(cfg: DictConfig, source: Source, split: str) -> None:
+    """Make the store of one split, unless it is up to date."""
+    store = Path(cfg.paths.data) / source.name / split
+    settings = {
+        "source": OmegaConf.to_container(cfg.source, resolve=False),
+        "display": OmegaConf.to_container(cfg.display, resolve=True),
+        "side": cfg.side,
+        "split": split,
+        "version": __version__,
+        "manifest": MANIFEST_VERSION,
+    }
+    if selection := build(cfg.selection):  # one that takes all leaves the digest of older stores as it was
+        settings["selection"] = asdict(selection)
+    if fingerprint := getattr(source, "fingerprint", None):  # what it reads beside its settings, such as labels
+        settings["fingerprint"] = dict(fingerprint())
+        settings["source"].pop("salt", None)  # a secret; the fingerprint tells one from another
+    sheet = store.with_name(f"{store.name}.png")
+    if up_to_date(store, digest(settings)) and not cfg.overwrite:
+        print(f"{store}: up to date")
+    else:
+        _write(cfg, source, split, store, settings)
+        sheet.unlink(missing_ok=True)
+    if cfg.contact_sheet and not sheet.exists():
+        _contact_sheet(cfg, store, sheet)
+
+
+def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: Mapping[str, Any]) -> None:
+    if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
+        fetch()
+    volumes = source.volumes(split)
+    with tqdm(total=len(volumes), desc=str(store), unit="volume", mininterval=1) as bar:
+
+        def progress(done: int, slices: int, bad: int) -> None:
+            bar.set_postfix(slices=slices, bad=bad, refresh=False)
+            bar.update(done - bar.n)
+
+        summary = prepare_split(
+            partial(source.slices, split),
+            volumes,
+            store,
+            partial(_render, build(cfg.display), cfg.side),
+            settings=settings,
+            workers=cfg.workers,
+            max_bad_share=cfg.max_bad_share,
+            limits=build(cfg.limits),
+            selection=build(cfg.selection),
+            progress=progress,
+        )
+    bad = len(summary.refusals)
+    where = f" (see {store}_refusals.csv)" if bad else ""
+    print(f"{store}: {summary.slices} slices of {summary.volumes} volumes, {bad} refused{where}")
+
+
+def _render(display: Display, side: int, image: Slice) -> Grey:
+    return display.square(image, side)
+
+
+def _contact_sheet(cfg: DictConfig, store: Path, sheet: Path) -> None:
+    opened = SliceStore.open(store)
+    contact_sheet(opened.images, opened.manifest, build(cfg.taxonomy), sheet)
+    print(f"{sheet}: contact sheet")

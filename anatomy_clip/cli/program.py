@@ -1,0 +1,65 @@
+"""One entry for all programs: `anatomy-clip NAME` and `experiments/*.py` start them here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from anatomy_clip.cli.plain_errors import plain_errors
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+PROGRAMS = {  # name, which is that of its module -> primary config, what it does
+    "train": ("config", "train and evaluate a run, or sweep over many"),
+    "prepare": ("prepare", "make slice stores of a source"),
+    "check": ("check", "check stores: whole, what they hold, what they share"),
+    "results": ("results", "make tables, plots and the page of a suite's runs"),
+    "publish": ("publish", "put a finished suite into Weights & Biases"),
+    "estimate": ("estimate", "say what a suite takes, and what is missing for it"),
+    "export-weights": ("export", "write a trained run as a model for open_clip or transformers"),
+}
+
+
+def start(name: str, arguments: Sequence[str] | None = None) -> None:
+    """Check the overrides, let Hydra compose the config, and run the program; wrong input ends with one line.
+
+    Args:
+        name: one of `PROGRAMS`; its module's `main(cfg)` returns the exit status, None for 0.
+        arguments: overrides and Hydra's own options; by default, those of the process.
+
+    Raises:
+        SystemExit: the program ended with another status than 0.
+    """
+    go_offline()
+    import hydra
+
+    from anatomy_clip.cli.configs import config_folder
+    from anatomy_clip.cli.overrides import check_overrides
+
+    given = sys.argv
+    arguments = given[1:] if arguments is None else list(arguments)
+    config = PROGRAMS[name][0]
+    check_overrides(arguments, config_folder(), config)
+
+    def task(cfg: DictConfig) -> None:
+        sys.argv = given  # Lightning starts further ranks by it
+        with plain_errors():
+            if status := import_module(task.__module__).main(cfg):
+                raise SystemExit(status)
+
+    task.__module__ = f"anatomy_clip.cli.{name.replace('-', '_')}"  # whose name Hydra shows
+    sys.argv = [given[0], *arguments]  # Hydra reads them from there
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(task)()
+    finally:
+        sys.argv = given
+
+
+def go_offline() -> None:
+    """Let no library ask the network by itself, unless the environment allows it."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for its version otherwise
