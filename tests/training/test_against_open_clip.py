@@ -31,12 +31,10 @@ def test_losses_of_20_steps_are_those_of_open_clips_trainer(tmp_path):
     data = list(batches(20))
     model = benchmark.our_model(MODEL)
     theirs = [benchmark.their_batch(batch, model, 77) for batch in data]
-    words = {token for batch in data for token in batch.tokens.flatten().tolist()}
-    assert len(words) < 500  # ours learns them alone
     watches = [
         benchmark.train_open_clip(MODEL, benchmark.in_memory(theirs), 20, 12),
         benchmark.train_bare(MODEL, benchmark.in_memory(data), 20),
-        benchmark.train_ours(MODEL, benchmark.in_memory(data), words, 20, tmp_path),
+        benchmark.train_ours(MODEL, benchmark.in_memory(data), 20, tmp_path),
     ]
     expected, *ours = (torch.stack(watch.losses) for watch in watches)
     assert len(expected) == 20
