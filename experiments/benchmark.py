@@ -20,7 +20,6 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.dataset import Prompts
 from anatomy_clip.evaluation.base import Predictions
 from anatomy_clip.evaluation.zero_shot import ZeroShot
 from anatomy_clip.inference.decisions import choose
@@ -29,6 +28,7 @@ from anatomy_clip.results.layout import layout
 from anatomy_clip.results.measures import measure
 from anatomy_clip.results.read import Run
 from anatomy_clip.results.table import build
+from anatomy_clip.text.sampler import TextSource
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STORED, SIZE = 128, 64  # sides in the store and at the model, pixels
@@ -69,8 +69,9 @@ def image_calls() -> dict[str, Callable[[int], object]]:
 def caption_calls() -> dict[str, Callable[[int], object]]:
     """One call for each caption sampler, and for tokenising a new and a known caption."""
 
-    def call(prompts: Prompts) -> Callable[[int], object]:
-        return lambda n: prompts(RECORD, ORGANS, STATIONS, sample_rng(0, 0, n))
+    def call(source: TextSource) -> Callable[[int], object]:
+        shown = {"organ": ORGANS, "station": STATIONS}
+        return lambda n: source.texts(RECORD, shown, sample_rng(0, 0, n))
 
     names = ("organs", "organs_stations", "augmented")
     nodes = {f"prompts={n}": compose(overrides=[f"+prompts={n}"]).prompts for n in names}

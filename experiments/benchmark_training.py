@@ -184,7 +184,8 @@ def their_batch(batch: Batch, model: ImageTextModel, context_length: int) -> tup
     """A batch as open_clip's loader would have made it: normalised colour images, captions padded to the context."""
     images = (batch.images.float() / 255 - model.mean) / model.std  # (B, 3, H, W)
     tokens = torch.zeros(len(batch), context_length, dtype=torch.int64)
-    tokens[:, : batch.tokens.shape[1]] = batch.tokens
+    captions = batch.texts["caption"].ids
+    tokens[:, : captions.shape[1]] = captions
     return images, tokens
 
 
@@ -281,7 +282,7 @@ def steps_in_memory(title: str, cfg: DictConfig, steps: int, count: int, folder:
         VARIANTS[2]: lambda: train_ours(cfg.model, in_memory(batches), steps, folder),
     }
     found = list(rounds(count, variants))
-    distinct = np.mean([len(batch.tokens.unique(dim=0)) for batch in batches])
+    distinct = np.mean([len(batch.texts["caption"].ids.unique(dim=0)) for batch in batches])
     report(f"{title}, batches of {size} in memory ({distinct:.1f} distinct captions), {steps} steps", size, found)
     print(f"losses of {steps} steps differ from open_clip's by at most {max(map(difference, found)):.1e}, relatively")
 

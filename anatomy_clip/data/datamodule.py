@@ -14,18 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
+from anatomy_clip.anatomy.labels import Labels, label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, check_leakage
-from anatomy_clip.core.types import Batch
+from anatomy_clip.core.types import Batch, Wants
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
-from anatomy_clip.data.dataset import ChosenImages, JoinedImages, Labels, SliceDataset, label_matrices
+from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import SliceStore, Stores, store_paths
-from anatomy_clip.text.sampler import Prompts
+from anatomy_clip.text.sampler import TextSource
 
 
 class Loader(DataLoader[Batch]):
@@ -61,7 +62,8 @@ class SliceDataModule(lightning.LightningDataModule):
         workers: processes that make batches; 0 = the training process itself.
         seed: seed of shuffle, image draws and caption draws.
         taxonomy: makes labels of structures.
-        prompts: makes training captions; validation and test batches have empty ones.
+        texts: makes training texts, where the objective wants any; validation and test batches have none.
+        wants: what the objective asks of training batches.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
         tokenizer: the model's, see `tokenizers.tokenize`.
@@ -79,7 +81,8 @@ class SliceDataModule(lightning.LightningDataModule):
         test: Mapping[str, Stores],
         *,
         taxonomy: Taxonomy,
-        prompts: Prompts,
+        texts: TextSource,
+        wants: Wants = Wants(views=1, texts=("caption",)),  # noqa: B008
         augment: ImageAugment,
         batch_size: int,
         workers: int = 0,
@@ -97,7 +100,8 @@ class SliceDataModule(lightning.LightningDataModule):
         self.test_paths = {name: store_paths(stores) for name, stores in test.items()}
         self.optional = tuple(optional)
         self.taxonomy = taxonomy
-        self.prompts = prompts
+        self.texts = texts if wants.texts else None
+        self.views = wants.views
         self.augment = augment
         self.batch_size = batch_size
         self.workers = workers
@@ -127,10 +131,11 @@ class SliceDataModule(lightning.LightningDataModule):
             return
         if not self.train_paths:
             raise ValueError("data.train names no training store; give at least one folder made by prepare")
-        whole = self._join(self.train_paths, self.augment, self.prompts, "training data")
+        whole = self._join(self.train_paths, "training data", self.augment, self.texts, self.views)
         self._train = self._of_some_patients(whole)
-        longest = self.prompts.longest_captions(self.taxonomy, self.training_records())
-        tokenize(longest, self.context_length, self.tokenizer)  # refuses captions that are too long
+        if self.texts is not None:
+            longest = self.texts.vocabulary(self.taxonomy, self.training_records())
+            tokenize(longest, self.context_length, self.tokenizer)  # refuses texts that are too long
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
@@ -150,7 +155,7 @@ class SliceDataModule(lightning.LightningDataModule):
         if self.shares:
             return source_weights(self._train.records, self.shares)
         if self.rare_below is not None:
-            return repeat_weights(self._train.organs, self.rare_below)
+            return repeat_weights(self._train.labels["organ"] == 1, self.rare_below)
         return None
 
     def val_dataloader(self) -> list[Loader]:
@@ -176,8 +181,8 @@ class SliceDataModule(lightning.LightningDataModule):
             return whole
         return Manifest(whole[row] for row in first_patients(whole, self.train_patients, self.seed))
 
-    def training_labels(self) -> tuple[Labels, Labels]:
-        """The organs, (N, K) bool, and stations, (N, S) bool, of the training slices."""
+    def training_labels(self) -> dict[str, Labels]:
+        """Label space -> (N, K) labels of the training slices, see `labels.label_matrices`."""
         return label_matrices(self.training_records(), self.taxonomy)
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
@@ -195,7 +200,9 @@ class SliceDataModule(lightning.LightningDataModule):
                 if path != other_path:  # one store in both places is a choice that the config shows
                     check_leakage({name: self._open(path).manifest, other: self._open(other_path).manifest})
 
-    def _join(self, paths: Sequence[Path], augment: ImageAugment, prompts: Prompts | None, name: str) -> SliceDataset:
+    def _join(
+        self, paths: Sequence[Path], name: str, augment: ImageAugment, texts: TextSource | None = None, views: int = 1
+    ) -> SliceDataset:
         stores = [self._open(path) for path in paths]
         for path, store in zip(paths, stores, strict=True):
             if len(store.images) != len(store.manifest):  # joined, two wrongs could make a right
@@ -205,7 +212,14 @@ class SliceDataModule(lightning.LightningDataModule):
                 )
         images = JoinedImages([store.images for store in stores])
         return SliceDataset(
-            images, self._records(paths), self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name
+            images,
+            self._records(paths),
+            self.taxonomy,
+            augment=augment,
+            texts=texts,
+            views=views,
+            seed=self.seed,
+            name=name,
         )
 
     def _of_some_patients(self, whole: SliceDataset) -> SliceDataset:
@@ -215,14 +229,20 @@ class SliceDataModule(lightning.LightningDataModule):
         records = [whole.records[row] for row in rows]
         images = ChosenImages(whole.images, rows)
         return SliceDataset(
-            images, records, self.taxonomy, augment=whole.augment, prompts=whole.prompts, seed=self.seed
+            images,
+            records,
+            self.taxonomy,
+            augment=whole.augment,
+            texts=whole.texts,
+            views=whole.views,
+            seed=self.seed,
         )
 
     def _records(self, paths: Sequence[Path]) -> Manifest:
         return Manifest(chain.from_iterable(self._open(path).manifest for path in paths))
 
     def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
-        dataset = self._join(paths, ImageAugment(self.augment.size), None, name)
+        dataset = self._join(paths, name, ImageAugment(self.augment.size))
         sampler = OrderedSampler(len(dataset), **self._rank())
         return self._loader(dataset, sampler, persistent=False), self._records(paths)
 
@@ -230,7 +250,8 @@ class SliceDataModule(lightning.LightningDataModule):
         if self.workers:
             # Imported here, workers share them; imported there, each would spend seconds on them.
             dataset.augment.warm_up()
-            self.tokenizer.encode("")  # loads it
+            if dataset.texts is not None:
+                self.tokenizer.encode("")  # loads it
         return Loader(
             dataset,  # type: ignore[arg-type]  # the loader gives out what the collate function makes
             batch_size=self.batch_size,

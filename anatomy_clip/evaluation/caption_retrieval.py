@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from anatomy_clip.anatomy.labels import shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.evaluation.base import CAPTIONS, Score, patients_of
@@ -108,11 +108,12 @@ class CaptionRetrieval:
 
     def _truths(self, shown: EmbeddedSet) -> dict[int, Caption]:
         """Row -> the caption that says what its slice shows."""
-        organs, stations = self.taxonomy.organs, self.taxonomy.stations
-        return {
-            row: caption_of(record, tuple(compress(organs, o)), tuple(compress(stations, s)), self.wording)
-            for row, record, o, s in zip(shown.rows, shown.records, shown.organs, shown.stations, strict=True)
-        }
+        found = {}
+        for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
+            organs = shown_names(shown.labels["organ"][n], self.taxonomy.organs)
+            stations = shown_names(shown.labels["station"][n], self.taxonomy.stations)
+            found[row] = caption_of(record, organs, stations, self.wording)
+        return found
 
     def _row(self, name: str, row: int, record: SliceRecord, truth: Caption, way: str, found: Found) -> dict[str, Any]:
         known = {"set": name, "row": row, "source": record.source, "patient": record.patient, "way": way}

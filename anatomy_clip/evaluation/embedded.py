@@ -24,15 +24,13 @@ class EmbeddedSet:
 
     Attributes:
         embeddings: (N, D) unit norm, on the device of the model.
-        organs: (N, K) bool, organs in the slice, in the taxonomy's order.
-        stations: (N, S) bool, stations of the slice.
+        labels: label space -> (N, K) int8, 1 shown, 0 not shown, -1 unknown.
         rows: the row of each slice in `manifest`.
         manifest: the records.
     """
 
     embeddings: Tensor
-    organs: NDArray[np.bool_]
-    stations: NDArray[np.bool_]
+    labels: Mapping[str, NDArray[np.int8]]
     rows: tuple[int, ...]
     manifest: Manifest
 
@@ -48,9 +46,13 @@ class EmbeddedSet:
         """Parts of at most `size` slices, for scores that would not fit in memory all at once."""
         for n in range(0, len(self), size):
             part = slice(n, n + size)
-            yield EmbeddedSet(
-                self.embeddings[part], self.organs[part], self.stations[part], self.rows[part], self.manifest
-            )
+            labels = {space: values[part] for space, values in self.labels.items()}
+            yield EmbeddedSet(self.embeddings[part], labels, self.rows[part], self.manifest)
+
+    def shown(self, space: str) -> NDArray[np.bool_]:
+        """(N, K) which labels of a space are shown; an unknown one counts as not shown."""
+        shown: NDArray[np.bool_] = self.labels[space] == 1
+        return shown
 
 
 @torch.inference_mode()
@@ -78,18 +80,21 @@ def embed_texts(model: ImageTextModel, texts: Sequence[str], device: str | torch
     """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
     parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)]
     tokens = [tokenize(part, model.context_length, model.tokenizer).to(device) for part in parts]
-    empty = torch.empty(0, model.embedding_width, device=device)
-    return torch.cat([empty, *(model.encode_text(part).embedding.float() for part in tokens)])
+    empty = torch.empty(0, model.embedding_width or 0, device=device)
+    return torch.cat([empty, *(model.encode_text(part).joint.float() for part in tokens)])
 
 
 def _embed_set(
     name: str, model: ImageTextModel, batches: Iterable[Batch], manifest: Manifest, device: str | torch.device
 ) -> EmbeddedSet:
-    kept: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    kept: list[Tensor] = []
+    labels: list[Mapping[str, Tensor]] = []
+    rows: list[int] = []
     for batch in batches:
-        embeddings = model.encode_image(batch.images.to(device)).embedding
-        kept.append((embeddings, batch.organs, batch.stations, batch.rows))
+        kept.append(model.encode_image(batch.images.to(device)).joint)
+        labels.append(batch.labels)
+        rows += batch.rows.tolist()
     if not kept:
         raise ValueError(f"set {name}: there is no slice to test on; prepare its data again or leave it out")
-    embeddings, organs, stations, rows = (torch.cat(parts) for parts in zip(*kept, strict=True))
-    return EmbeddedSet(embeddings, organs.numpy(), stations.numpy(), tuple(rows.tolist()), manifest)
+    joined = {space: torch.cat([one[space] for one in labels]).numpy() for space in labels[0]}
+    return EmbeddedSet(torch.cat(kept), joined, tuple(rows), manifest)

@@ -85,12 +85,12 @@ class PromptContrast:
 
         model = model.to(self.device).eval()
         tokens = tokenize(self.grid.captions(), model.context_length, model.tokenizer).to(self.device)
-        texts = torch.cat([model.encode_text(part).embedding for part in torch.split(tokens, _CAPTIONS_AT_ONCE)])
+        texts = torch.cat([model.encode_text(part).joint for part in torch.split(tokens, _CAPTIONS_AT_ONCE)])
         rows: list[dict[str, Any]] = []
         for name, shown in sets.items():
             for part in shown.split(_SLICES_AT_ONCE):
                 scores = (part.embeddings @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
-                known = zip(part.rows, part.records, part.organs, part.stations, strict=True)
+                known = zip(part.rows, part.records, part.shown("organ"), part.shown("station"), strict=True)
                 for grid, (row, record, organs, stations) in zip(scores, known, strict=True):
                     if organs.any() and stations.any():
                         rows += self._rows(name, row, record, grid, organs, stations)

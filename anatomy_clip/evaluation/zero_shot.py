@@ -69,7 +69,7 @@ class ZeroShot:
 
         scores = {kind: (shown.embeddings @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (N, K)
         scores = {kind: cosine + self.offsets.get(kind, 0.0) for kind, cosine in scores.items()}
-        targets = {"organ": shown.organs, "station": shown.stations}
+        targets = {kind: shown.shown(kind) for kind in self.labels}
         rows = [
             self._row(name, row, record, n, scores, targets)
             for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True))

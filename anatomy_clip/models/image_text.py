@@ -24,10 +24,11 @@ class ImageTextModel(nn.Module):
 
     Args:
         image: tower from (B, 3, H, W) normalised float images to `Features`.
-        text: tower from (B, L) token ids to `Features`; L may be shorter than `context_length`.
+        text: tower from (B, L) token ids to `Features`; L may be shorter than `context_length`. None: the method has
+            no use for texts.
         image_size: side of the square input image, pixels.
         context_length: most tokens that a text may have.
-        embedding_width: D, width of the shared space.
+        embedding_width: D, width of the joint space; None where the towers don't project into one.
         initial_logit_scale: log of the inverse temperature that the weights were trained with.
         architecture: open_clip's configuration keys that build the towers, plain values.
         normalisation: a key of `NORMALISATIONS`.
@@ -47,11 +48,11 @@ class ImageTextModel(nn.Module):
     def __init__(
         self,
         image: nn.Module,
-        text: nn.Module,
+        text: nn.Module | None,
         *,
         image_size: int,
         context_length: int,
-        embedding_width: int,
+        embedding_width: int | None,
         initial_logit_scale: float,
         architecture: Mapping[str, Any],
         normalisation: str,
@@ -72,6 +73,10 @@ class ImageTextModel(nn.Module):
         mean, std = NORMALISATIONS[normalisation]
         self.register_buffer("mean", _per_channel(mean), persistent=False)
         self.register_buffer("std", _per_channel(std), persistent=False)
+
+    def towers(self) -> dict[str, nn.Module]:
+        """The towers that the model has: "image", and "text" where texts are of use."""
+        return {"image": self.image} | ({} if self.text is None else {"text": self.text})
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say what the network is, for a checkpoint to carry."""
@@ -100,7 +105,12 @@ class ImageTextModel(nn.Module):
 
         Returns:
             Features with `embedding` (B, D) unit norm.
+
+        Raises:
+            ValueError: the model has no text tower.
         """
+        if self.text is None:
+            raise ValueError("the model has no text tower: its training had no use for texts")
         features: Features = self.text(tokens)
         return features
 
@@ -115,7 +125,7 @@ class ImageTextModel(nn.Module):
         """
         classes, prompts, length = tokens.shape
         # (K * T, D) -> (K, T, D) -> (K, D)
-        embedding = self.encode_text(tokens.reshape(classes * prompts, length)).embedding
+        embedding = self.encode_text(tokens.reshape(classes * prompts, length)).joint
         mean = embedding.reshape(classes, prompts, -1).mean(dim=1)
         return torch.nn.functional.normalize(mean, dim=-1)
 

@@ -65,16 +65,16 @@ class CLIP(nn.Module):
         """Compute the weighted sum of both directions over the batch of all ranks."""
         if self.chunk_size is not None:
             refuse_batch_statistics(model)
-        own = in_chunks(lambda x: model.encode_image(x).embedding, batch.images, self.chunk_size)
+        own = in_chunks(lambda x: model.encode_image(x).joint, batch.images, self.chunk_size)
         return self._losses(gather_with_grad(own), model, batch)
 
     def _losses(self, image: Tensor, model: ImageTextModel, batch: Batch) -> Losses:
         """Compare the image embeddings of all ranks, (N, D), with the texts of all ranks."""
-        own = torch.split(self._encode_texts(model, batch.tokens), len(batch))  # V of (B, D)
+        own = torch.split(self._encode_texts(model, batch.texts["caption"].ids), len(batch))  # V of (B, D)
         texts = gather_with_grad(torch.stack(own, dim=1))  # (N, V, D): one exchange between ranks for all of them
         scale = self.logit_scale.exp()
         each = []
-        for text, one in zip(texts.unbind(dim=1), batch.by_caption(), strict=True):
+        for text, one in zip(texts.unbind(dim=1), batch.by_text("caption"), strict=True):
             targets = None if self.positives is None else self.positives(one)
             each.append(torch.stack(image_text_contrastive(image, text, scale, targets)))
         image_term, text_term = torch.stack(each).mean(dim=0)
@@ -90,9 +90,9 @@ class CLIP(nn.Module):
         distinct: Tensor
         row: Tensor
         distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (N,)
-        if self.captions.limit and is_frozen(model.text):
+        if self.captions.limit and is_frozen(model.towers()["text"]):
             return self.captions(model, distinct)[row]
-        return in_chunks(lambda x: model.encode_text(x).embedding, distinct, self.chunk_size)[row]
+        return in_chunks(lambda x: model.encode_text(x).joint, distinct, self.chunk_size)[row]
 
     @torch.no_grad()
     def after_step(self, model: ImageTextModel) -> None:

@@ -70,7 +70,7 @@ def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Sl
         cfg.data,
         seed=cfg.seed,
         taxonomy=taxonomy,
-        prompts=build(cfg.prompts, taxonomy=taxonomy),
+        texts=build(cfg.prompts, taxonomy=taxonomy),
         augment=build(cfg.augment, size=model.image_size),
         context_length=model.context_length,
         tokenizer=model.tokenizer,
@@ -91,8 +91,8 @@ def label_priors(data: SliceDataModule, model: ImageTextModel) -> dict[str, NDAr
     """What each label's share of the training slices adds to its cosines: label kind -> (K,)."""
     from anatomy_clip.evaluation.zero_shot import prior_offsets
 
-    shown = zip(("organ", "station"), data.training_labels(), strict=True)
-    return {kind: prior_offsets(labels, model.initial_logit_scale) for kind, labels in shown}
+    labels = data.training_labels()
+    return {kind: prior_offsets(labels[kind] == 1, model.initial_logit_scale) for kind in ("organ", "station")}
 
 
 def class_names(taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:

@@ -116,16 +116,17 @@ class TrainModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Score the batch's slices against every label."""
-        embedding = self.model.encode_image(batch.images).embedding
+        embedding = self.model.encode_image(batch.images).joint
         name = self.validation_sets[dataloader_idx]
         modalities = tuple(Modality)
-        for kind, targets in (("organ", batch.organs), ("station", batch.stations)):
+        for kind in ("organ", "station"):
+            targets = batch.labels[kind] == 1
             scores = cosines(embedding, self._classes[kind])  # (B, K)
             if kind == "station":
                 self._metric(kind, name, "mr_ct").update(scores, targets)
                 continue
             for modality in modalities:
-                rows = batch.modalities == modalities.index(modality)
+                rows = batch.labels["modality"][:, modalities.index(modality)] == 1
                 self._metric(kind, name, modality.lower()).update(scores[rows], targets[rows])
 
     def on_validation_epoch_end(self) -> None:

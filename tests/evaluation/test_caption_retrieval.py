@@ -10,11 +10,11 @@ import torch
 from support import PMC_MS, compose_config
 from torch.nn.functional import normalize
 
+from anatomy_clip.anatomy.labels import label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.core.types import Batch, Features
-from anatomy_clip.data.dataset import label_matrices
 from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam
 from anatomy_clip.evaluation.embedded import embed_sets
@@ -180,21 +180,20 @@ class Stub(torch.nn.Module):
 
     def encode_text(self, tokens):
         table = embed([self.tokenizer.texts[n] for n in tokens[:, 0]])
-        return Features(table, table)
+        return Features(table, table[:, None], table)
 
     def encode_image(self, images):
         table = embed([self.shown[n] for n in images[:, 0, 0, 0]])
-        return Features(table, table)
+        return Features(table, table[:, None], table)
 
 
 def test_rows_and_cells_of_a_test_set():
     train = [record(("liver",), ("abdomen",)), record(("brain",), ("head",), Protocol.T1)]
     shown = [*train, record(("liver", "kidneys"), ("abdomen",), patient="q"), record((), (), patient="q")]
     truths = [c.text for r in shown for c in plausible_captions([r], TAXONOMY)]
-    organs, stations = (torch.from_numpy(labels) for labels in label_matrices(shown, TAXONOMY))
-    empty = torch.zeros(len(shown))
+    labels = {space: torch.from_numpy(values) for space, values in label_matrices(shown, TAXONOMY).items()}
     images = torch.arange(len(shown), dtype=torch.uint8).reshape(-1, 1, 1, 1)
-    batch = Batch(images, empty, organs, stations, empty, torch.arange(len(shown)))
+    batch = Batch(images, {}, labels, torch.arange(len(shown)))
     retrieval = CaptionRetrieval(train, TAXONOMY, wording=PMC_MS, grown=5000, resamples=50)
     model = Stub(truths)
     table = retrieval.predict(model, embed_sets(model, {"set1": ([batch], Manifest(shown))}))

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from batches import make_batch
 from torch.nn.functional import normalize
 
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.core.types import Batch, Features
+from anatomy_clip.core.types import Features
 from anatomy_clip.evaluation.embedded import embed_sets
 
 
@@ -21,7 +22,7 @@ class Pixels(torch.nn.Module):
     def encode_image(self, images):
         self.seen.append((len(images), self.training, torch.is_inference_mode_enabled()))
         pooled = images.flatten(1).float()
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
 
 
 def test_every_slice_is_embedded_once_and_keeps_its_row_labels_and_record():
@@ -30,24 +31,23 @@ def test_every_slice_is_embedded_once_and_keeps_its_row_labels_and_record():
     organs, stations = torch.rand(5, 3) > 0.5, torch.rand(5, 2) > 0.5
     rows = torch.tensor([4, 2, 0, 1, 3])
     records = [SliceRecord("test", "t", p, "s", "1", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL) for p in "abcde"]
-    empty = torch.zeros(5)
-    batches = [Batch(images[p], empty[p], organs[p], stations[p], empty[p], rows[p]) for p in ([0, 1, 2], [3, 4])]
+    batches = [make_batch(images[p], None, organs[p], stations[p], rows=rows[p]) for p in ([0, 1, 2], [3, 4])]
     model = Pixels().train()
     shown = embed_sets(model, {"set1": (batches, Manifest(records))})["set1"]
     assert model.seen == [(3, False, True), (2, False, True)]
     pixels = images.flatten(1).double().numpy()
     expected = pixels / np.linalg.norm(pixels, axis=1, keepdims=True)
     np.testing.assert_allclose(shown.embeddings.numpy(), expected, atol=1e-6)
-    np.testing.assert_array_equal(shown.organs, organs.numpy())
-    np.testing.assert_array_equal(shown.stations, stations.numpy())
+    np.testing.assert_array_equal(shown.shown("organ"), organs.numpy())
+    np.testing.assert_array_equal(shown.shown("station"), stations.numpy())
     assert [record.patient for record in shown.records] == ["e", "c", "a", "b", "d"]
 
     parts = list(shown.split(2))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert [row for part in parts for row in part.rows] == [4, 2, 0, 1, 3]
     assert torch.equal(torch.cat([part.embeddings for part in parts]), shown.embeddings)
-    np.testing.assert_array_equal(np.concatenate([part.organs for part in parts]), shown.organs)
-    np.testing.assert_array_equal(np.concatenate([part.stations for part in parts]), shown.stations)
+    for space, labels in shown.labels.items():
+        np.testing.assert_array_equal(np.concatenate([part.labels[space] for part in parts]), labels)
 
 
 def test_a_set_without_slices_is_refused_by_name():

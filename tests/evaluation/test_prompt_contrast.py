@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from batches import make_batch
 from support import TABLE1_ORGAN, TABLE1_STATION
 from torch.nn.functional import normalize
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.core.types import Batch, Features
+from anatomy_clip.core.types import Features
 from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.evaluation.prompt_contrast import PromptContrast
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, tokenize
@@ -98,11 +99,11 @@ class Model(torch.nn.Module):
 
     def encode_image(self, images):
         pooled = images.flatten(1)[:, :8].float() - 100
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
 
     def encode_text(self, tokens):
         pooled = self.table(tokens).sum(dim=1)
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
 
 
 def test_predictions_match_captions_scored_one_by_one():
@@ -111,8 +112,7 @@ def test_predictions_match_captions_scored_one_by_one():
     images = torch.randint(0, 200, (3, 1, 4, 4), dtype=torch.uint8)
     organs = torch.tensor(np.stack([shows(o, ORGANS) for o in ({"liver"}, set(), {"foot", "ankle"})]))
     stations = torch.tensor(np.stack([shows(s, STATIONS) for s in ({"abdomen"}, {"head"}, {"lower body"})]))
-    empty = torch.zeros(3)
-    batch = Batch(images, empty, organs, stations, empty, torch.tensor([2, 0, 1]))
+    batch = make_batch(images, None, organs, stations, rows=[2, 0, 1])
     manifest = Manifest([record(patient="b"), record(Protocol.NONE, patient="c"), record(patient="a")])
     table = contrast.predict(model, embed_sets(model, {"set1": ([batch], manifest)}))
     assert sorted(set(table["row"])) == [1, 2]  # the slice without an organ is left out

@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from batches import make_batch
 from torch.nn.functional import normalize
 
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.core.types import Batch, Features
+from anatomy_clip.core.types import Features
 from anatomy_clip.evaluation.base import Predictions
 from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.evaluation.zero_shot import ZeroShot
@@ -20,7 +21,7 @@ class Stub(torch.nn.Module):
 
     def encode_image(self, images):
         pooled = images.flatten(1)[:, :4].float()
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
 
     def encode_prompts(self, tokens):
         return torch.nn.functional.one_hot(tokens.flatten(), 4).float()
@@ -39,17 +40,8 @@ def loader_and_manifest():
     manifest = Manifest(
         record(p, m) for p, m in zip("abcd", ["MR", "CT", "CT", "CT"], strict=True) for m in [Modality(m)]
     )
-    batches = [
-        Batch(
-            images[r].reshape(-1, 1, 2, 2),
-            torch.zeros(len(r), 1),
-            organs[r],
-            stations[r],
-            torch.zeros(len(r)),
-            torch.tensor(r),
-        )
-        for r in ([0, 1, 2], [3])
-    ]
+    parts = ([0, 1, 2], [3])
+    batches = [make_batch(images[r].reshape(-1, 1, 2, 2), None, organs[r], stations[r], rows=r) for r in parts]
     return batches, manifest
 
 

@@ -30,7 +30,9 @@ def test_image_embedding_equals_open_clip(vision):
         expected = theirs.encode_image(pixels, normalize=True)
         features = ours.encode_image(grey)
     torch.testing.assert_close(features.embedding, expected, atol=1e-6, rtol=0)
-    assert features.local is None or features.local.shape == (3, 4, 64)
+    width = ours.image.width
+    assert width == {"vit": 64, "resnet": 256}["vit" if vision is VISION else "resnet"]
+    assert features.pooled.shape == (3, width) and features.local.shape == (3, 4, width)
 
 
 def test_text_run_to_the_longest_caption_equals_the_full_context():

@@ -52,7 +52,7 @@ def fit(folder, ranks, batch_size):
     )  # fmt: skip
     data = SliceDataModule(
         [folder / "train"], {"set": folder / "validation"}, {}, taxonomy=TAXONOMY,
-        prompts=PromptSampler(["{organ} {modality}", "{modality}"]), augment=ImageAugment(16), batch_size=batch_size,
+        texts=PromptSampler(["{organ} {modality}", "{modality}"]), augment=ImageAugment(16), batch_size=batch_size,
     )  # fmt: skip
     trainer = lightning.Trainer(
         accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", max_epochs=2, logger=False,

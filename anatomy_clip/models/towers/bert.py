@@ -31,15 +31,20 @@ class BertTower(nn.Module):
     Args:
         encoder: the `HFTextEncoder`.
         context_length: most tokens of a caption.
+        joint: keep its projection into the joint space.
+
+    Attributes:
+        width: W, of what it gives before the projection.
     """
 
-    def __init__(self, encoder: Any, context_length: int) -> None:
+    def __init__(self, encoder: Any, context_length: int, joint: bool = True) -> None:
         super().__init__()
         self.context_length = context_length
         self.pad = int(encoder.config.pad_token_id)
         self.transformer = encoder.transformer
         self.pooler = encoder.pooler
-        self.proj = encoder.proj
+        self.proj = encoder.proj if joint else None
+        self.width = int(encoder.config.hidden_size)
 
     def forward(self, tokens: Tensor) -> Features:
         """Embed (B, L) token ids, L at most the context length; `local` is (B, L, W).
@@ -53,7 +58,8 @@ class BertTower(nn.Module):
         mask = (tokens != self.pad).long()  # (B, L)
         out = self.transformer(input_ids=tokens, attention_mask=mask)
         pooled = self.pooler(out, mask)  # (B, W)
-        return Features(pooled, normalize(self.proj(pooled), dim=-1), out.last_hidden_state)
+        embedding = None if self.proj is None else normalize(self.proj(pooled), dim=-1)
+        return Features(pooled, out.last_hidden_state, embedding)
 
 
 def bert_config(text: Mapping[str, Any], pad: int) -> Any:
