@@ -134,7 +134,7 @@ def train_bare(node: DictConfig, loader: Iterable[Batch], steps: int) -> Watch:
         nn.utils.clip_grad_norm_(weights, CLIP_NORM)
         optimizer.step()
         schedule.step()
-        objective.after_step(model)
+        objective.after_optimizer_step(model)
     return watch
 
 

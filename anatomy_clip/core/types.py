@@ -76,11 +76,13 @@ class Wants:
         views: image views of a sample, each with its own draws.
         texts: kinds of text.
         joint: whether the towers project into one space (`Features.embedding`).
+        classes: whether it is built with the tokens of the class names.
     """
 
     views: int = 1
     texts: tuple[str, ...] = ()
     joint: bool = False
+    classes: bool = False
 
 
 @dataclass(frozen=True)

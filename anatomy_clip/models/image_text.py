@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.provenance import Provenance
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer
+from anatomy_clip.models.tower import Tower
 
 # Published channel means and standard deviations, RGB in [0, 1].
 NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -47,8 +48,8 @@ class ImageTextModel(nn.Module):
 
     def __init__(
         self,
-        image: nn.Module,
-        text: nn.Module | None,
+        image: Tower,
+        text: Tower | None,
         *,
         image_size: int,
         context_length: int,
@@ -61,8 +62,8 @@ class ImageTextModel(nn.Module):
         super().__init__()
         if normalisation not in NORMALISATIONS:
             raise ValueError(f"normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}")
-        self.image = image
-        self.text = text
+        self.image: Tower = image
+        self.text: Tower | None = text
         self.image_size = image_size
         self.context_length = context_length
         self.embedding_width = embedding_width
@@ -74,7 +75,7 @@ class ImageTextModel(nn.Module):
         self.register_buffer("mean", _per_channel(mean), persistent=False)
         self.register_buffer("std", _per_channel(std), persistent=False)
 
-    def towers(self) -> dict[str, nn.Module]:
+    def towers(self) -> dict[str, Tower]:
         """The towers that the model has: "image", and "text" where texts are of use."""
         return {"image": self.image} | ({} if self.text is None else {"text": self.text})
 
@@ -92,10 +93,13 @@ class ImageTextModel(nn.Module):
         Returns:
             Features with `embedding` (B, D) unit norm.
         """
-        # (images / 255 - mean) / std in one pass, (B, 3, H, W): one grey channel broadcasts on the device alone
-        pixels = torch.addcmul(-self.mean / self.std, images.to(self.mean.dtype), 1 / (255 * self.std))
-        features: Features = self.image(pixels)
+        features: Features = self.image(self.pixels(images))
         return features
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Normalise (B, 1 or 3, H, W) uint8 images as (B, 3, H, W) floats, as the image tower takes them."""
+        # (images / 255 - mean) / std in one pass: one grey channel broadcasts on the device alone
+        return torch.addcmul(-self.mean / self.std, images.to(self.mean.dtype), 1 / (255 * self.std))
 
     def encode_text(self, tokens: Tensor) -> Features:
         """Embed texts.

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from anatomy_clip.core.types import Batch, Losses
+from anatomy_clip.core.types import Batch, Losses, Wants
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.clip import CLIP
@@ -26,22 +26,19 @@ class ClassTokens(CLIP):
         classes: label kind ("organ", "station") -> (K, L) tokens of its class names.
         class_weight: weight of the mean cross entropy over label kinds.
         clip: further arguments of `CLIP`.
-
-    Raises:
-        ValueError: no class names.
     """
+
+    wants = Wants(texts=("caption",), joint=True, classes=True)
 
     def __init__(
         self,
         model: ImageTextModel,
-        classes: Mapping[str, Tensor] | None = None,
+        classes: Mapping[str, Tensor],
         *,
         class_weight: float = 1.0,
         **clip: Any,
     ) -> None:
         super().__init__(model, **clip)
-        if not classes:
-            raise ValueError("objective.class_weight: this objective needs the tokens of the class names")
         self.class_weight = class_weight
         self.kinds = tuple(classes)
         for kind, tokens in classes.items():

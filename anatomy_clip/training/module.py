@@ -41,7 +41,7 @@ class TrainModule(lightning.LightningModule):
     def __init__(
         self,
         model: ImageTextModel,
-        objective: nn.Module,
+        objective: Objective,
         optimizer: Callable[[Iterable[nn.Module]], Optimizer],
         scheduler: Callable[..., LRScheduler],
         *,
@@ -55,6 +55,7 @@ class TrainModule(lightning.LightningModule):
         super().__init__()
         if prepare is not None:
             prepare(model)
+        objective.setup(model)
         self.model = model
         self.objective = objective
         self.make_optimizer = optimizer
@@ -107,7 +108,7 @@ class TrainModule(lightning.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, and let the objective do what follows a step; only then is it whole."""
         super().optimizer_step(*args, **kwargs)
-        cast(Objective, self.objective).after_step(self.model)
+        self.objective.after_optimizer_step(self.model)
 
     def on_validation_epoch_start(self) -> None:
         """Embed the evaluation prompts once for the whole pass."""

@@ -88,7 +88,7 @@ STOPS = {
     "an error between two logs": (fail, TrainModule, "training_step", 8, 8),
     "an error while data are read": (fail, Collate, "__call__", 6 + 3 + 3, 9),
     "an error in validation": (fail, TrainModule, "validation_step", 4, 12),
-    "an error in the optimiser": (fail, CLIP, "after_step", 9, 6),
+    "an error in the optimiser": (fail, CLIP, "after_optimizer_step", 9, 6),
     "SIGTERM": (terminate, TrainModule, "training_step", 9, 10),
     "Ctrl-C": (interrupt, TrainModule, "training_step", 9, 10),
     "Ctrl-C in validation": (interrupt, TrainModule, "validation_step", 4, 12),

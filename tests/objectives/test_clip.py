@@ -82,7 +82,7 @@ def test_objective_equals_open_clip_loss_and_clamps_its_temperature():
     torch.testing.assert_close(losses.loss, ClipLoss()(image, text, torch.tensor(1 / 0.07)))
     with torch.no_grad():
         objective.logit_scale.fill_(9.0)
-    objective.after_step(model)
+    objective.after_optimizer_step(model)
     assert objective.logit_scale.exp().item() == pytest.approx(100.0)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.tokenizers import need_transformers
+from anatomy_clip.models.tower import Tower
 
 # Sizes that open_clip's own configurations leave to a file on the hub; ours state them under open_clip's keys.
 SIZES = ("vocab_size", "width", "heads", "layers")
@@ -22,7 +23,7 @@ _KNOWN = {
 }
 
 
-class BertTower(nn.Module):
+class BertTower(Tower):
     """The parts of open_clip's `HFTextEncoder` around a BERT, run only as far as the batch's longest caption.
 
     Attention doesn't reach padding, and the embedding of a position doesn't depend on what follows: leaving padding
@@ -32,9 +33,6 @@ class BertTower(nn.Module):
         encoder: the `HFTextEncoder`.
         context_length: most tokens of a caption.
         joint: keep its projection into the joint space.
-
-    Attributes:
-        width: W, of what it gives before the projection.
     """
 
     def __init__(self, encoder: Any, context_length: int, joint: bool = True) -> None:

@@ -22,6 +22,7 @@ from torch.nn.functional import normalize, scaled_dot_product_attention
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
+from anatomy_clip.models.tower import Tower
 from anatomy_clip.models.towers.bert import CLS_POOLER, BertTower, bert_config
 from anatomy_clip.models.towers.prefix_trees import prefix_trees
 from anatomy_clip.models.weights.load import Weights, load_weights, read_weights, settings, settle
@@ -34,15 +35,12 @@ _TEXT_TOWER = {
 }  # fmt: skip
 
 
-class VisionTower(nn.Module):
+class VisionTower(Tower):
     """A vision transformer whose projection is kept apart.
 
     Args:
         visual: open_clip's network.
         joint: keep its projection into the joint space.
-
-    Attributes:
-        width: W, of what it gives before the projection.
     """
 
     def __init__(self, visual: VisionTransformer, joint: bool = True) -> None:
@@ -59,8 +57,8 @@ class VisionTower(nn.Module):
         return Features(pooled, tokens, None if self.projection is None else _unit(pooled @ self.projection))
 
 
-class TimmTower(nn.Module):
-    """A timm network; arguments and attributes as of `VisionTower`."""
+class TimmTower(Tower):
+    """A timm network; arguments as of `VisionTower`."""
 
     def __init__(self, visual: TimmModel, joint: bool = True) -> None:
         super().__init__()
@@ -81,8 +79,8 @@ class TimmTower(nn.Module):
         return Features(pooled if pooled.ndim == 2 else local.mean(dim=1), local, embedding)
 
 
-class ResNetTower(nn.Module):
-    """CLIP's ResNet, which pools by attention; arguments and attributes as of `VisionTower`."""
+class ResNetTower(Tower):
+    """CLIP's ResNet, which pools by attention; arguments as of `VisionTower`."""
 
     def __init__(self, visual: ModifiedResNet, joint: bool = True) -> None:
         super().__init__()
@@ -116,7 +114,7 @@ def _unit(x: Tensor) -> Tensor:
     return normalize(x, dim=-1)
 
 
-class TextTower(nn.Module):
+class TextTower(Tower):
     """CLIP's causal text transformer, run once for each token that captions begin with alike, and for no padding.
 
     Attention is causal, so what follows a token can't change what the tower makes of it: captions that begin alike
@@ -125,9 +123,6 @@ class TextTower(nn.Module):
     Args:
         clip: open_clip's model.
         joint: keep its projection into the joint space.
-
-    Attributes:
-        width: W, of what it gives before the projection.
     """
 
     def __init__(self, clip: CLIP, joint: bool = True) -> None:
@@ -219,7 +214,7 @@ def from_config(
 
 
 # open_clip's image network, our text tower, its tokenizer
-_Networks = tuple[nn.Module, nn.Module | None, Tokenizer]
+_Networks = tuple[nn.Module, Tower | None, Tokenizer]
 _TOWERS: dict[type[nn.Module], Any] = {
     VisionTransformer: VisionTower, TimmModel: TimmTower, ModifiedResNet: ResNetTower,
 }  # fmt: skip

@@ -1,0 +1,21 @@
+"""What every tower is."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from anatomy_clip.core.types import Features
+
+
+class Tower(nn.Module):
+    """From images or token ids to `Features`.
+
+    Attributes:
+        width: W, of the pooled features, before any projection.
+    """
+
+    width: int
+
+    def forward(self, inputs: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images, or (B, L) token ids."""
+        raise NotImplementedError
