@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from anatomy_clip.cli.results import published_numbers
 from anatomy_clip.core.pseudonyms import Pseudonyms
+from anatomy_clip.evaluation.base import ZERO_SHOT
 from anatomy_clip.results.plots import roc_plot
 from anatomy_clip.results.publish import publish_run, publish_suite
 from anatomy_clip.results.read import Run, read_suite
@@ -83,7 +84,7 @@ def _page(folder: Path, runs: Sequence[Run], images: Mapping[str, Any]) -> str |
     if hidden:
         print(f"note: no results.html: it may show slices of {', '.join(sorted(hidden))}; see gallery.stores")
         return None
-    newest = max((run.folder / "predictions.parquet").stat().st_mtime for run in runs)
+    newest = max((run.folder / ZERO_SHOT.file).stat().st_mtime for run in runs)
     if not path.is_file() or path.stat().st_mtime < newest:
         print("note: no results.html that is newer than the runs: make it with `anatomy-clip results`")
         return None

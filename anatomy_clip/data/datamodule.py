@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
-from anatomy_clip.anatomy.labels import Labels, label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, check_leakage
-from anatomy_clip.core.types import Batch, Wants
+from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
@@ -62,8 +61,8 @@ class SliceDataModule(lightning.LightningDataModule):
         workers: processes that make batches; 0 = the training process itself.
         seed: seed of shuffle, image draws and caption draws.
         taxonomy: makes labels of structures.
-        texts: makes training texts, where the objective wants any; validation and test batches have none.
-        wants: what the objective asks of training batches.
+        texts: makes training texts; None: there are none. Validation and test batches have none.
+        views: image views of a training sample.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
         tokenizer: the model's, see `tokenizers.tokenize`.
@@ -81,11 +80,11 @@ class SliceDataModule(lightning.LightningDataModule):
         test: Mapping[str, Stores],
         *,
         taxonomy: Taxonomy,
-        texts: TextSource,
-        wants: Wants = Wants(views=1, texts=("caption",)),  # noqa: B008
+        texts: TextSource | None,
         augment: ImageAugment,
         batch_size: int,
         workers: int = 0,
+        views: int = 1,
         optional: Sequence[str] = (),
         seed: int = 0,
         context_length: int = CONTEXT_LENGTH,
@@ -100,8 +99,8 @@ class SliceDataModule(lightning.LightningDataModule):
         self.test_paths = {name: store_paths(stores) for name, stores in test.items()}
         self.optional = tuple(optional)
         self.taxonomy = taxonomy
-        self.texts = texts if wants.texts else None
-        self.views = wants.views
+        self.texts = texts
+        self.views = views
         self.augment = augment
         self.batch_size = batch_size
         self.workers = workers
@@ -174,16 +173,18 @@ class SliceDataModule(lightning.LightningDataModule):
         """Validation set name -> (its loader, the manifest that `Batch.rows` points into)."""
         return {name: self._evaluation(name, paths) for name, paths in self.validation_paths.items()}
 
+    def training_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+        """One set, of the training slices as they are: ("train": its loader, the manifest that its rows point into)."""
+        whole = self._of_some_patients(self._join(self.train_paths, "training data", ImageAugment(self.augment.size)))
+        sampler = OrderedSampler(len(whole), **self._rank())
+        return {"train": (self._loader(whole, sampler, persistent=False), self.training_records())}
+
     def training_records(self) -> Manifest:
         """The records of the training slices, store after store."""
         whole = self._records(self.train_paths)
         if self.train_patients is None:
             return whole
         return Manifest(whole[row] for row in first_patients(whole, self.train_patients, self.seed))
-
-    def training_labels(self) -> dict[str, Labels]:
-        """Label space -> (N, K) labels of the training slices, see `labels.label_matrices`."""
-        return label_matrices(self.training_records(), self.taxonomy)
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()

@@ -118,21 +118,6 @@ class ImageTextModel(nn.Module):
         features: Features = self.text(tokens)
         return features
 
-    def encode_prompts(self, tokens: Tensor) -> Tensor:
-        """Embed one class a row from its prompts: mean of unit-norm embeddings, made unit norm again.
-
-        Args:
-            tokens: (K, T, L) int64, T prompts for each of K classes.
-
-        Returns:
-            (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
-        """
-        classes, prompts, length = tokens.shape
-        # (K * T, D) -> (K, T, D) -> (K, D)
-        embedding = self.encode_text(tokens.reshape(classes * prompts, length)).joint
-        mean = embedding.reshape(classes, prompts, -1).mean(dim=1)
-        return torch.nn.functional.normalize(mean, dim=-1)
-
 
 def _per_channel(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from anatomy_clip.core.types import Batch, Features, Losses, Wants
 from anatomy_clip.models.image_text import ImageTextModel
@@ -23,6 +24,11 @@ class Objective(nn.Module):
     """
 
     wants: ClassVar[Wants]
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares images with texts."""
+        return bool(self.wants.texts)
 
     def setup(self, model: ImageTextModel) -> None:
         """Do what must wait until layers are frozen or adapted, such as to copy an encoder; called once."""
@@ -49,6 +55,21 @@ class Objective(nn.Module):
             ValueError: the method compares no images with texts.
         """
         return features.joint
+
+    def embed_classes(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
+        """Embed one class a row from its prompts: mean of unit-norm embeddings, made unit norm again.
+
+        Args:
+            model: the model that was trained.
+            tokens: (K, T, L) int64, T prompts for each of K classes.
+
+        Returns:
+            (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
+        """
+        classes, prompts, length = tokens.shape
+        # (K * T, D) -> (K, T, D) -> (K, D)
+        embedding = self.embed_texts(model.encode_text(tokens.reshape(classes * prompts, length)))
+        return normalize(embedding.reshape(classes, prompts, -1).mean(dim=1), dim=-1)
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """How well texts fit images: (N, D) and (M, D) unit norm -> (N, M), here their cosines."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.core.records import Manifest
+from anatomy_clip.evaluation.base import ZERO_SHOT
 from anatomy_clip.results.read import Run
 from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths
 
@@ -63,7 +64,7 @@ def artifacts_of(run: Run) -> Artifacts:
     weights = config.model.get("weights") if "model" in config else None
     if weights and Path(weights).is_file():
         used.append(_file("model", Path(weights)))
-    checkpoint, predictions = run.folder / "last.ckpt", run.folder / "predictions.parquet"
+    checkpoint, predictions = run.folder / "last.ckpt", run.folder / ZERO_SHOT.file
     trained = (_file("model", checkpoint),) if fitted and checkpoint.is_file() else ()
     rows = Artifact("predictions", sha256_of(predictions), {"slices": len(run.predictions)})
     return Artifacts(tuple(used), (*trained, rows), trained)

@@ -1,4 +1,4 @@
-"""Read the finished runs of a suite: `outputs/<suite>/<name>/seed_<n>/{predictions.parquet,results.json}`."""
+"""Read the finished runs of a suite: `outputs/<suite>/<name>/seed_<n>/{zero_shot.parquet,results.json}`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anatomy_clip.evaluation.base import CAPTIONS, CONTRAST, PREDICTIONS, Rows
+from anatomy_clip.evaluation.base import CAPTIONS, CONTRAST, DECISIONS, ZERO_SHOT, Rows
 from anatomy_clip.inference.decisions import Decisions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Task, the first part of a cell's name and of the columns' names -> key of its labels in results.json.
-TASKS: Mapping[str, str] = {"organ": "organs", "station": "stations"}
-DECISIONS = "decisions.json"
+# The label spaces that are named: the first part of a cell's name and of the columns' names.
+TASKS = ("organ", "station")
 _SEED = re.compile(r"seed_(\d+)")
 
 
@@ -30,7 +29,7 @@ class Run:
         seed: its seed.
         folder: where it lies.
         labels: task ("organ", "station") -> label names in the order of the score columns.
-        predictions: one row a slice, ordered by test set and row; columns as `predictions.parquet`.
+        predictions: one row a slice, ordered by test set and row; columns as `ZERO_SHOT`.
         scores: cell -> the value (0 to 1) that the evaluation itself wrote.
         notes: remarks that the evaluation left.
         versions: package -> version that it was evaluated with.
@@ -94,16 +93,21 @@ def read_run(folder: Path) -> Run:
         ValueError: a file is missing, damaged or lacks a field; the message names the file and what to do.
     """
     results = _read_results(folder / "results.json")
-    frame = _read_rows(folder, PREDICTIONS)
+    frame = _read_rows(folder, ZERO_SHOT)
     name, seed = _name_and_seed(folder)
     return Run(
         name=name,
         seed=seed,
         folder=folder,
-        labels={task: tuple(results["labels"][key]) for task, key in TASKS.items()},
+        labels={task: tuple(results["labels"][task]) for task in TASKS},
         predictions=frame.sort_values(["set", "row"], kind="stable", ignore_index=True),
-        scores={str(s["cell"]): float(s["value"]) for s in results["scores"] if s["value"] is not None},
-        notes=tuple(str(note) for note in results.get("notes", ())),
+        scores={
+            str(s["cell"]): float(s["value"])
+            for scores in results["scores"].values()
+            for s in scores
+            if s["value"] is not None
+        },
+        notes=tuple(dict.fromkeys(str(note) for notes in results.get("notes", {}).values() for note in notes)),
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
         contrast=_read_rows(folder, CONTRAST) if (folder / CONTRAST.file).exists() else None,
@@ -117,9 +121,9 @@ def _read_results(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name} is missing; the run isn't finished: run it again and it goes on")
     try:
         results = json.loads(path.read_text())
-        needed = [results["labels"][key] for key in TASKS.values()]
-        needed += [(score["cell"], score["value"]) for score in results["scores"]]
-    except (ValueError, KeyError, TypeError) as error:
+        needed = [results["labels"][task] for task in TASKS]
+        needed += [(s["cell"], s["value"]) for scores in results["scores"].values() for s in scores]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path.name} is damaged ({type(error).__name__}: {error}); delete it and evaluate again"
         ) from error

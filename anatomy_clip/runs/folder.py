@@ -15,6 +15,7 @@ from anatomy_clip.runs.settings import NO_TRAINING, deciding
 from anatomy_clip.stores.store import store_paths
 
 STAGES_FILE = "stages.json"
+EVALUATE = "evaluate"
 
 
 def run_folder(cfg: DictConfig) -> Path:
@@ -22,17 +23,23 @@ def run_folder(cfg: DictConfig) -> Path:
     return Path(cfg.paths.outputs, cfg.suite, cfg.name, f"seed_{cfg.seed}")
 
 
-def stage_inputs(cfg: DictConfig, stage: str) -> str:
-    """Digest of all that a stage depends on: its part of the config, the stores it reads, its starting weights."""
+def steps(cfg: DictConfig) -> list[str]:
+    """The stages of a run, `evaluate` as one `evaluate/<name>` for each of its evaluators."""
+    evaluators = [f"{EVALUATE}/{name}" for name, node in cfg.eval.items() if node]
+    return [step for stage in cfg.stages for step in (evaluators if stage == EVALUATE else [stage])]
+
+
+def stage_inputs(cfg: DictConfig, step: str) -> str:
+    """Digest of all that a step depends on: its part of the config, the stores it reads, its starting weights."""
     config = training_config(cfg)
     weights = cfg.model.get("weights")
     parts: dict[str, Any] = {"config": config, "weights": _weights_digest(weights) if weights else None}
     if cfg.get("average"):
         parts["averaged"] = [_digest_if_there(path) for path in cfg.average.checkpoints]
     sets = [cfg.data.train, *cfg.data.validation.values()]
-    if stage != "fit":
+    if step.startswith(EVALUATE):
         sets += cfg.data.test.values()
-        parts["eval"] = OmegaConf.to_container(cfg.eval, resolve=False)
+        parts["eval"] = OmegaConf.to_container(cfg.eval[step.split("/")[1]], resolve=True)
         parts["test"] = OmegaConf.to_container(cfg.data.test, resolve=False)
     parts["stores"] = [_digest_if_there(path / "store.json") for stores in sets for path in store_paths(stores)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -41,11 +48,11 @@ def stage_inputs(cfg: DictConfig, stage: str) -> str:
 def is_finished(cfg: DictConfig) -> bool:
     """Whether all stages of a run are done with what it depends on now."""
     done = finished_stages(run_folder(cfg))
-    return bool(done) and all(done.get(stage) == stage_inputs(cfg, stage) for stage in cfg.stages)
+    return bool(done) and all(done.get(step) == stage_inputs(cfg, step) for step in steps(cfg))
 
 
 def finished_stages(folder: Path) -> dict[str, str]:
-    """Stage -> what it depended on, of the stages that a run has finished."""
+    """Step -> what it depended on, of the steps that a run has finished."""
     journal = folder / STAGES_FILE
     done: dict[str, str] = json.loads(journal.read_text()) if journal.exists() else {}
     return done

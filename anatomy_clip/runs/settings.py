@@ -25,6 +25,7 @@ NO_NUMBER = (
 NO_TRAINING = (
     "stages",  # what is done with the weights
     "eval",  # how they are tested
+    "resamples",  # how their intervals are made
     "data.test",  # on what
     "data.optional",  # which of these tests may be absent
 )

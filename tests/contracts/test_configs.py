@@ -20,7 +20,7 @@ GROUPS = sorted({str(p.parent.relative_to(CONF)) for p in CONF.rglob("*.yaml")} 
 GROUPS += [f"experiment/{suite}" for suite in ARMS]
 TABLE3 = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
 # Arguments that the programs give, because they come from another group.
-WIRED = {"seed", "taxonomy", "prompts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
+WIRED = {"seed", "taxonomy", "texts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
          "total_steps", "modules", "weights"}  # fmt: skip
 PRIMARY = {
     "source": "prepare",
