@@ -105,8 +105,11 @@ class Tested:
     def trained(self) -> tuple[ImageTextModel, Objective]:
         """What the run trained; weights and objective as they are, where it trained none."""
         # stages=[evaluate] tests what the run trained before, not what it started from
+        import torch
+
         if (self.folder / "last.ckpt").exists() or set(MAKERS) & set(self.cfg.stages):
             return load_run(self.cfg, self.folder, self.taxonomy)
+        torch.manual_seed(self.seed)  # random weights are the seed's, as in a training
         model = build_model(self.cfg)
         return model, build_objective(self.cfg, self.taxonomy, model)
 
