@@ -6,6 +6,7 @@ from runs.tiny import config, make_stores, saved
 
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.runs.folder import run_folder, stage_inputs
 from anatomy_clip.runs.stages import run
 from anatomy_clip.runs.wiring import build, build_model, load_run
@@ -17,7 +18,7 @@ TOWERS = {
     "vit": {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16},
     "resnet": {"image_size": 32, "patch_size": None, "width": 8, "layers": [1, 1, 1, 1]},
     "timm": {"image_size": 32, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"},
-    "timm, its own classifier": {"image_size": 32, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": ""},
+    "timm without": {"image_size": 32, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": ""},
 }  # fmt: skip
 
 
@@ -47,12 +48,18 @@ def test_a_tower_knows_which_tensors_are_its_joint_projection(vision):
     assert names and set(names) == with_it.state_dict().keys() - without.state_dict().keys()
 
 
-@pytest.mark.parametrize("source", ["s/{0}/seed_0", "{1}/outputs/s/{0}/seed_0", "{1}/outputs/s/{0}/seed_0/last.ckpt"])
+@pytest.mark.parametrize("source", ["s/clip/seed_0", "{}/outputs/s/clip/seed_0", "{}/outputs/s/clip/seed_0/last.ckpt"])
+def test_a_run_is_named_by_its_place_below_the_outputs_its_folder_or_its_checkpoint(folder, source):
+    cfg = config(folder, "next", f"init.image={source.format(folder)}")
+    assert init_checkpoint(cfg) == folder / "outputs/s/clip/seed_0/last.ckpt"
+    assert init_checkpoint(config(folder, "next")) is None
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("earlier", METHODS)
-def test_the_image_tower_is_the_runs_and_all_else_is_what_it_was(folder, earlier, method, source):
+def test_the_image_tower_is_the_runs_and_all_else_is_what_it_was(folder, earlier, method):
     plain = config(folder, "next", f"objective={method}")
-    made = built(config(folder, "next", f"objective={method}", f"init.image={source.format(earlier, folder)}"))
+    made = built(config(folder, "next", f"objective={method}", f"init.image=s/{earlier}/seed_0"))
     found, random, trained = made.state_dict(), built(plain).state_dict(), network(saved(folder, earlier))
     assert found.keys() == random.keys()
     for name, tensor in found.items():
@@ -74,11 +81,11 @@ def test_what_the_model_leaves_open_is_the_runs(folder):
         ("model.vision.image_size=64", "clip/seed_0/last.ckpt: .*vision.image_size is 32 there, 64 in the model"),
         ("model.normalisation=imagenet", "normalisation is clip there, imagenet in the model"),
         ("model.quick_gelu=false", "quick_gelu is True there, False in the model"),
-        ("model.embed_dim=8", r"wrong shape: visual.head.proj.weight: \(16, \d+\) in the file, \(8, \d+\) in the model"),
+        ("model.embed_dim=8", r"visual.head.proj.weight: \(16, \d+\) in the file, \(8, \d+\) in the model"),
         ("model.weights=w.pt", "init.image and model.weights both say where the image tower starts"),
         ("init.image=s/absent/seed_0", "init.image: .*s/absent/seed_0/last.ckpt isn't there; name a run that trained"),
         ("init.image={0}/unfinished/last.ckpt", "unfinished/last.ckpt: its training hasn't finished"),
-        ("init.image={0}/foreign.ckpt", "foreign.ckpt isn't what a run left; weights from elsewhere go to model.weights"),
+        ("init.image={0}/foreign.ckpt", "foreign.ckpt isn't what a run left; weights from elsewhere go to"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(folder, overrides, message):
@@ -105,7 +112,7 @@ def test_a_run_that_started_so_is_loaded_with_what_it_trained_itself(folder):
 
 
 def test_other_weights_of_the_run_are_another_start(folder):
-    cfg = config(folder, "after", "init.image={}/copy/last.ckpt".format(folder))
+    cfg = config(folder, "after", f"init.image={folder}/copy/last.ckpt")
     (folder / "copy").mkdir()
     digests = set()
     for earlier in METHODS:

@@ -11,7 +11,8 @@ from anatomy_clip.stores.store import write_store
 TINY = [
     "model.weights=null", "model.vision.image_size=32", "model.embed_dim=16",
     "model.text={context_length:77,vocab_size:49408,width:16,heads:1,layers:1}", "stages=[fit]", "suite=s",
-    "trainer.max_steps=1", "data.batch_size=4", "data.workers=0", "resamples=10", "eval={contrast:null,captions:null}",
+    "trainer.max_steps=1", "optim.scheduler.warmup_steps=0", "data.batch_size=4", "data.workers=0", "resamples=10",
+    "eval={contrast:null,captions:null}",
     "+trainer.enable_progress_bar=false",
     "data.test={set1: ${paths.data}/set1, shifted: ${paths.data}/shifted}",
     "data.validation={phantom: ${paths.data}/validation}", "data.train=['${paths.data}/train']",
