@@ -53,9 +53,10 @@ def test_spellings_of_a_patient_have_one_hash_and_sources_share_articles_alone()
 @pytest.mark.parametrize("stages", ["[fit]", "[evaluate]"])
 @pytest.mark.parametrize("start", ["init.image={}/last.ckpt", "model.weights={}/last.ckpt"])
 @pytest.mark.parametrize("sets", ["data.test.set1", "data.validation.phantom"])
-def test_a_patient_of_an_earlier_run_is_refused_without_its_id(folder, sets, start, stages):
+def test_a_patient_of_an_earlier_run_is_refused_without_its_id(folder, sets, start, stages, tmp_path):
     began = start.format(folder / "outputs/s/third/seed_0")
     cfg = config(folder, "fourth", f"{sets}={folder}/known", began, f"stages={stages}")
+    cfg.paths.outputs = str(tmp_path)
     role, name = sets.removeprefix("data.").split(".")
     message = rf"leakage: {role} set '{name}' has 1 patient\(s\) that this run, or one that it started from, was"
     with pytest.raises(ValueError, match=message) as refused:
@@ -89,9 +90,7 @@ def test_patients_that_cannot_be_compared_are_refused(folder, monkeypatch):
     assert earlier_patients(cfg) == {"ab"}
     plain = hashes("more")
     monkeypatch.setenv("ANATOMY_CLIP_SALT", "pepper")
-    with pytest.raises(
-        ValueError, match=r"other.ckpt: its training patients are hashed with another ANATOMY_CLIP_SALT"
-    ):
+    with pytest.raises(ValueError, match=r"other.ckpt: its training patients are hashed with another ANATOMY"):
         earlier_patients(cfg)
     assert not hashes("more") & plain
 
@@ -122,7 +121,7 @@ def test_a_checkpoint_is_hashed_once_for_all_steps(folder, monkeypatch):
     hashed = []
     monkeypatch.setattr(folders, "sha256_of", lambda path: hashed.append(path.name) or sha256_of(path))
     folders._digest.cache_clear()
-    cfg = config(folder, "third", *changes(folder, "third"), "eval=linear_probe", "stages=[fit,evaluate]")
+    cfg = config(folder, "third", *changes(folder, "third"), "stages=[fit,evaluate]")
     for step in folders.steps(cfg) * 2:
         stage_inputs(cfg, step)
     assert hashed.count("last.ckpt") == 2  # its own, and the one that it started from
