@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain, product
 from pathlib import Path
@@ -23,6 +23,7 @@ from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
+from anatomy_clip.stores.leakage import patient_hashes
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import SliceStore, Stores, store_paths
 from anatomy_clip.text.sampler import TextSource
@@ -71,6 +72,7 @@ class SliceDataModule(lightning.LightningDataModule):
             `shares.repeat_weights`; None: they don't.
         train_patients: train on that many patients only, the same for a seed and each more of them for more, see
             `selection.first_patients`; None: all.
+        earlier_patients: hashes (see `leakage.patient_hashes`) of those that the weights were trained on before.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class SliceDataModule(lightning.LightningDataModule):
         shares: Mapping[str, float] | None = None,
         rare_below: float | None = None,
         train_patients: int | None = None,
+        earlier_patients: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.train_paths = [Path(path) for path in train]
@@ -112,6 +115,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.shares = dict(shares) if shares else None
         self.rare_below = rare_below
         self.train_patients = train_patients
+        self.earlier_patients = frozenset(earlier_patients)
         self._open = cache(SliceStore.open)
 
     def absent_tests(self) -> list[str]:
@@ -122,8 +126,8 @@ class SliceDataModule(lightning.LightningDataModule):
         """Open the stores, refuse leakage, and for "fit" make the training set.
 
         Raises:
-            ValueError: a store is missing or broken, a patient stands in training and in another set or in a
-                validation and another test store, or a caption could exceed the context.
+            ValueError: a store is missing or broken, a patient stands in training (an earlier run's too) and in
+                another set or in a validation and another test store, or a caption could exceed the context.
         """
         self._check_leakage()
         if stage != "fit":
@@ -200,6 +204,15 @@ class SliceDataModule(lightning.LightningDataModule):
             for path, other_path in product(paths, other_paths):
                 if path != other_path:  # one store in both places is a choice that the config shows
                     check_leakage({name: self._open(path).manifest, other: self._open(other_path).manifest})
+        trained = self.earlier_patients | patient_hashes(train.patients())
+        for role, sets in (("validation", self.validation_paths), ("test", tests)):
+            for name, paths in sets.items():
+                if known := len(trained & patient_hashes(self._records(paths).patients())):
+                    raise ValueError(
+                        f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started "
+                        "from, was trained on (in whatever spelling); prepare the set without them, or start from "
+                        "weights that never saw them"
+                    )
 
     def _join(
         self, paths: Sequence[Path], name: str, augment: ImageAugment, texts: TextSource | None = None, views: int = 1

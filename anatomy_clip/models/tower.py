@@ -12,9 +12,11 @@ class Tower(nn.Module):
 
     Attributes:
         width: W, of the pooled features, before any projection.
+        projections: what the names of the tensors of the joint projection begin with; of image towers.
     """
 
     width: int
+    projections: tuple[str, ...] = ()
 
     def forward(self, inputs: Tensor) -> Features:
         """Embed (B, 3, H, W) normalised images, or (B, L) token ids."""

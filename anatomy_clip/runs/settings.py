@@ -29,7 +29,8 @@ NO_TRAINING = (
     "data.test",  # on what
     "data.optional",  # which of these tests may be absent
 )
-PLACES = ("data.train", "data.validation", "data.test", "model.weights", "average.checkpoints")  # files of somebody's
+# files of somebody's
+PLACES = ("data.train", "data.validation", "data.test", "model.weights", "init.image", "average.checkpoints")
 
 
 def deciding(config: Mapping[str, Any], *others: str) -> dict[str, Any]:

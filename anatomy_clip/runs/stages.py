@@ -16,7 +16,17 @@ from omegaconf import DictConfig, OmegaConf
 from anatomy_clip.anatomy.labels import label_names
 from anatomy_clip.core.files import write_text
 from anatomy_clip.core.names import did_you_mean
-from anatomy_clip.runs.folder import EVALUATE, STAGES_FILE, claim, finished_stages, run_folder, stage_inputs, steps
+from anatomy_clip.runs.chain import earlier_patients, patients_entry, patients_of
+from anatomy_clip.runs.folder import (
+    CHECKPOINT,
+    EVALUATE,
+    STAGES_FILE,
+    claim,
+    finished_stages,
+    run_folder,
+    stage_inputs,
+    steps,
+)
 from anatomy_clip.runs.wiring import (
     build,
     build_data,
@@ -70,7 +80,7 @@ def run(cfg: DictConfig) -> None:
             print(f"{folder}: {step} is done")
             continue
         if first:  # the folder is the first rank's to write
-            claim(cfg, folder)
+            claim(cfg, folder, step)
         if step in MAKERS and (first or step == "fit"):  # every rank trains, one does the rest
             MAKERS[step](cfg, folder)
             tested = Tested(cfg, folder)  # of the new weights
@@ -101,13 +111,19 @@ class Tested:
         taxonomy: Taxonomy = build(self.cfg.taxonomy)
         return taxonomy
 
+    @property
+    def checkpoint(self) -> Path | None:
+        """What the run trained; None where it tests the weights that it starts from."""
+        # stages=[evaluate] tests what the run trained before, not what it started from
+        path = self.folder / CHECKPOINT
+        return path if path.exists() or set(MAKERS) & set(self.cfg.stages) else None
+
     @cached_property
     def trained(self) -> tuple[ImageTextModel, Objective]:
         """What the run trained; weights and objective as they are, where it trained none."""
-        # stages=[evaluate] tests what the run trained before, not what it started from
         import torch
 
-        if (self.folder / "last.ckpt").exists() or set(MAKERS) & set(self.cfg.stages):
+        if self.checkpoint is not None:
             return load_run(self.cfg, self.folder, self.taxonomy)
         torch.manual_seed(self.seed)  # random weights are the seed's, as in a training
         model = build_model(self.cfg)
@@ -121,7 +137,9 @@ class Tested:
     @cached_property
     def data(self) -> SliceDataModule:
         """The run's data, checked for leakage."""
-        data = build_data(self.cfg, self.taxonomy, self.trained[0])
+        model = self.trained[0]
+        before = earlier_patients(self.cfg) if self.checkpoint is None else patients_of(self.checkpoint)
+        data = build_data(self.cfg, self.taxonomy, model, before)
         data.setup("test")
         return data
 
@@ -163,6 +181,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     import lightning
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+    from anatomy_clip.stores.leakage import patient_hashes
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO
     from anatomy_clip.training.module import TrainModule
     from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
@@ -171,7 +190,9 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     taxonomy = build(cfg.taxonomy)
     model = build_model(cfg)
-    data = build_data(cfg, taxonomy, model)
+    before = earlier_patients(cfg)
+    data = build_data(cfg, taxonomy, model, before)
+    patients = before | patient_hashes(data.training_records().patients())
     watchers = build_watchers(cfg, taxonomy, model)
     module = TrainModule(
         model,
@@ -179,7 +200,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
         **build(cfg.optim),
         watchers=watchers,
         validation_sets=list(cfg.data.validation),
-        recipe=recipe(cfg, taxonomy, model),
+        recipe=recipe(cfg, taxonomy, model) | patients_entry(patients),
     )
     restarts = [StepSeeds(cfg.seed), LastCheckpoint(folder, every_n_steps=cfg.checkpoint_every)]
     trainer = build(
@@ -190,7 +211,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
         plugins=[AtomicCheckpointIO()],
         **({} if watchers else {"limit_val_batches": 0}),  # nobody would see them
     )
-    last = folder / "last.ckpt"
+    last = folder / CHECKPOINT
     print(f"{folder}: training{' goes on' if last.exists() else ''} on {cfg.trainer.accelerator}", flush=True)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -211,8 +232,8 @@ def average(cfg: DictConfig, folder: Path) -> None:
     state = average_weights(paths, list(cfg.average.shares))
     taxonomy = build(cfg.taxonomy)
     model = build_model(cfg, weights=str(paths[-1]))
-    made = {"state_dict": state, "recipe": {**recipe(cfg, taxonomy, model), "finished": True}}
-    AtomicCheckpointIO().save_checkpoint(made, folder / "last.ckpt")
+    made = recipe(cfg, taxonomy, model) | patients_entry(earlier_patients(cfg)) | {"finished": True}
+    AtomicCheckpointIO().save_checkpoint({"state_dict": state, "recipe": made}, folder / CHECKPOINT)
 
 
 def evaluate(tested: Tested, name: str) -> None:

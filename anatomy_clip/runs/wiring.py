@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from anatomy_clip import __version__
 from anatomy_clip.anatomy.labels import label_names
+from anatomy_clip.runs.chain import init_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from anatomy_clip.training.watchers import Watcher
 
 ALLOWED_TARGETS = ("anatomy_clip.", "lightning.")  # packages that a config may build objects from
-PACKAGES = ("anatomy_clip", "torch", "lightning", "open_clip_torch", "albumentations")
+PACKAGES = ("torch", "lightning", "open_clip_torch", "albumentations")
 
 
 def build(node: Any, **kwargs: Any) -> Any:
@@ -49,11 +51,27 @@ def wants_of(cfg: DictConfig) -> Wants:
 
 
 def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
-    """Build the parts of a config's model that its objective has a use for, and print what its weights are."""
+    """Build the parts of a config's model that its objective has a use for, and print what its weights are.
+
+    Args:
+        cfg: the run's config.
+        changes: values in place of the model's keys; with `weights` among them, `init` is left alone.
+
+    Raises:
+        ValueError: the config starts from whole weights and from a run, or that run is unfinished or has another tower.
+    """
+    from anatomy_clip.models.weights.image_tower import load_image_tower, read_image_tower
+
+    start = None if "weights" in changes else init_checkpoint(cfg)
+    tower = None if start is None else read_image_tower(start)
+    if tower is not None:  # what the model leaves open
+        changes |= {key: tower.facts[key] for key in ("quick_gelu", "normalisation") if cfg.model.get(key) is None}
     wants = wants_of(cfg)
     parts = {"text_tower": bool(wants.texts), "joint": wants.joint}
     unwanted = {part: False for part, wanted in parts.items() if not wanted}
     model: ImageTextModel = build(cfg.model, **unwanted, **changes, _convert_="all")
+    if tower is not None:
+        load_image_tower(model, tower)
     if model.provenance and is_first_rank():
         print(model.provenance, flush=True)
     return model
@@ -90,7 +108,9 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> tuple[ImageTe
     return model, objective
 
 
-def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> SliceDataModule:
+def build_data(
+    cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel, earlier_patients: Collection[str] = ()
+) -> SliceDataModule:
     """Join stores, what the objective wants, and augmentation at the model's image size and context length."""
     wants = wants_of(cfg)
     data: SliceDataModule = build(
@@ -102,6 +122,7 @@ def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Sl
         augment=build(cfg.augment, size=model.image_size),
         context_length=model.context_length,
         tokenizer=model.tokenizer,
+        earlier_patients=earlier_patients,
         _convert_="all",
     )
     return data
@@ -147,7 +168,7 @@ def recipe(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[s
 
 def versions() -> dict[str, str]:
     """Versions of the packages that decide the numbers."""
-    return {package: version(package) for package in PACKAGES}
+    return {"anatomy_clip": __version__, **{package: version(package) for package in PACKAGES}}
 
 
 def check_targets(node: Any, where: str = "") -> None:

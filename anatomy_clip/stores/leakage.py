@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
+from anatomy_clip.core.pseudonyms import Pseudonyms
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.stores.store import SliceStore
 
@@ -104,22 +105,29 @@ def normal_id(patient: str) -> str:
     return " ".join(runs) or plain
 
 
+def patient_hashes(patients: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Hash patients, (source, id), by the key of the environment: 16 hex digits each, the same for all spellings."""
+    pseudonym = Pseudonyms.of_environment()
+    return frozenset(pseudonym("patient", *_key(source, patient)) for source, patient in patients)
+
+
 def _whose(place: Place) -> _Whose:
     record = place.record
-    return place.store, record.source, record.split, _patient(record)[1]
+    return place.store, record.source, record.split, normal_id(record.patient)
 
 
-def _patient(record: SliceRecord, across_sources: bool = False) -> tuple[str, str]:
+def _key(source: str, patient: str, across_sources: bool = False) -> tuple[str, str]:
     """Key of a patient: the source, where the id means something in it only, and the id."""
-    name = normal_id(record.patient)
-    return ("" if across_sources or _GLOBAL.fullmatch(name) else record.source), name
+    name = normal_id(patient)
+    return ("" if across_sources or _GLOBAL.fullmatch(name) else source), name
 
 
 def _patient_leaks(stores: Mapping[str, SliceStore], across_sources: bool) -> Iterator[Leak]:
     places: dict[tuple[str, str], dict[str, Place]] = {}  # patient -> store -> first place
     for name, store in stores.items():
         for row, record in enumerate(store.manifest):
-            places.setdefault(_patient(record, across_sources), {}).setdefault(name, Place(name, row, record))
+            key = _key(record.source, record.patient, across_sources)
+            places.setdefault(key, {}).setdefault(name, Place(name, row, record))
     for found in places.values():
         for first, second in combinations(found.values(), 2):
             a, b = first.record.patient, second.record.patient

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from anatomy_clip import __version__
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest
 from anatomy_clip.describe.bundle import onnx_tower
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
 
 CONFIG, CHECKPOINT, RESULTS = "config.yaml", "last.ckpt", "results.json"
+_PACKAGES = ("torch", "open_clip_torch", "numpy")
 _DISPLAY = ("level", "width", "low", "high")
 
 
@@ -91,7 +93,9 @@ def training(cfg: DictConfig, run: Path, taxonomy: Taxonomy) -> Training:
     results = _json(run / RESULTS) if (run / RESULTS).is_file() else {}
     recipe = read_checkpoint(run / CHECKPOINT)["recipe"]
     weights = recipe.get("weights")
-    start = _short(cfg.model.get("weights") or "random weights", 1)
+    image = OmegaConf.select(cfg, "init.image")
+    source = f"the image tower of {_short(image, 3)}" if image else cfg.model.get("weights")
+    start = _short(source or "random weights", 1)
     prompts = cfg.eval.zero_shot.prompts
     return Training(
         name=f"{cfg.suite}/{cfg.name}, seed {cfg.seed}",
@@ -187,7 +191,7 @@ def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tu
 
 
 def _versions() -> dict[str, str]:
-    return {package: version(package) for package in ("anatomy_clip", "torch", "open_clip_torch", "numpy")}
+    return {"anatomy_clip": __version__, **{package: version(package) for package in _PACKAGES}}
 
 
 def _json(path: Path) -> Any:

@@ -43,6 +43,8 @@ class VisionTower(Tower):
         joint: keep its projection into the joint space.
     """
 
+    projections = ("projection",)
+
     def __init__(self, visual: VisionTransformer, joint: bool = True) -> None:
         super().__init__()
         self.width = int(visual.proj.shape[0])
@@ -63,6 +65,7 @@ class TimmTower(Tower):
     def __init__(self, visual: TimmModel, joint: bool = True) -> None:
         super().__init__()
         self.width = int(visual.trunk.num_features)
+        self.projections = ("visual.head.", f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")
         # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
         self.visual = visual.to(memory_format=torch.channels_last)
         if not joint:
@@ -81,6 +84,8 @@ class TimmTower(Tower):
 
 class ResNetTower(Tower):
     """CLIP's ResNet, which pools by attention; arguments as of `VisionTower`."""
+
+    projections = ("visual.attnpool.c_proj.",)
 
     def __init__(self, visual: ModifiedResNet, joint: bool = True) -> None:
         super().__init__()
