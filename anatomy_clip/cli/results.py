@@ -15,7 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
-from anatomy_clip.cli.configs import checkout
+from anatomy_clip.cli.configs import checkout, config_folder
 from anatomy_clip.core.files import write_text
 from anatomy_clip.results.confounds import confounds
 from anatomy_clip.results.gallery import gallery
@@ -87,7 +87,11 @@ def suite_of(cfg: DictConfig, **shown: Any) -> tuple[Suite, list[str]]:
 
 
 def _commands(suite: str) -> list[str]:
-    return [f"make reproduce-table3  # or, from the predictions alone: make results SUITE={suite}"]
+    """What makes the page again."""
+    if suite == "table3":
+        return [f"make reproduce-table3  # or, from the predictions alone: make results SUITE={suite}"]
+    has_table = (config_folder() / f"table/{suite}.yaml").is_file()
+    return [f"anatomy-clip results suite={suite}{f' table={suite}' if has_table else ''}"]
 
 
 def _write_gallery(cfg: DictConfig, suite: Suite, folder: Path) -> list[Path]:
