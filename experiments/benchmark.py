@@ -114,7 +114,7 @@ def evaluation_seconds(slices: int = 10_000, patients: int = 500, resamples: int
     }
     table = pd.DataFrame(columns)
     decisions = choose(scores["organ"], shown, scores["station"], stations, TAXONOMY)
-    run = Run("made_up", 0, Path(), labels, table, {}, decisions=decisions)
+    run = Run("made_up", 0, Path(), labels, {"zero_shot": table}, {}, decisions=decisions)
     row = {"text": "", "set": "set1", "modalities": ["CT"]}
     rows = layout({"made_up": "made up"}, {"organ/set1_ct": row, "station/set1_ct": row}, {}, "")
     start = time.process_time()

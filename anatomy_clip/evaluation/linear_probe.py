@@ -106,18 +106,29 @@ class LinearProbe(Evaluator):
         cells = []
         for key, part in table.groupby(["set", "share"], sort=False):
             name, share = cast(tuple[str, float], key)
-            draws = [one.sort_values("row") for _, one in part.groupby("draw", sort=False)]
-            arrays = [(np.array(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
-
-            def statistic(counts: Floats, arrays: Sequence[tuple[Any, Any]] = arrays) -> Floats:
-                each = [np.nanmean(_resampled(*pair, counts), axis=1) for pair in arrays]
-                return np.asarray(np.mean(each, axis=0))
-
-            value = float(np.mean([_mean_auroc(*pair) for pair in arrays]))
-            interval = bootstrap_statistic(statistic, patients_of(draws[0]), self.resamples)
-            cell = f"probe/{self.space}/{100 * share:g}/{name}"
-            cells.append(Score(cell, value, len(draws[0]), interval.lo, interval.hi))
+            draws = [one for _, one in part.groupby("draw", sort=False)]
+            cells.append(mean_score(f"probe/{self.space}/{100 * share:g}/{name}", draws, self.resamples))
         return cells
+
+
+def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Score:
+    """Mean AUROC over labels of the same slices, mean over draws, of one run or of several seeds.
+
+    Args:
+        cell: the cell's name.
+        draws: rows of one test set and share, a table a draw.
+        resamples: bootstrap resamples of patients.
+    """
+    draws = [one.sort_values("row") for one in draws]
+    arrays = [(np.array(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
+
+    def statistic(counts: Floats) -> Floats:
+        each = [np.nanmean(_resampled(*pair, counts), axis=1) for pair in arrays]
+        return np.asarray(np.mean(each, axis=0))
+
+    value = float(np.mean([_mean_auroc(*pair) for pair in arrays]))
+    interval = bootstrap_statistic(statistic, patients_of(draws[0]), resamples)
+    return Score(cell, value, len(draws[0]), interval.lo, interval.hi)
 
 
 def _features(one: EmbeddedSet) -> Floats:
