@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 
 import lightning
@@ -156,7 +156,7 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def _weights(self) -> NDArray[np.float64] | None:
         if self.shares:
-            return source_weights(self._train.records, self.shares)
+            return source_weights(self.training_records().column("source"), self.shares)
         if self.rare_below is not None:
             return repeat_weights(self._train.labels["organ"] == 1, self.rare_below)
         return None
@@ -188,7 +188,7 @@ class SliceDataModule(lightning.LightningDataModule):
         whole = self._records(self.train_paths)
         if self.train_patients is None:
             return whole
-        return Manifest(whole[row] for row in first_patients(whole, self.train_patients, self.seed))
+        return whole.take(first_patients(whole, self.train_patients, self.seed))
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()
@@ -239,12 +239,11 @@ class SliceDataModule(lightning.LightningDataModule):
     def _of_some_patients(self, whole: SliceDataset) -> SliceDataset:
         if self.train_patients is None:
             return whole
-        rows = first_patients(whole.records, self.train_patients, self.seed)
-        records = [whole.records[row] for row in rows]
-        images = ChosenImages(whole.images, rows)
+        records = self._records(self.train_paths)
+        rows = first_patients(records, self.train_patients, self.seed)
         return SliceDataset(
-            images,
-            records,
+            ChosenImages(whole.images, rows),
+            records.take(rows),
             self.taxonomy,
             augment=whole.augment,
             texts=whole.texts,
@@ -253,7 +252,8 @@ class SliceDataModule(lightning.LightningDataModule):
         )
 
     def _records(self, paths: Sequence[Path]) -> Manifest:
-        return Manifest(chain.from_iterable(self._open(path).manifest for path in paths))
+        manifests = [self._open(path).manifest for path in paths]
+        return manifests[0] if len(manifests) == 1 else Manifest.join(manifests)
 
     def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
         dataset = self._join(paths, name, ImageAugment(self.augment.size))

@@ -129,7 +129,6 @@ class SliceDataset(Dataset[Sample]):
         """
         index, epoch = key
         row = index % len(self.records)
-        record = self.records[row]
         pixels = np.asarray(self.images[row])
         rng = sample_rng(self.seed, epoch, index)
         # One generator drives the first view and the words, in this order; each further view has its own.
@@ -138,6 +137,6 @@ class SliceDataset(Dataset[Sample]):
         texts: Mapping[str, tuple[str, ...]] = {}
         if self.texts is not None:
             shown = {space: shown_names(one, self._names[space]) for space, one in labels.items()}
-            texts = self.texts.texts(record, shown, rng)
+            texts = self.texts.texts(self.records[row], shown, rng)
         views += [self.augment(pixels, sample_rng(self.seed, epoch, index, view)) for view in range(1, self.views)]
         return Sample(np.stack(views), texts, labels, row)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.records import Manifest
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
@@ -41,9 +41,9 @@ class EmbeddedSet:
         return len(self.rows)
 
     @property
-    def records(self) -> list[SliceRecord]:
+    def records(self) -> Manifest:
         """The record of each slice."""
-        return [self.manifest[row] for row in self.rows]
+        return self.manifest.take(self.rows)
 
     @property
     def compared(self) -> Tensor:

@@ -114,7 +114,7 @@ def test_stores_on_disk_give_the_batches_of_arrays_in_memory(stores, monkeypatch
     monkeypatch.undo()
     for name, made in stores.items():
         if name != "torn":
-            write_store(tmp_path / name, made.images, made.manifest.records, {})
+            write_store(tmp_path / name, made.images, made.manifest, {})
     at = {name: tmp_path / name for name in stores}
     data = make(
         train=[at["train"], at["more"]], validation={"a": at["val_a"]}, test={"set1": at["test_a"]}, workers=workers
