@@ -70,9 +70,9 @@ def write_run(outputs, name, seed, rate, sets=tuple(SETS), suite="table3"):
     folder = outputs / suite / name / f"seed_{seed}"
     folder.mkdir(parents=True)
     # Evaluation promises no order: shuffle it.
-    pd.DataFrame(slices).sample(frac=1.0, random_state=seed).to_parquet(folder / "predictions.parquet", index=False)
-    results = {"suite": suite, "name": name, "seed": seed, "labels": {"organs": ORGANS, "stations": STATIONS},
-               "scores": [], "versions": {}, "notes": []}  # fmt: skip
+    pd.DataFrame(slices).sample(frac=1.0, random_state=seed).to_parquet(folder / "zero_shot.parquet", index=False)
+    results = {"suite": suite, "name": name, "seed": seed, "labels": {"organ": ORGANS, "station": STATIONS},
+               "scores": {}, "versions": {}, "notes": {}}  # fmt: skip
     (folder / "results.json").write_text(json.dumps(results))
     return folder
 

@@ -156,8 +156,8 @@ def test_seeds_with_other_slices_are_not_averaged(tmp_path, laptop):
     folder = write_run(tmp_path, "pmc", 1, 0.3)
     import pandas as pd
 
-    frame = pd.read_parquet(folder / "predictions.parquet")
-    frame[frame["index"] > 0].to_parquet(folder / "predictions.parquet")
+    frame = pd.read_parquet(folder / "zero_shot.parquet")
+    frame[frame["index"] > 0].to_parquet(folder / "zero_shot.parquet")
     table = built(read_suite(tmp_path, "table3")[0], laptop)
     assert {c.seeds for c in table.cells + table.further if c.n} == {1}
     assert any("left out pmc, seed 1" in note for note in table.notes)
@@ -169,7 +169,8 @@ def test_disagreement_with_the_evaluation_is_noted(tmp_path, laptop):
     mine = next(c for c in built(runs, laptop).cells if c.row == "organ/set1_mr")
     results = json.loads((folder / "results.json").read_text())
     for value, noted in ((mine.value / 100, False), (0.5123, True)):
-        results["scores"] = [{"cell": "test/organ/set1_mr", "value": value, "n": 1, "lo": 0, "hi": 1}]
+        score = {"cell": "test/organ/set1_mr", "value": value, "n": 1, "lo": 0, "hi": 1}
+        results["scores"] = {"zero_shot": [score]}
         (folder / "results.json").write_text(json.dumps(results))
         notes = built(read_suite(tmp_path, "table3")[0], laptop).notes
         assert any("results.json" in note for note in notes) == noted
