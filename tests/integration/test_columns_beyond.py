@@ -43,16 +43,17 @@ def test_wise_ft_lies_half_way_and_is_evaluated_as_such(data, outputs):
             torch.testing.assert_close(tensor, (base[name] + tuned[name]) / 2, atol=1e-6, rtol=1e-5)
         else:
             assert torch.equal(tensor, tuned[name])
-    loaded = load_run(cfg, run_folder(cfg), build(cfg.taxonomy)).state_dict()
-    for name, tensor in loaded.items():
-        torch.testing.assert_close(tensor, found[f"model.{name}"])
+    model, objective = load_run(cfg, run_folder(cfg), build(cfg.taxonomy))
+    for owner, part in (("model", model), ("objective", objective)):
+        for name, tensor in part.state_dict().items():
+            torch.testing.assert_close(tensor, found[f"{owner}.{name}"])
 
 
 def test_the_label_prior_ranks_by_training_frequency(data, outputs):
-    base = pd.read_parquet(outputs / "table3_plus/pmc_msa/seed_0/predictions.parquet")
+    base = pd.read_parquet(outputs / "table3_plus/pmc_msa/seed_0/zero_shot.parquet")
     cfg = config(data, outputs, "experiment=table3_plus/label_prior")
     run(cfg)
-    ours = pd.read_parquet(run_folder(cfg) / "predictions.parquet")
+    ours = pd.read_parquet(run_folder(cfg) / "zero_shot.parquet")
     taxonomy = build(cfg.taxonomy)
     records = SliceStore.open(data / "phantom/train").manifest
     scale = weights(outputs / "table3_plus/pmc_msa/seed_0")["objective.logit_scale"].exp().item()
@@ -66,8 +67,8 @@ def test_the_label_prior_ranks_by_training_frequency(data, outputs):
 def test_several_prompts_are_another_ruler(data, outputs):
     cfg = config(data, outputs, "experiment=table3_plus/prompt_ensemble")
     run(cfg)
-    ours = pd.read_parquet(run_folder(cfg) / "predictions.parquet")
-    base = pd.read_parquet(outputs / "table3_plus/pmc_msa/seed_0/predictions.parquet")
+    ours = pd.read_parquet(run_folder(cfg) / "zero_shot.parquet")
+    base = pd.read_parquet(outputs / "table3_plus/pmc_msa/seed_0/zero_shot.parquet")
     assert ours[["set", "row"]].equals(base[["set", "row"]])
     assert not np.allclose(np.stack(ours["organ_scores"]), np.stack(base["organ_scores"]))
 

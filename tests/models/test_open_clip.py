@@ -4,6 +4,7 @@ import torch
 
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
 from anatomy_clip.models.towers.open_clip import from_config, from_name
+from anatomy_clip.objectives.clip import CLIP
 
 VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 2, "head_width": 32}
 RESNET = {"image_size": 64, "patch_size": None, "width": 8, "layers": [1, 1, 1, 1]}
@@ -65,7 +66,7 @@ def test_prompt_ensemble_is_the_unit_norm_mean():
     ours, _ = twin(VISION)
     tokens = torch.randint(1, 400, (3, 2, 9))
     with torch.no_grad():
-        classes = ours.encode_prompts(tokens)
+        classes = CLIP(ours).embed_classes(ours, tokens)
         single = ours.encode_text(tokens.reshape(6, 9)).embedding.numpy().reshape(3, 2, -1)
     mean = single.mean(axis=1)
     expected = mean / (mean**2).sum(axis=1, keepdims=True) ** 0.5

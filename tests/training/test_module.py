@@ -13,6 +13,7 @@ from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint
+from anatomy_clip.training.watchers import ZeroShotWatcher
 
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 32}
 TEXT = {"context_length": 77, "vocab_size": 512, "width": 16, "heads": 1, "layers": 1}
@@ -60,8 +61,7 @@ def module():
         CLIP(model),
         partial(adamw, lr=1e-3, weight_decay=0.1),
         partial(warmup_cosine, warmup_steps=1),
-        prompts=PROMPTS,
-        labels=LABELS,
+        watchers=[ZeroShotWatcher(PROMPTS, LABELS, ["phantom"])],
         validation_sets=["phantom"],
         recipe={"taxonomy": {"name": "test"}},
         log_every=2,
@@ -92,7 +92,7 @@ def test_validation_cells_equal_numpy_and_scikit_learn(tmp_path):
     with torch.no_grad():
         data = batches(3, 2)
         images = torch.cat([made.model.encode_image(b.images).embedding for b in data])
-        scores = (images @ made.model.encode_prompts(PROMPTS["organ"]).T).numpy()
+        scores = (images @ made.objective.embed_classes(made.model, PROMPTS["organ"]).T).numpy()
     organs = torch.cat([b.labels["organ"] for b in data]).numpy() == 1
     ct = torch.cat([b.labels["modality"] for b in data]).numpy()[:, 0] == 1
     counted = ct & organs.any(axis=1)
