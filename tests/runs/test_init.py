@@ -7,7 +7,7 @@ from runs.tiny import config, make_stores, saved
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.runs.chain import init_checkpoint
-from anatomy_clip.runs.folder import run_folder, stage_inputs
+from anatomy_clip.runs.folder import is_finished, run_folder, stage_inputs
 from anatomy_clip.runs.stages import run
 from anatomy_clip.runs.wiring import build, build_model, load_run
 
@@ -103,6 +103,7 @@ def test_what_does_not_fit_is_refused_by_name(folder, overrides, message):
 def test_a_run_that_started_so_is_loaded_with_what_it_trained_itself(folder):
     cfg = config(folder, "tuned", "init.image=s/simclr/seed_0", "stages=[fit,evaluate]")
     run(cfg)
+    assert is_finished(cfg)
     checkpoint = saved(folder, "tuned")
     assert checkpoint["recipe"]["weights"]["sha256"] == sha256_of(folder / "outputs/s/simclr/seed_0/last.ckpt")
     loaded = load_run(cfg, run_folder(cfg), build(cfg.taxonomy))[0].state_dict()
