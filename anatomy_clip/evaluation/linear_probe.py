@@ -114,21 +114,25 @@ class LinearProbe(Evaluator):
 def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Score:
     """Mean AUROC over labels of the same slices, mean over draws, of one run or of several seeds.
 
+    A label that a share of the patients doesn't show has no classifier, and counts as chance: else small shares would
+    be measured on fewer, commoner labels. `n` counts slices with a known label.
+
     Args:
         cell: the cell's name.
         draws: rows of one test set and share, a table a draw.
         resamples: bootstrap resamples of patients.
     """
     draws = [one.sort_values("row") for one in draws]
-    arrays = [(np.array(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
+    arrays = [(np.nan_to_num(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
 
     def statistic(counts: Floats) -> Floats:
-        each = [np.nanmean(_resampled(*pair, counts), axis=1) for pair in arrays]
+        each = [_mean_resampled(*pair, counts) for pair in arrays]
         return np.asarray(np.mean(each, axis=0))
 
     value = float(np.mean([_mean_auroc(*pair) for pair in arrays]))
     interval = bootstrap_statistic(statistic, patients_of(draws[0]), resamples)
-    return Score(cell, value, len(draws[0]), interval.lo, interval.hi)
+    counted = int((arrays[0][1] >= 0).any(axis=1).sum())
+    return Score(cell, value, counted, interval.lo, interval.hi)
 
 
 def _features(one: EmbeddedSet) -> Floats:
@@ -167,10 +171,13 @@ def _auroc(scores: Floats, targets: NDArray[np.int8]) -> float:
     return float(auroc(scores[known, None], targets[known, None] == 1).value[0])
 
 
-def _resampled(scores: Floats, targets: NDArray[np.int8], counts: Floats) -> Floats:
-    """(R, K) AUROC in resamples; NaN for labels without a score."""
+def _mean_resampled(scores: Floats, targets: NDArray[np.int8], counts: Floats) -> Floats:
+    """(R,) `_mean_auroc` in resamples."""
     areas = np.full((len(counts), scores.shape[1]), np.nan)
     for k in np.flatnonzero(~np.isnan(scores).any(axis=0)):
         known = targets[:, k] >= 0
         areas[:, k] = resampled_auroc(scores[known, k : k + 1], targets[known, k : k + 1] == 1, counts[:, known])[:, 0]
-    return areas
+    found = ~np.isnan(areas)
+    means = np.full(len(areas), np.nan)
+    np.divide(areas.sum(axis=1, where=found), found.sum(axis=1), out=means, where=found.any(axis=1))
+    return means

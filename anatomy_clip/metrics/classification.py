@@ -189,7 +189,7 @@ def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.fl
     for k in range(s.shape[1]):
         _, rank = np.unique(s[:, k], return_inverse=True)
         # (R, ranks) positives and negatives of each score
-        positive, negative = (np.zeros((len(counts), rank.max() + 1)) for _ in range(2))
+        positive, negative = (np.zeros((len(counts), rank.max(initial=-1) + 1)) for _ in range(2))
         for held, rows in ((positive, shown[:, k]), (negative, ~shown[:, k])):
             np.add.at(held.T, rank[rows], counts[:, rows].T)
         below = negative.cumsum(axis=1) - negative / 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from anatomy_clip.core.types import Batch, Losses, Wants
+from anatomy_clip.models.adapt.freeze import is_frozen
 from anatomy_clip.models.heads.projection import mlp
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective, gather
@@ -18,8 +20,9 @@ from anatomy_clip.objectives.losses import cosines
 class MoCo(Objective):
     """Momentum contrast of images alone (He et al. 2020, arXiv 1911.05722; v2: Chen et al. 2020, arXiv 2003.04297).
 
-    The momentum encoder has no gradient and stays in training mode. Keys are encoded in shuffled parts of the batch, so
-    that norm statistics, which a query's batch has too, don't give its key away (the paper shuffles over GPUs).
+    The momentum encoder has no gradient and stays in training mode, but for copies of frozen layers. Keys are encoded
+    in shuffled parts of the batch, so that norm statistics, which a query's batch has too, don't give its key away
+    (the paper shuffles over GPUs).
 
     Args:
         model: the model to train.
@@ -53,12 +56,23 @@ class MoCo(Objective):
         self.parts = parts
         self.register_buffer("queue", normalize(torch.randn(queue, width), dim=-1))  # (K, D)
         self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))  # row that the next key takes
+        self._still: list[nn.Module] = []  # parts of the momentum encoder whose statistics stay, as the encoder's do
         self._pending: list[Tensor] = []  # keys of the batches since the last optimiser step
 
     def setup(self, model: ImageTextModel) -> None:
         """Copy the encoder."""
-        copied = {"tower": deepcopy(model.image), "head": deepcopy(self.head)}
-        self.momentum_encoder = nn.ModuleDict(copied).requires_grad_(False).train()
+        tower = deepcopy(model.image)
+        self._still = [part for part in tower.modules() if is_frozen(part) and any(True for _ in part.parameters())]
+        copied = nn.ModuleDict({"tower": tower, "head": deepcopy(self.head)})
+        self.momentum_encoder = copied.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation mode; copies of frozen layers stay in evaluation mode."""
+        super().train(mode)
+        for part in self._still:
+            part.eval()
+        return self
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Find each query's key among the queue's."""

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import compose_config
 
 from anatomy_clip.anatomy.labels import label_matrices
 from anatomy_clip.models.weights.averaging import average
@@ -11,7 +12,13 @@ from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 from anatomy_clip.runs.wiring import build, load_run
 from anatomy_clip.stores.store import SliceStore
-from tests.integration.test_whole_path import config, weights
+from tests.integration.test_whole_path import TINY, weights
+
+SHORT = [override for override in TINY if not override.startswith("eval.")]  # these columns have one evaluator
+
+
+def config(data, outputs, *overrides):
+    return compose_config("config", f"paths.data={data}", f"paths.outputs={outputs}", *SHORT, *overrides)
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +91,5 @@ def test_averages_that_make_no_sense_are_refused(data, outputs, tmp_path):
     with pytest.raises(ValueError, match=r"average\.checkpoints"):
         run(config(data, outputs, "stages=[average]", "suite=no_average"))
     with pytest.raises(ValueError, match="both weigh"):
-        build(config(data, outputs).data, shares={"phantom": 1.0}, rare_below=0.1, taxonomy=None, prompts=None,
+        build(config(data, outputs).data, shares={"phantom": 1.0}, rare_below=0.1, taxonomy=None, texts=None,
               augment=None)  # fmt: skip
