@@ -104,8 +104,8 @@ class Panel(panel.Panel):
         return (
             f"AUROC of a linear classifier on frozen features, mean over {labels} labels and over {many} "
             f"seed{'' if many == '1' else 's'}; in brackets the 95 % interval of a bootstrap over the test set's "
-            "patients, after ± the standard deviation over seeds. Labels that the labelled patients don't show count as "
-            "chance; labels that the test set doesn't show are left out."
+            "patients, after ± the standard deviation over seeds. Labels that the labelled patients don't show count "
+            "as chance; labels that the test set doesn't show are left out."
         )
 
     def files(self) -> Mapping[str, str | bytes]:
