@@ -112,7 +112,8 @@ def test_a_method_without_texts_loads_no_tokens_and_builds_no_text_tower(method,
 
     monkeypatch.setattr(ClipTokenizer, "encode", refuse)
     monkeypatch.setattr(TextTower, "__init__", refuse)
-    cfg = config(method, "prompts=augmented", f"data.train=[{tmp_path}/train]", "data.validation={}", "data.test={}")
+    cfg = config(method, "prompts=augmented")
+    cfg.data.update(train=[f"{tmp_path}/train"], validation={}, test={})
     model = build_model(cfg)
     assert model.text is None and list(model.towers()) == ["image"]
     assert build_watchers(cfg, TAXONOMY, model) == []
