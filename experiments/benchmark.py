@@ -20,7 +20,6 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.dataset import Prompts
 from anatomy_clip.evaluation.base import Predictions
 from anatomy_clip.evaluation.zero_shot import ZeroShot
 from anatomy_clip.inference.decisions import choose
@@ -29,6 +28,7 @@ from anatomy_clip.results.layout import layout
 from anatomy_clip.results.measures import measure
 from anatomy_clip.results.read import Run
 from anatomy_clip.results.table import build
+from anatomy_clip.text.sampler import TextSource
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 STORED, SIZE = 128, 64  # sides in the store and at the model, pixels
@@ -69,8 +69,9 @@ def image_calls() -> dict[str, Callable[[int], object]]:
 def caption_calls() -> dict[str, Callable[[int], object]]:
     """One call for each caption sampler, and for tokenising a new and a known caption."""
 
-    def call(prompts: Prompts) -> Callable[[int], object]:
-        return lambda n: prompts(RECORD, ORGANS, STATIONS, sample_rng(0, 0, n))
+    def call(source: TextSource) -> Callable[[int], object]:
+        shown = {"organ": ORGANS, "station": STATIONS}
+        return lambda n: source.texts(RECORD, shown, sample_rng(0, 0, n))
 
     names = ("organs", "organs_stations", "augmented")
     nodes = {f"prompts={n}": compose(overrides=[f"+prompts={n}"]).prompts for n in names}
@@ -113,7 +114,7 @@ def evaluation_seconds(slices: int = 10_000, patients: int = 500, resamples: int
     }
     table = pd.DataFrame(columns)
     decisions = choose(scores["organ"], shown, scores["station"], stations, TAXONOMY)
-    run = Run("made_up", 0, Path(), labels, table, {}, decisions=decisions)
+    run = Run("made_up", 0, Path(), labels, {"zero_shot": table}, {}, decisions=decisions)
     row = {"text": "", "set": "set1", "modalities": ["CT"]}
     rows = layout({"made_up": "made up"}, {"organ/set1_ct": row, "station/set1_ct": row}, {}, "")
     start = time.process_time()

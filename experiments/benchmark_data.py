@@ -154,7 +154,7 @@ def pipeline_call(cfg: DictConfig, taxonomy: Taxonomy, store: SliceStore) -> Cal
         store.manifest,
         taxonomy,
         augment=instantiate(cfg.augment, size=SIZE),
-        prompts=instantiate(cfg.prompts, taxonomy=taxonomy, _convert_="all"),
+        texts=instantiate(cfg.prompts, taxonomy=taxonomy, _convert_="all"),
     )
     collate = Collate()
 

@@ -48,6 +48,8 @@ from anatomy_clip.core.types import Batch
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.clip import CLIP
+from anatomy_clip.objectives.moco import MoCo
+from anatomy_clip.objectives.simclr import SimCLR
 from anatomy_clip.runs.wiring import build, build_data
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 from anatomy_clip.training.module import TrainModule
@@ -58,6 +60,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf"
 LR, DECAY, BETAS, EPS, WARMUP, CLIP_NORM = 1e-3, 0.1, (0.9, 0.98), 1e-6, 2, 1.0
 PATIENTS = 8  # phantoms whose slices are trained on
 VARIANTS = ("open_clip's trainer", "bare loop", "ours")
+Method = type[CLIP] | type[SimCLR] | type[MoCo]
 
 
 @dataclass
@@ -82,10 +85,11 @@ def _total(out: Any) -> Tensor:
     return (sum(out.values()) if isinstance(out, dict) else out.loss).detach()
 
 
-def our_model(node: DictConfig) -> ImageTextModel:
-    """The model of a config node with random weights, the same ones at each call."""
+def our_model(node: DictConfig, method: Method = CLIP) -> ImageTextModel:
+    """The parts of a config node's model that a method wants, with random weights, the same ones at each call."""
     torch.manual_seed(0)
-    model: ImageTextModel = build(node, weights=None, _convert_="all")
+    parts = {"text_tower": bool(method.wants.texts), "joint": method.wants.joint}
+    model: ImageTextModel = build(node, weights=None, **parts, _convert_="all")
     return model
 
 
@@ -118,13 +122,14 @@ def train_open_clip(node: DictConfig, loader: Iterable[tuple[Tensor, Tensor]], s
     return watch
 
 
-def train_bare(node: DictConfig, loader: Iterable[Batch], steps: int) -> Watch:
+def train_bare(node: DictConfig, loader: Iterable[Batch], steps: int, method: Method = CLIP) -> Watch:
     """Train by a plain loop over our model, objective, optimiser and batches."""
-    model, watch = our_model(node), Watch()
-    objective = CLIP(model)
+    model, watch = our_model(node, method), Watch()
+    objective = method(model)
+    objective.setup(model)
     optimizer = watch.on(adamw([model, objective], lr=LR, weight_decay=DECAY, betas=BETAS, eps=EPS), objective)
     schedule = warmup_cosine(optimizer, total_steps=steps, warmup_steps=WARMUP)
-    weights = [*model.parameters(), *objective.parameters()]
+    weights = [p for p in [*model.parameters(), *objective.parameters()] if p.requires_grad]
     for n, batch in enumerate(loader):
         if n == steps:
             break
@@ -134,18 +139,20 @@ def train_bare(node: DictConfig, loader: Iterable[Batch], steps: int) -> Watch:
         nn.utils.clip_grad_norm_(weights, CLIP_NORM)
         optimizer.step()
         schedule.step()
-        objective.after_step(model)
+        objective.after_optimizer_step(model)
     return watch
 
 
-def train_ours(node: DictConfig, data: SliceDataModule | DataLoader[Batch], steps: int, folder: Path) -> Watch:
+def train_ours(
+    node: DictConfig, data: SliceDataModule | DataLoader[Batch], steps: int, folder: Path, method: Method = CLIP
+) -> Watch:
     """Train as a run does: through Lightning, with its logger, bar, seeds and checkpoint."""
-    model, watch = our_model(node), Watch()
-    objective = CLIP(model)
+    model, watch = our_model(node, method), Watch()
+    objective = method(model)
     optimizer = partial(adamw, lr=LR, weight_decay=DECAY, betas=BETAS, eps=EPS)
     module = TrainModule(
         model, objective, lambda modules: watch.on(optimizer(modules), objective),
-        partial(warmup_cosine, warmup_steps=WARMUP), prompts={}, labels={}, validation_sets=[], recipe={},
+        partial(warmup_cosine, warmup_steps=WARMUP), validation_sets=[], recipe={},
     )  # fmt: skip
     trainer = lightning.Trainer(
         accelerator="cpu", devices=1, max_epochs=1, limit_train_batches=steps, limit_val_batches=0,
@@ -184,7 +191,8 @@ def their_batch(batch: Batch, model: ImageTextModel, context_length: int) -> tup
     """A batch as open_clip's loader would have made it: normalised colour images, captions padded to the context."""
     images = (batch.images.float() / 255 - model.mean) / model.std  # (B, 3, H, W)
     tokens = torch.zeros(len(batch), context_length, dtype=torch.int64)
-    tokens[:, : batch.tokens.shape[1]] = batch.tokens
+    captions = batch.texts["caption"].ids
+    tokens[:, : captions.shape[1]] = captions
     return images, tokens
 
 
@@ -204,8 +212,9 @@ def data_config(folder: Path, batch_size: int, *overrides: str) -> DictConfig:
     return cfg
 
 
-def load(cfg: DictConfig) -> SliceDataModule:
-    """The data module of a config, set up."""
+def load(cfg: DictConfig, method: Method = CLIP) -> SliceDataModule:
+    """The data module of a config, set up for a method."""
+    cfg.objective._target_ = f"{method.__module__}.{method.__name__}"
     data = build_data(cfg, build(cfg.taxonomy), our_model(cfg.model))
     data.setup("fit")
     return data
@@ -224,7 +233,7 @@ def write_csv(data: SliceDataModule, folder: Path) -> Path:
             path = folder / f"{sample.row}.png"
             if not path.exists():
                 Image.fromarray(np.asarray(dataset.images[sample.row])).save(path)
-            rows.writerow([path, sample.captions[0]])
+            rows.writerow([path, sample.texts["caption"][0]])
     return folder / "train.csv"
 
 
@@ -281,7 +290,7 @@ def steps_in_memory(title: str, cfg: DictConfig, steps: int, count: int, folder:
         VARIANTS[2]: lambda: train_ours(cfg.model, in_memory(batches), steps, folder),
     }
     found = list(rounds(count, variants))
-    distinct = np.mean([len(batch.tokens.unique(dim=0)) for batch in batches])
+    distinct = np.mean([len(batch.texts["caption"].ids.unique(dim=0)) for batch in batches])
     report(f"{title}, batches of {size} in memory ({distinct:.1f} distinct captions), {steps} steps", size, found)
     print(f"losses of {steps} steps differ from open_clip's by at most {max(map(difference, found)):.1e}, relatively")
 
@@ -302,6 +311,22 @@ def steps_from_disk(title: str, cfg: DictConfig, count: int, folder: Path) -> No
     report(f"{title}, from disk, {steps} steps of {size}", size, list(rounds(count, variants)))
 
 
+def methods_in_memory(cfg: DictConfig, steps: int, count: int, folder: Path) -> None:
+    """The step of methods of two views, beside a plain loop."""
+    methods: dict[str, Method] = {"SimCLR": SimCLR, "MoCo v2": MoCo}
+    for name, method in methods.items():
+        batches = [batch for batch, _ in zip(load(cfg, method).train_dataloader(), range(steps), strict=False)]
+        variants = {
+            VARIANTS[1]: partial(train_bare, cfg.model, in_memory(batches), steps, method),
+            VARIANTS[2]: partial(train_ours, cfg.model, in_memory(batches), steps, folder, method),
+        }
+        found = list(rounds(count, variants))
+        ratios = [watches[VARIANTS[2]].seconds() / watches[VARIANTS[1]].seconds() for watches in found]
+        same = all(torch.equal(*(torch.stack(w[v].losses) for v in VARIANTS[1:])) for w in found)
+        print(f"{name}, batches of {cfg.data.batch_size} in memory, {steps} steps: time / bare loop {_spread(ratios)}")
+        print(f"losses of {name} are {'the same' if same else 'not the same: its draws differ'}")
+
+
 def main(count: int) -> None:
     """Print the tables."""
     torch.set_num_threads(1)
@@ -315,6 +340,7 @@ def main(count: int) -> None:
         epochs = "augment.images_per_image=5"
         for name in ("tiny", "tiny_vit"):
             steps_from_disk(name, data_config(folder, 64, f"model={name}", *crop, epochs), count, folder)
+        methods_in_memory(data_config(folder, 64, "augment=clinical"), 20, count, folder)
         steps_in_memory("tiny_vit", data_config(folder, 64, "model=tiny_vit", epochs), 20, count, folder)
         vit = data_config(folder, 8, "model=pubmedclip_vit_b32")
         steps_in_memory("ViT-B/32", vit, 4, min(3, count), folder)

@@ -1,9 +1,9 @@
 """Two processes that talk through gloo, for tests of what ranks do together."""
 
-from dataclasses import fields, replace
-
 import torch
 import torch.multiprocessing as mp
+
+from anatomy_clip.core.types import Batch, Texts
 
 
 def on_two_ranks(work, folder):
@@ -16,8 +16,16 @@ def share(batch, rank):
     """The half of a batch that a rank gets."""
     half = len(batch) // 2
     rows = slice(half * rank, half * (rank + 1))
-    shared = {f.name: getattr(batch, f.name)[rows] for f in fields(batch) if f.name != "tokens"}
-    return replace(batch, **shared, tokens=torch.cat([part[rows] for part in batch.tokens.split(len(batch))]))
+
+    def of_each(tensor):
+        return torch.cat([part[rows] for part in tensor.split(len(batch))])
+
+    texts = {
+        kind: Texts(of_each(t.ids), torch.arange(half).repeat(len(t.ids) // len(batch)))
+        for kind, t in batch.texts.items()
+    }
+    labels = {space: values[rows] for space, values in batch.labels.items()}
+    return Batch(of_each(batch.images), texts, labels, batch.rows[rows])
 
 
 def _rank(rank, work, folder):

@@ -1,9 +1,19 @@
-"""What a record shows: stated by its source, or else derived from its structures by the taxonomy."""
+"""What records show: stated by their source, or else derived from their structures by the taxonomy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import compress
+
+import numpy as np
+from numpy.typing import NDArray
+
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.terms import Modality
+
+Labels = NDArray[np.int8]  # (N, K): 1 shown, 0 not shown, -1 unknown
+UNKNOWN = -1
 
 
 def organs_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...]:
@@ -18,3 +28,33 @@ def stations_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...]:
     if record.stations is not None:
         return record.stations
     return taxonomy.stations_of(record.structures, record.orientation)
+
+
+def label_names(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
+    """Label space -> its names, in the order of the label matrices."""
+    return {"organ": taxonomy.organs, "station": taxonomy.stations, "modality": tuple(Modality)}
+
+
+def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> dict[str, Labels]:
+    """Label every record in every space.
+
+    Returns:
+        Label space -> (N, K): 1 shown, 0 not shown, -1 unknown (neither stated nor derived from structures).
+    """
+    labels = {space: np.zeros((len(records), len(names)), np.int8) for space, names in label_names(taxonomy).items()}
+    modality = {modality: n for n, modality in enumerate(Modality)}
+    for row, record in enumerate(records):
+        labels["modality"][row, modality[record.modality]] = 1
+        for space, stated in (("organ", record.organs), ("station", record.stations)):
+            if stated is None and not record.structures:
+                labels[space][row] = UNKNOWN
+            elif space == "organ":
+                labels[space][row] = taxonomy.organ_vector(organs_in(record, taxonomy))
+            else:
+                labels[space][row] = taxonomy.station_vector(stations_in(record, taxonomy))
+    return labels
+
+
+def shown_names(labels: NDArray[np.int8], names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the labels of one record, (K,), that are shown."""
+    return tuple(compress(names, labels == 1))

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from anatomy_clip.describe.bundle.export import training
 from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.export.model_card import model_card
-from anatomy_clip.runs.wiring import build, check_targets, label_names, load_run
+from anatomy_clip.runs.wiring import build, check_targets, load_run
 
 
 def main(cfg: DictConfig) -> None:
@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     assert isinstance(made_by, DictConfig)
     check_targets(OmegaConf.to_container(made_by, resolve=False))
     taxonomy = build(made_by.taxonomy)
-    model = load_run(made_by, folder, taxonomy)
-    card = model_card(model, training(made_by, folder, label_names(taxonomy)), cfg.layout)
+    model, _ = load_run(made_by, folder, taxonomy)
+    card = model_card(model, training(made_by, folder, taxonomy), cfg.layout)
     export(model, Path(cfg.to), cfg.layout, card, overwrite=cfg.overwrite)
     print(f"{cfg.to}: {cfg.run} for {cfg.layout}")

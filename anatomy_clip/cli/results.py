@@ -10,57 +10,49 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 
-from anatomy_clip.cli.configs import checkout
+from anatomy_clip.cli.configs import checkout, config_folder
 from anatomy_clip.core.files import write_text
 from anatomy_clip.results.confounds import confounds
 from anatomy_clip.results.gallery import gallery
-from anatomy_clip.results.measures import Measures, measure
 from anatomy_clip.results.page import page
-from anatomy_clip.results.read import Run, read_suite
+from anatomy_clip.results.panel import Panel, Suite, notes_of, panels_of
+from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.readme import refresh
-from anatomy_clip.results.render import main_markdown, rows_csv, to_csv, to_latex, to_markdown, to_rich
-from anatomy_clip.results.table import Table, build, read_paper
+from anatomy_clip.results.table import read_paper
 from anatomy_clip.runs import wiring
 from anatomy_clip.sources.cards import cards
 from anatomy_clip.stores.store import images_of
 
 
 def main(cfg: DictConfig) -> None:
-    """Make every output of one suite, and print its table.
+    """Make every output of one suite, and print what its panels have for the terminal.
 
     Raises:
         ValueError: the suite has no finished run, the paper's numbers or the README can't be used, or columns differ
             in what they don't declare (all is written then, and says so).
     """
     kept = checkout() if cfg.record or cfg.readme else None
-    layout = wiring.build(cfg.table, _convert_="all")
-    runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
-    paper, mean_gain = published_numbers(cfg)
-    confounded = confounds(runs, layout)
-    table = build(
-        runs,
-        layout,
-        paper,
-        mean_gain=mean_gain,
-        notes=[*confounded, *notes],
-        resamples=cfg.resamples,
-    )
+    shown = {"images": images_of(cfg.page.stores), "slices_a_set": cfg.page.slices_a_set}
+    suite, confounded = suite_of(cfg, **shown)
+    panels = panels_of(suite)
     folder = Path(cfg.paths.outputs) / cfg.suite
-    written = _write_table(table, folder) + _write_gallery(cfg.gallery, layout.columns, runs, folder)
-    if layout.plot is not None:
-        written.append(folder / "plot.png")
-        written[-1].write_bytes(layout.plot(table))
-    lists = measure(runs, table.layout, cfg.resamples)
-    written += _write_lists(lists, table, folder)
-    shown = _write_page(cfg, table, runs, lists, folder)
+    written = []
+    for panel in panels.values():
+        for name, content in panel.files().items():
+            written.append(folder / name)
+            written[-1].write_bytes(content.encode() if isinstance(content, str) else content)
+    written += _write_gallery(cfg.gallery, suite, folder)
+    path = folder / "results.html"
+    write_text(path, page(suite, panels, data_cards=cards(), commands=_commands(cfg.suite)))
     console = Console()
-    console.print(to_rich(table))
-    for note in table.notes:
+    for part in (part for panel in panels.values() for part in panel.terminal()):
+        console.print(part)
+    for note in notes_of(suite, panels):
         console.print(f"note: {note}", markup=False)
     if confounded and not cfg.allow_confounds:
         raise ValueError(
@@ -68,86 +60,70 @@ def main(cfg: DictConfig) -> None:
             "the keys under differs in conf/table, or add allow_confounds=true"
         )
     if kept:
-        _record(table, written, kept / cfg.recorded)
+        _record(panels, written, kept / cfg.recorded)
     if kept and cfg.readme:
-        refresh(kept / "README.md", main_markdown(table))
+        _refresh(kept / "README.md", panels)
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
-    console.print(f"open {shown} in a browser: intervals, every organ, errors and slices", markup=False)
+    console.print(f"open {path} in a browser: intervals, every organ, errors and slices", markup=False)
 
 
-def published_numbers(cfg: DictConfig) -> tuple[dict[str, dict[str, float]], dict[str, float] | None]:
-    """What `read_paper` reads of the file that the config names, or of the package's own."""
-    return read_paper(Path(cfg.paper) if cfg.paper else Path(str(files("anatomy_clip.results") / "paper.yaml")))
+def suite_of(cfg: DictConfig, **shown: Any) -> tuple[Suite, list[str]]:
+    """Read a suite as the config names it.
+
+    Args:
+        cfg: of this program or of `publish`.
+        shown: images that may be shown, and how many.
+
+    Returns:
+        The suite, and the undeclared differences between its columns, which are among its notes too.
+    """
+    layout = wiring.build(cfg.table, _convert_="all")
+    runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
+    own = str(files("anatomy_clip.results") / "paper.yaml")
+    paper, mean_gain = read_paper(Path(cfg.paper or own))
+    confounded = confounds(runs, layout)
+    known = {"paper": paper, "mean_gain": mean_gain, "resamples": cfg.resamples}
+    return Suite(cfg.suite, layout, runs, [*confounded, *notes], **known, **shown), confounded
 
 
-def _write_table(table: Table, folder: Path) -> list[Path]:
-    texts = {
-        "table3.md": to_markdown(table),
-        "table3.csv": to_csv(table.cells),
-        "table3.tex": to_latex(table),
-        "further.csv": to_csv(table.further),
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / name for name in texts]
+def _commands(suite: str) -> list[str]:
+    """What makes the page again."""
+    if suite == "table3":
+        return [f"make reproduce-table3  # or, from the predictions alone: make results SUITE={suite}"]
+    has_table = (config_folder() / f"table/{suite}.yaml").is_file()
+    return [f"anatomy-clip results suite={suite}{f' table={suite}' if has_table else ''}"]
 
 
-def _write_lists(lists: Measures, table: Table, folder: Path) -> list[Path]:
-    """Write what stands beyond the table as CSV, a file a kind of row."""
-    kinds: dict[str, Sequence[NamedTuple]] = {
-        "cells.csv": [*table.cells, *table.further],
-        "gains.csv": table.steps,
-        "by_size.csv": lists.sizes,
-        "descriptions.csv": lists.descriptions,
-        "certainty.csv": lists.certainties,
-        "captions.csv": lists.captions,
-    }
-    measured = {name: rows for name, rows in kinds.items() if rows}
-    for name, rows in measured.items():
-        (folder / name).write_text(rows_csv(rows), encoding="utf-8")
-    return [folder / name for name in measured]
-
-
-def _write_gallery(
-    gallery_cfg: DictConfig, columns: Mapping[str, str], runs: Sequence[Run], folder: Path
-) -> list[Path]:
+def _write_gallery(cfg: DictConfig, suite: Suite, folder: Path) -> list[Path]:
     """Draw the picture, where there are slices to show; without the real volumes there is none."""
-    run = next((run for run in runs if run.name == gallery_cfg.column), None)
-    images = images_of(gallery_cfg.stores) if run else {}
-    if run is None or not set(images) & set(run.predictions["set"]):
-        wanted = " or ".join(gallery_cfg.stores)
-        print(f"note: no picture: it needs the store and {gallery_cfg.column}'s predictions of {wanted}")
+    named = [run for run in suite.runs if "zero_shot" in run.tables]
+    if not named:
+        return []
+    run = next((run for run in named if run.name == cfg.column), None)
+    images = images_of(cfg.stores) if run else {}
+    if run is None or not set(images) & set(run.tables["zero_shot"]["set"]):
+        wanted = " or ".join(cfg.stores)
+        print(f"note: no picture: it needs the store and {cfg.column}'s predictions of {wanted}")
         return []
     path = folder / "gallery.png"
-    title = f"Real slices that training never saw, named by {columns.get(run.name, run.name)} (seed {run.seed})"
-    gallery(run, images, path, columns=gallery_cfg.columns, rows=gallery_cfg.rows, title=title)
+    column = suite.layout.columns.get(run.name, run.name)
+    title = f"Real slices that training never saw, named by {column} (seed {run.seed})"
+    gallery(run, images, path, columns=cfg.columns, rows=cfg.rows, title=title)
     return [path]
 
 
-def _write_page(cfg: DictConfig, table: Table, runs: Sequence[Run], lists: Measures, folder: Path) -> Path:
-    """Write the page that a browser opens from disk."""
-    path = folder / "results.html"
-    text = page(
-        table,
-        runs,
-        images_of(cfg.page.stores),
-        suite=cfg.suite,
-        measures=lists,
-        data_cards=cards(),
-        slices_a_set=cfg.page.slices_a_set,
-        commands=[f"make reproduce-table3  # or, from the predictions alone: make results SUITE={cfg.suite}"],
-    )
-    write_text(path, text)
-    return path
-
-
-def _record(table: Table, written: Sequence[Path], recorded: Path) -> None:
-    """Keep the outputs in the repository, if the table is whole."""
-    if table.replaced:
-        raise ValueError(f"record=true needs the real test sets; missing: {', '.join(table.replaced)}")
-    empty = [f"{cell.row} {cell.column}" for cell in table.cells if not cell.n]
-    if empty:
-        raise ValueError(f"record=true needs a whole table; not measured: {', '.join(empty)}; run them first")
+def _record(panels: Mapping[str, Panel], written: Sequence[Path], recorded: Path) -> None:
+    """Keep the outputs in the repository, if they are whole."""
+    gaps = [gap for panel in panels.values() for gap in panel.gaps()]
+    if gaps:
+        raise ValueError(f"record=true needs whole results; missing: {', '.join(gaps)}; run them first")
     recorded.mkdir(parents=True, exist_ok=True)
     for path in written:
         shutil.copyfile(path, recorded / path.name)
+
+
+def _refresh(readme: Path, panels: Mapping[str, Panel]) -> None:
+    block = next((block for panel in panels.values() if (block := panel.readme())), None)
+    if block is None:
+        raise ValueError("readme=true puts the zero-shot table into the README; this suite has none")
+    refresh(readme, block)

@@ -9,6 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from anatomy_clip.core.refusals import Refused
 
+SALT = "ANATOMY_CLIP_SALT"  # environment variable
+
 
 class Pseudonyms:
     """Ids made by a keyed hash (BLAKE2b): the same for the same salt, and without it not to be traced back.
@@ -19,6 +21,11 @@ class Pseudonyms:
 
     def __init__(self, salt: str) -> None:
         self._key = blake2b(salt.encode(), digest_size=32).digest()
+
+    @classmethod
+    def of_environment(cls) -> Pseudonyms:
+        """Those of the salt `ANATOMY_CLIP_SALT`; where it isn't set, of a word that everybody knows."""
+        return cls(os.environ.get(SALT, "anatomy_clip"))
 
     def __call__(self, kind: str, *parts: str) -> str:
         """Hash an id of a kind (patient, study, series): 16 hex digits."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from functools import cache, cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,11 @@ from anatomy_clip.core.terms import Modality, Orientation, Protocol
 
 MANIFEST_VERSION = 2  # 2: organs and stations that the source states
 _SHOWN = 5  # ids named in one error message
+_FEW = 20_000  # records that a manifest keeps once made; each takes 3 kB
+_AT_ONCE = 1024  # records made at a time of a larger one
+_TERMS: Mapping[str, type[StrEnum]] = {"modality": Modality, "protocol": Protocol, "orientation": Orientation}
+_AREA = r'"[^"\\\x00-\x1f]+": (0|[1-9]\d{0,11})\.\d{1,2}'
+_PLAIN_AREAS = rf"^\{{({_AREA}(, {_AREA})*)?\}}$"  # what is written usually; all else is looked at one by one
 
 
 @dataclass(frozen=True)
@@ -58,34 +65,73 @@ class SliceRecord:
     stations: tuple[str, ...] | None = None
 
 
+_FIELDS = tuple(f.name for f in fields(SliceRecord))
+
+
 class Manifest(Sequence[SliceRecord]):
-    """The records of one slice store, in the order of its images; a Parquet table on disk."""
+    """The records of one slice store, in the order of its images; a Parquet table on disk.
+
+    It holds columns and makes a record when one is asked for: records of a large store wouldn't fit in memory.
+
+    Args:
+        records: what to hold; areas are rounded to 0.01 mm2.
+    """
 
     def __init__(self, records: Iterable[SliceRecord]) -> None:
-        self.records = tuple(records)
+        import pyarrow as pa
+
+        self._table = pa.Table.from_pylist([_to_row(record) for record in records], schema=_schema())
+
+    @classmethod
+    def join(cls, manifests: Iterable[Manifest]) -> Manifest:
+        """One manifest after the other, without a copy."""
+        import pyarrow as pa
+
+        return cls._of(pa.concat_tables([_schema().empty_table(), *(one._table for one in manifests)]))
+
+    @classmethod
+    def _of(cls, table: Any) -> Manifest:
+        manifest = cls.__new__(cls)
+        manifest._table = table
+        return manifest
 
     def __len__(self) -> int:
-        return len(self.records)
+        return int(self._table.num_rows)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.records[index]
+        row = range(len(self))[index]  # raises IndexError
+        if isinstance(row, range):
+            return self.take(row)
+        return self._few[row] if self._few else next(_records(self._table.slice(row, 1)))
 
     def __iter__(self) -> Iterator[SliceRecord]:
-        return iter(self.records)
+        return iter(self._few) if self._few else _records(self._table)
+
+    @cached_property
+    def _few(self) -> tuple[SliceRecord, ...]:
+        """All records, made once, where memory holds them easily; else none."""
+        return tuple(_records(self._table)) if len(self) <= _FEW else ()
+
+    def take(self, rows: Sequence[int]) -> Manifest:
+        """The records of some rows, in the order of the rows."""
+        import pyarrow as pa
+
+        return Manifest._of(self._table.take(pa.array(rows, pa.int64())))
+
+    def column(self, name: str) -> list[Any]:
+        """One field of every record, as it is stored: terms are strings."""
+        values: list[Any] = self._table.column(name).to_pylist()
+        return values
 
     def patients(self) -> frozenset[tuple[str, str]]:
         """The (source, patient) pairs in this manifest."""
-        return frozenset((record.source, record.patient) for record in self.records)
+        return frozenset(_distinct(self._table, "source", "patient"))
 
     def write(self, path: Path) -> None:
         """Write the records to a Parquet file."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = [_to_row(record) for record in self.records]
-        columns = {f.name: [row[f.name] for row in rows] for f in fields(SliceRecord)}
-        table = pa.table(columns).replace_schema_metadata({"manifest_version": str(MANIFEST_VERSION)})
-        pq.write_table(table, path)
+        pq.write_table(self._table.replace_schema_metadata({"manifest_version": str(MANIFEST_VERSION)}), path)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -108,12 +154,16 @@ class Manifest(Sequence[SliceRecord]):
         version = (table.schema.metadata or {}).get(b"manifest_version", b"none").decode()
         if version != str(MANIFEST_VERSION):
             raise ValueError(f"{path}: manifest version {version}, expected {MANIFEST_VERSION}; prepare the data again")
-        missing = [f.name for f in fields(SliceRecord) if f.name not in table.column_names]
+        missing = [name for name in _schema().names if name not in table.column_names]
         if missing:
             raise ValueError(f"{path}: column(s) {', '.join(missing)} missing; prepare the data again")
-        records = [_from_row(row, f"{path}, row {n}") for n, row in enumerate(table.to_pylist())]
-        _check_splits(records, path)
-        return cls(records)
+        try:
+            table = table.select(_schema().names).cast(_schema())
+        except pa.ArrowException as error:
+            raise ValueError(f"{path}: a column is of another type ({error}); prepare the data again") from error
+        _check_rows(table, path)
+        _check_splits(table, path)
+        return cls._of(table)
 
 
 def check_leakage(manifests: Mapping[str, Manifest]) -> None:
@@ -132,10 +182,54 @@ def check_leakage(manifests: Mapping[str, Manifest]) -> None:
             )
 
 
-def _check_splits(records: Iterable[SliceRecord], path: Path) -> None:
+@cache
+def _schema() -> Any:
+    """The columns: the fields of a record, in their order."""
+    import pyarrow as pa
+
+    names = pa.list_(pa.string())
+    other = {
+        "index": pa.int64(), "spacing_mm": pa.list_(pa.float64()), "thickness_mm": pa.float64(), "organs": names,
+        "stations": names,
+    }  # fmt: skip
+    return pa.schema([(f.name, other.get(f.name, pa.string())) for f in fields(SliceRecord)])
+
+
+def _distinct(table: Any, *columns: str) -> Iterator[tuple[Any, ...]]:
+    found = table.group_by(list(columns)).aggregate([])
+    return zip(*(found.column(name).to_pylist() for name in columns), strict=True)
+
+
+def _check_rows(table: Any, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name, term in _TERMS.items():
+        row = pc.index(pc.is_in(table[name], pa.array([t.value for t in term])), False).as_py()
+        if row >= 0:
+            known = ", ".join(repr(t.value) for t in term)
+            raise ValueError(f"{path}, row {row}: {name} {table[name][row].as_py()!r} is unknown; known are {known}")
+    row = pc.index(pc.fill_null(table["patient"], ""), "").as_py()
+    if row >= 0:
+        raise ValueError(f"{path}, row {row}: patient is empty; without it data can't be split by patient")
+    plain = pc.fill_null(pc.match_substring_regex(table["structures"], _PLAIN_AREAS), False)
+    for row in np.flatnonzero(~plain.to_numpy()):
+        _check_areas(table["structures"][row].as_py(), f"{path}, row {row}")
+
+
+def _check_areas(text: str, where: str) -> None:
+    try:
+        areas = [float(v) for v in json.loads(text).values()]
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(f"{where}: structures is no JSON object of areas in mm2") from None
+    if any(not np.isfinite(v) or v < 0 for v in areas):
+        raise ValueError(f"{where}: structures holds a negative or non-finite area")
+
+
+def _check_splits(table: Any, path: Path) -> None:
     splits: dict[tuple[str, str], set[str]] = {}
-    for record in records:
-        splits.setdefault((record.source, record.patient), set()).add(record.split)
+    for source, patient, split in _distinct(table, "source", "patient", "split"):
+        splits.setdefault((source, patient), set()).add(split)
     torn = {patient: names for (_, patient), names in splits.items() if len(names) > 1}
     if torn:
         patient = min(torn)
@@ -147,27 +241,22 @@ def _check_splits(records: Iterable[SliceRecord], path: Path) -> None:
 
 
 def _to_row(record: SliceRecord) -> dict[str, Any]:
-    row = {f.name: getattr(record, f.name) for f in fields(SliceRecord)}
+    row = {name: getattr(record, name) for name in _FIELDS}
     row["structures"] = json.dumps({k: round(float(v), 2) for k, v in sorted(record.structures.items())})
     row["spacing_mm"] = [float(v) for v in record.spacing_mm]
-    return row | {name: str(row[name]) for name in ("modality", "protocol", "orientation")}
+    return row | {name: str(row[name]) for name in _TERMS}
 
 
-def _from_row(row: dict[str, Any], where: str) -> SliceRecord:
-    terms = {"modality": Modality, "protocol": Protocol, "orientation": Orientation}
-    for name, term in terms.items():
-        try:
-            row[name] = term(row[name])
-        except ValueError:
-            known = ", ".join(repr(t.value) for t in term)
-            raise ValueError(f"{where}: {name} {row[name]!r} is unknown; known are {known}") from None
-    if not row["patient"]:
-        raise ValueError(f"{where}: patient is empty; without it data can't be split by patient")
-    try:
-        structures = {str(k): float(v) for k, v in json.loads(row["structures"]).items()}
-    except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"{where}: structures is no JSON object of areas in mm2") from None
-    if any(not np.isfinite(v) or v < 0 for v in structures.values()):
-        raise ValueError(f"{where}: structures holds a negative or non-finite area")
-    said = {name: None if row[name] is None else tuple(row[name]) for name in ("organs", "stations")}
-    return SliceRecord(**row | said | {"structures": structures, "spacing_mm": tuple(row["spacing_mm"])})
+def _records(table: Any) -> Iterator[SliceRecord]:
+    for part in table.to_batches(max_chunksize=_AT_ONCE):
+        yield from map(_to_record, *(column.to_pylist() for column in part.columns))
+
+
+def _to_record(*values: Any) -> SliceRecord:
+    row = dict(zip(_FIELDS, values, strict=True))
+    row |= {name: term(row[name]) for name, term in _TERMS.items()}
+    row["structures"] = {name: float(area) for name, area in json.loads(row["structures"]).items()}
+    row["spacing_mm"] = tuple(row["spacing_mm"])
+    for name in ("organs", "stations"):
+        row[name] = None if row[name] is None else tuple(row[name])
+    return SliceRecord(**row)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,40 +11,78 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One batch of slices with their captions and labels.
+class Texts:
+    """Texts of one kind of a batch, as tokens.
 
     Attributes:
-        images: (B, 1, H, W) uint8, grey 0-255; made three-channel and normalised by the model, on its device.
-        tokens: (V * B, L) int64 token ids of V captions a slice, caption v of slice b in row v * B + b; L = the longest
-            caption of the batch, padded with the tokenizer's id for it.
-        organs: (B, K) bool, organs in the slice, in the taxonomy's order.
-        stations: (B, S) bool, stations of the slice, in the taxonomy's order.
-        modalities: (B,) int64, position of the slice's modality in `tuple(Modality)`.
-        rows: (B,) int64, row of each slice in its manifest.
+        ids: (T, L) int64 token ids; L = the longest text of the batch, the others are padded.
+        sample: (T,) int64, the sample of the batch that each text belongs to.
+    """
+
+    ids: Tensor
+    sample: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of images with their texts and labels.
+
+    Attributes:
+        images: (V * B, 1, H, W) uint8, grey 0-255, view v of sample b in row v * B + b; made three-channel and
+            normalised by the model, on its device.
+        texts: kind of text ("caption") -> its texts, the first of every sample before any second one. Kinds that the
+            objective doesn't want are left out.
+        labels: label space ("organ", "station", "modality") -> (B, K) int8 in the space's order: 1 shown, 0 not shown,
+            -1 unknown.
+        rows: (B,) int64, row of each sample in its manifest.
     """
 
     images: Tensor
-    tokens: Tensor
-    organs: Tensor
-    stations: Tensor
-    modalities: Tensor
+    texts: Mapping[str, Texts]
+    labels: Mapping[str, Tensor]
     rows: Tensor
 
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """Move every tensor, as `Tensor.to` does."""
-        return replace(self, **{f.name: getattr(self, f.name).to(*args, **kwargs) for f in fields(self)})
+        return self._each(lambda tensor: tensor.to(*args, **kwargs))
 
     def pin_memory(self) -> Batch:
         """Pin every tensor, for the DataLoader's `pin_memory`."""
-        return replace(self, **{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        texts = {kind: Texts(change(t.ids), change(t.sample)) for kind, t in self.texts.items()}
+        labels = {space: change(values) for space, values in self.labels.items()}
+        return Batch(change(self.images), texts, labels, change(self.rows))
 
     def __len__(self) -> int:
-        return int(self.images.shape[0])
+        return int(self.rows.shape[0])
 
-    def by_caption(self) -> list[Batch]:
-        """V batches of the same slices, each with one caption a slice."""
-        return [replace(self, tokens=tokens) for tokens in torch.split(self.tokens, len(self))]
+    def views(self) -> tuple[Tensor, ...]:
+        """The V views of the samples, each (B, 1, H, W)."""
+        return torch.split(self.images, len(self))
+
+    def by_text(self, kind: str) -> list[Batch]:
+        """Batches of the same samples, each with one text of a kind a sample."""
+        parts = zip(*(torch.split(t, len(self)) for t in (self.texts[kind].ids, self.texts[kind].sample)), strict=True)
+        return [replace(self, texts={**self.texts, kind: Texts(*part)}) for part in parts]
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What an objective asks of batches and of the model; what isn't wanted is neither loaded nor built.
+
+    Attributes:
+        views: image views of a sample, each with its own draws.
+        texts: kinds of text.
+        joint: whether the towers project into one space (`Features.embedding`).
+        classes: whether it is built with the tokens of the class names.
+    """
+
+    views: int = 1
+    texts: tuple[str, ...] = ()
+    joint: bool = False
+    classes: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,14 +90,25 @@ class Features:
     """What a tower makes of its input.
 
     Attributes:
-        pooled: (B, W) the tower's pooled output, before the projection.
-        embedding: (B, D) projected, unit norm.
-        local: (B, R, W) one vector a patch or token, before pooling; None where the tower gives none.
+        pooled: (B, W) the tower's pooled output, before any projection.
+        local: (B, R, W') one vector a patch, region or token, before pooling.
+        embedding: (B, D) projected, unit norm; None where the model has no joint projection.
     """
 
     pooled: Tensor
-    embedding: Tensor
-    local: Tensor | None = None
+    local: Tensor
+    embedding: Tensor | None = None
+
+    @property
+    def joint(self) -> Tensor:
+        """The embedding in the joint space, (B, D) unit norm.
+
+        Raises:
+            ValueError: the model has none.
+        """
+        if self.embedding is None:
+            raise ValueError("the model has no joint projection, so images and texts can't be compared by it")
+        return self.embedding
 
 
 @dataclass(frozen=True)

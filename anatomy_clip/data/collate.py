@@ -1,4 +1,4 @@
-"""Samples to a batch: captions become the model's tokens, trimmed to the longest of the batch."""
+"""Samples to a batch: texts become the model's tokens, trimmed to the longest of the batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import chain
 import numpy as np
 import torch
 
-from anatomy_clip.core.types import Batch
+from anatomy_clip.core.types import Batch, Texts
 from anatomy_clip.data.dataset import Sample
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
 
@@ -26,13 +26,17 @@ class Collate:
         self.tokenizer = tokenizer
 
     def __call__(self, samples: Sequence[Sample]) -> Batch:
-        """Stack images, labels and rows; tokenise captions, the first of every slice before any second one."""
-        captions = list(chain.from_iterable(zip(*(s.captions for s in samples), strict=True)))
+        """Stack views, labels and rows; tokenise texts, the first of every sample before any second one."""
+        images = np.stack([sample.images for sample in samples], axis=1)  # (V, B, H, W)
+        first = samples[0]
         return Batch(
-            images=torch.from_numpy(np.stack([s.image for s in samples])[:, None]),  # (B, 1, H, W)
-            tokens=tokenize(captions, self.context_length, self.tokenizer),  # (V * B, L)
-            organs=torch.from_numpy(np.stack([s.organs for s in samples])),
-            stations=torch.from_numpy(np.stack([s.stations for s in samples])),
-            modalities=torch.tensor([s.modality for s in samples], dtype=torch.int64),
-            rows=torch.tensor([s.row for s in samples], dtype=torch.int64),
+            images=torch.from_numpy(images.reshape(-1, 1, *images.shape[2:])),  # (V * B, 1, H, W)
+            texts={kind: self._texts([sample.texts[kind] for sample in samples]) for kind in first.texts},
+            labels={space: torch.from_numpy(np.stack([s.labels[space] for s in samples])) for space in first.labels},
+            rows=torch.tensor([sample.row for sample in samples], dtype=torch.int64),
         )
+
+    def _texts(self, texts: Sequence[tuple[str, ...]]) -> Texts:
+        flat = list(chain.from_iterable(zip(*texts, strict=True)))
+        ids = tokenize(flat, self.context_length, self.tokenizer)  # (T, L)
+        return Texts(ids, torch.arange(len(texts)).repeat(len(texts[0])))

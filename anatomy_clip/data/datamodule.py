@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 
 import lightning
@@ -19,13 +19,14 @@ from anatomy_clip.core.records import Manifest, check_leakage
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
-from anatomy_clip.data.dataset import ChosenImages, JoinedImages, Labels, SliceDataset, label_matrices
+from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
+from anatomy_clip.stores.leakage import patient_hashes
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import SliceStore, Stores, store_paths
-from anatomy_clip.text.sampler import Prompts
+from anatomy_clip.text.sampler import TextSource
 
 
 class Loader(DataLoader[Batch]):
@@ -61,7 +62,8 @@ class SliceDataModule(lightning.LightningDataModule):
         workers: processes that make batches; 0 = the training process itself.
         seed: seed of shuffle, image draws and caption draws.
         taxonomy: makes labels of structures.
-        prompts: makes training captions; validation and test batches have empty ones.
+        texts: makes training texts; None: there are none. Validation and test batches have none.
+        views: image views of a training sample.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
         tokenizer: the model's, see `tokenizers.tokenize`.
@@ -70,6 +72,7 @@ class SliceDataModule(lightning.LightningDataModule):
             `shares.repeat_weights`; None: they don't.
         train_patients: train on that many patients only, the same for a seed and each more of them for more, see
             `selection.first_patients`; None: all.
+        earlier_patients: hashes (see `leakage.patient_hashes`) of those that the weights were trained on before.
     """
 
     def __init__(
@@ -79,10 +82,11 @@ class SliceDataModule(lightning.LightningDataModule):
         test: Mapping[str, Stores],
         *,
         taxonomy: Taxonomy,
-        prompts: Prompts,
+        texts: TextSource | None,
         augment: ImageAugment,
         batch_size: int,
         workers: int = 0,
+        views: int = 1,
         optional: Sequence[str] = (),
         seed: int = 0,
         context_length: int = CONTEXT_LENGTH,
@@ -90,6 +94,7 @@ class SliceDataModule(lightning.LightningDataModule):
         shares: Mapping[str, float] | None = None,
         rare_below: float | None = None,
         train_patients: int | None = None,
+        earlier_patients: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.train_paths = [Path(path) for path in train]
@@ -97,7 +102,8 @@ class SliceDataModule(lightning.LightningDataModule):
         self.test_paths = {name: store_paths(stores) for name, stores in test.items()}
         self.optional = tuple(optional)
         self.taxonomy = taxonomy
-        self.prompts = prompts
+        self.texts = texts
+        self.views = views
         self.augment = augment
         self.batch_size = batch_size
         self.workers = workers
@@ -109,6 +115,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.shares = dict(shares) if shares else None
         self.rare_below = rare_below
         self.train_patients = train_patients
+        self.earlier_patients = frozenset(earlier_patients)
         self._open = cache(SliceStore.open)
 
     def absent_tests(self) -> list[str]:
@@ -119,18 +126,19 @@ class SliceDataModule(lightning.LightningDataModule):
         """Open the stores, refuse leakage, and for "fit" make the training set.
 
         Raises:
-            ValueError: a store is missing or broken, a patient stands in training and in another set or in a
-                validation and another test store, or a caption could exceed the context.
+            ValueError: a store is missing or broken, a patient stands in training (an earlier run's too) and in
+                another set or in a validation and another test store, or a caption could exceed the context.
         """
         self._check_leakage()
         if stage != "fit":
             return
         if not self.train_paths:
             raise ValueError("data.train names no training store; give at least one folder made by prepare")
-        whole = self._join(self.train_paths, self.augment, self.prompts, "training data")
+        whole = self._join(self.train_paths, "training data", self.augment, self.texts, self.views)
         self._train = self._of_some_patients(whole)
-        longest = self.prompts.longest_captions(self.taxonomy, self.training_records())
-        tokenize(longest, self.context_length, self.tokenizer)  # refuses captions that are too long
+        if self.texts is not None:
+            longest = self.texts.vocabulary(self.taxonomy, self.training_records())
+            tokenize(longest, self.context_length, self.tokenizer)  # refuses texts that are too long
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
@@ -148,9 +156,9 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def _weights(self) -> NDArray[np.float64] | None:
         if self.shares:
-            return source_weights(self._train.records, self.shares)
+            return source_weights(self.training_records().column("source"), self.shares)
         if self.rare_below is not None:
-            return repeat_weights(self._train.organs, self.rare_below)
+            return repeat_weights(self._train.labels["organ"] == 1, self.rare_below)
         return None
 
     def val_dataloader(self) -> list[Loader]:
@@ -169,16 +177,18 @@ class SliceDataModule(lightning.LightningDataModule):
         """Validation set name -> (its loader, the manifest that `Batch.rows` points into)."""
         return {name: self._evaluation(name, paths) for name, paths in self.validation_paths.items()}
 
+    def training_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+        """One set, of the training slices as they are: ("train": its loader, the manifest that its rows point into)."""
+        whole = self._of_some_patients(self._join(self.train_paths, "training data", ImageAugment(self.augment.size)))
+        sampler = OrderedSampler(len(whole), **self._rank())
+        return {"train": (self._loader(whole, sampler, persistent=False), self.training_records())}
+
     def training_records(self) -> Manifest:
         """The records of the training slices, store after store."""
         whole = self._records(self.train_paths)
         if self.train_patients is None:
             return whole
-        return Manifest(whole[row] for row in first_patients(whole, self.train_patients, self.seed))
-
-    def training_labels(self) -> tuple[Labels, Labels]:
-        """The organs, (N, K) bool, and stations, (N, S) bool, of the training slices."""
-        return label_matrices(self.training_records(), self.taxonomy)
+        return whole.take(first_patients(whole, self.train_patients, self.seed))
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()
@@ -194,8 +204,19 @@ class SliceDataModule(lightning.LightningDataModule):
             for path, other_path in product(paths, other_paths):
                 if path != other_path:  # one store in both places is a choice that the config shows
                     check_leakage({name: self._open(path).manifest, other: self._open(other_path).manifest})
+        trained = self.earlier_patients | patient_hashes(train.patients())
+        for role, sets in (("validation", self.validation_paths), ("test", tests)):
+            for name, paths in sets.items():
+                if known := len(trained & patient_hashes(self._records(paths).patients())):
+                    raise ValueError(
+                        f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started "
+                        "from, was trained on (in whatever spelling); prepare the set without them, or start from "
+                        "weights that never saw them"
+                    )
 
-    def _join(self, paths: Sequence[Path], augment: ImageAugment, prompts: Prompts | None, name: str) -> SliceDataset:
+    def _join(
+        self, paths: Sequence[Path], name: str, augment: ImageAugment, texts: TextSource | None = None, views: int = 1
+    ) -> SliceDataset:
         stores = [self._open(path) for path in paths]
         for path, store in zip(paths, stores, strict=True):
             if len(store.images) != len(store.manifest):  # joined, two wrongs could make a right
@@ -205,24 +226,37 @@ class SliceDataModule(lightning.LightningDataModule):
                 )
         images = JoinedImages([store.images for store in stores])
         return SliceDataset(
-            images, self._records(paths), self.taxonomy, augment=augment, prompts=prompts, seed=self.seed, name=name
+            images,
+            self._records(paths),
+            self.taxonomy,
+            augment=augment,
+            texts=texts,
+            views=views,
+            seed=self.seed,
+            name=name,
         )
 
     def _of_some_patients(self, whole: SliceDataset) -> SliceDataset:
         if self.train_patients is None:
             return whole
-        rows = first_patients(whole.records, self.train_patients, self.seed)
-        records = [whole.records[row] for row in rows]
-        images = ChosenImages(whole.images, rows)
+        records = self._records(self.train_paths)
+        rows = first_patients(records, self.train_patients, self.seed)
         return SliceDataset(
-            images, records, self.taxonomy, augment=whole.augment, prompts=whole.prompts, seed=self.seed
+            ChosenImages(whole.images, rows),
+            records.take(rows),
+            self.taxonomy,
+            augment=whole.augment,
+            texts=whole.texts,
+            views=whole.views,
+            seed=self.seed,
         )
 
     def _records(self, paths: Sequence[Path]) -> Manifest:
-        return Manifest(chain.from_iterable(self._open(path).manifest for path in paths))
+        manifests = [self._open(path).manifest for path in paths]
+        return manifests[0] if len(manifests) == 1 else Manifest.join(manifests)
 
     def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
-        dataset = self._join(paths, ImageAugment(self.augment.size), None, name)
+        dataset = self._join(paths, name, ImageAugment(self.augment.size))
         sampler = OrderedSampler(len(dataset), **self._rank())
         return self._loader(dataset, sampler, persistent=False), self._records(paths)
 
@@ -230,7 +264,8 @@ class SliceDataModule(lightning.LightningDataModule):
         if self.workers:
             # Imported here, workers share them; imported there, each would spend seconds on them.
             dataset.augment.warm_up()
-            self.tokenizer.encode("")  # loads it
+            if dataset.texts is not None:
+                self.tokenizer.encode("")  # loads it
         return Loader(
             dataset,  # type: ignore[arg-type]  # the loader gives out what the collate function makes
             batch_size=self.batch_size,

@@ -1,44 +1,35 @@
-"""Slices with captions and labels: one item is a pure function of (seed, epoch, index)."""
+"""Slices with texts and labels: one item is a pure function of (seed, epoch, index)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import compress
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.anatomy.labels import Labels, label_matrices, label_names, shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
-from anatomy_clip.core.terms import Modality
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.warp import Image
-from anatomy_clip.text.sampler import Prompts
-
-Labels = npt.NDArray[np.bool_]
+from anatomy_clip.text.sampler import TextSource
 
 
 class Sample(NamedTuple):
     """One item of a data set.
 
     Attributes:
-        image: (size, size) uint8 grey.
-        captions: its sentences, as many as the prompts make an image; one that is empty where no prompts were given.
-        organs: (K,) bool.
-        stations: (S,) bool.
-        modality: position in `tuple(Modality)`.
+        images: (V, size, size) uint8 grey, the views.
+        texts: kind of text -> its texts; none where no text source was given.
+        labels: label space -> (K,) int8, 1 shown, 0 not shown, -1 unknown.
         row: row in the manifest (the manifests of several stores stand one after the other).
     """
 
-    image: Image
-    captions: tuple[str, ...]
-    organs: Labels
-    stations: Labels
-    modality: int
+    images: Image
+    texts: Mapping[str, tuple[str, ...]]
+    labels: Mapping[str, Labels]
     row: int
 
 
@@ -84,14 +75,15 @@ class ChosenImages:
 
 
 class SliceDataset(Dataset[Sample]):
-    """Slices of one or more stores with captions and labels.
+    """Slices of one or more stores with texts and labels.
 
     Args:
         images: (N, S, S) uint8 by row.
         records: the N records, in the same order.
         taxonomy: makes organs and stations of each record's structures.
-        prompts: makes captions of (record, organs, stations, generator); None gives empty ones.
+        texts: makes the texts of a sample; None makes none.
         augment: draws the image; with everything off it only resizes.
+        views: image views of a sample; each has draws of its own.
         seed: seed of the run.
         name: what messages call this data set.
 
@@ -106,7 +98,8 @@ class SliceDataset(Dataset[Sample]):
         taxonomy: Taxonomy,
         *,
         augment: ImageAugment,
-        prompts: Prompts | None = None,
+        texts: TextSource | None = None,
+        views: int = 1,
         seed: int = 0,
         name: str = "data set",
     ) -> None:
@@ -118,11 +111,12 @@ class SliceDataset(Dataset[Sample]):
         self.images = images
         self.records = records
         self.taxonomy = taxonomy
-        self.prompts = prompts
+        self.texts = texts
         self.augment = augment
+        self.views = views
         self.seed = seed
-        self.organs, self.stations = label_matrices(records, taxonomy)
-        self._modality = {modality: n for n, modality in enumerate(Modality)}
+        self.labels = label_matrices(records, taxonomy)
+        self._names = label_names(taxonomy)
 
     def __len__(self) -> int:
         return len(self.records) * self.augment.images_per_image
@@ -135,29 +129,14 @@ class SliceDataset(Dataset[Sample]):
         """
         index, epoch = key
         row = index % len(self.records)
-        record = self.records[row]
+        pixels = np.asarray(self.images[row])
         rng = sample_rng(self.seed, epoch, index)
-        # One generator drives image and words, in this order.
-        image = self.augment(np.asarray(self.images[row]), rng)
-        captions: tuple[str, ...] = ("",)
-        if self.prompts is not None:
-            organs = list(compress(self.taxonomy.organs, self.organs[row]))
-            stations = list(compress(self.taxonomy.stations, self.stations[row]))
-            draws = range(self.prompts.captions_per_image)
-            captions = tuple(self.prompts(record, organs, stations, rng) for _ in draws)
-        modality = self._modality[record.modality]
-        return Sample(image, captions, self.organs[row], self.stations[row], modality, row)
-
-
-def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> tuple[Labels, Labels]:
-    """Label every record.
-
-    Returns:
-        (N, K) bool organs and (N, S) bool stations, in the taxonomy's order.
-    """
-    organs = np.zeros((len(records), len(taxonomy.organs)), dtype=bool)
-    stations = np.zeros((len(records), len(taxonomy.stations)), dtype=bool)
-    for row, record in enumerate(records):
-        organs[row] = taxonomy.organ_vector(organs_in(record, taxonomy))
-        stations[row] = taxonomy.station_vector(stations_in(record, taxonomy))
-    return organs, stations
+        # One generator drives the first view and the words, in this order; each further view has its own.
+        views = [self.augment(pixels, rng)]
+        labels = {space: matrix[row] for space, matrix in self.labels.items()}
+        texts: Mapping[str, tuple[str, ...]] = {}
+        if self.texts is not None:
+            shown = {space: shown_names(one, self._names[space]) for space, one in labels.items()}
+            texts = self.texts.texts(self.records[row], shown, rng)
+        views += [self.augment(pixels, sample_rng(self.seed, epoch, index, view)) for view in range(1, self.views)]
+        return Sample(np.stack(views), texts, labels, row)

@@ -9,17 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from anatomy_clip.core.names import did_you_mean
-from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
 
 _DRAW = 1 << 62  # index of the generator that draws an epoch's rows; no sample's, and not that of `epoch_order`
 
 
-def source_weights(records: Sequence[SliceRecord], shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
+def source_weights(sources: Sequence[str], shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
     """Weigh slices so that each source gets its share of the draws; slices of one source are equally likely.
 
     Args:
-        records: N slices.
+        sources: the source of each of N slices.
         shares: source -> share, of any sum.
 
     Returns:
@@ -28,7 +27,7 @@ def source_weights(records: Sequence[SliceRecord], shares: Mapping[str, float]) 
     Raises:
         ValueError: a source has no share, or a share names no source or isn't above 0.
     """
-    counts = Counter(record.source for record in records)
+    counts = Counter(sources)
     for source, share in shares.items():
         if source not in counts:
             hint = did_you_mean(source, counts) or f"; the stores hold {', '.join(sorted(counts))}"
@@ -38,7 +37,7 @@ def source_weights(records: Sequence[SliceRecord], shares: Mapping[str, float]) 
     missing = sorted(set(counts) - set(shares))
     if missing:
         raise ValueError(f"data.shares: give a share for {', '.join(missing)} too, or leave their stores out")
-    weights = np.array([shares[record.source] / counts[record.source] for record in records], dtype=np.float64)
+    weights = np.array([shares[source] / counts[source] for source in sources], dtype=np.float64)
     weights /= weights.sum()
     return weights
 

@@ -1,8 +1,8 @@
-"""The contract of an evaluator, its predictions on disk, and its scores."""
+"""The contract of an evaluator, its table on disk, and its scores."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -15,9 +15,10 @@ from anatomy_clip.text.captions import SLOTS
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
+    from anatomy_clip.core.records import SliceRecord
     from anatomy_clip.evaluation.embedded import EmbeddedSet
-    from anatomy_clip.models.image_text import ImageTextModel
 
 
 class Rows(NamedTuple):
@@ -27,7 +28,7 @@ class Rows(NamedTuple):
     columns: tuple[str, ...]
 
 
-PREDICTIONS = Rows("predictions.parquet", (  # a row a slice
+ZERO_SHOT = Rows("zero_shot.parquet", (  # a row a slice
     "set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation",
     "organ_targets", "station_targets", "organ_scores", "station_scores",
 ))  # fmt: skip
@@ -39,6 +40,8 @@ CAPTIONS = Rows("captions.parquet", (  # a row a slice and way
     "set", "row", "source", "patient", "way", "caption", "truth", "reachable", "score",
     *(f"{slot}_right" for slot in SLOTS),
 ))  # fmt: skip
+VALIDATION = "zero_shot_validation.parquet"  # as `ZERO_SHOT`, of the validation sets
+DECISIONS = "decisions.json"  # chosen on them
 
 
 @dataclass(frozen=True)
@@ -60,28 +63,13 @@ class Score:
     hi: float
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """One row a slice: what it shows and how each label scored.
-
-    Attributes:
-        table: columns as `PREDICTIONS`; scores are cosines in the order of `labels`.
-        labels: label kind ("organ", "station") -> label names.
-    """
-
-    table: pd.DataFrame
-    labels: Mapping[str, tuple[str, ...]]
-
-    def arrays(self, kind: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Scores and targets of one label kind: (N, K) float and (N, K) bool."""
-        names = self.labels[kind]
-        scores = np.array(self.table[f"{kind}_scores"].to_list(), dtype=np.float64).reshape(-1, len(names))
-        targets = [[name in found for name in names] for found in self.table[f"{kind}_targets"]]
-        return scores, np.array(targets, dtype=np.bool_).reshape(-1, len(names))
-
-    def write(self, path: Path) -> None:
-        """Write to Parquet, atomically."""
-        write_rows(self.table, path)
+def scores_and_targets(
+    table: pd.DataFrame, kind: str, names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Scores and targets of one label kind in rows as of `ZERO_SHOT`: (N, K) float and (N, K) bool."""
+    scores = np.array(table[f"{kind}_scores"].to_list(), dtype=np.float64).reshape(-1, len(names))
+    targets = [[name in found for name in names] for found in table[f"{kind}_targets"]]
+    return scores, np.array(targets, dtype=np.bool_).reshape(-1, len(names))
 
 
 def patients_of(table: pd.DataFrame) -> NDArray[np.str_]:
@@ -96,13 +84,58 @@ def write_rows(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(partial, index=False)
 
 
-class Evaluator(Protocol):
-    """Turns a model into predictions, and predictions into scores."""
+class TestedRun(Protocol):
+    """A run as evaluators see it.
 
-    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> Predictions:
-        """Score every slice of the named test sets, which the same model embedded."""
+    Attributes:
+        seed: of the run.
+    """
+
+    seed: int
+
+    @property
+    def logit_scale(self) -> float:
+        """Log of the inverse temperature that the model was trained with."""
         ...
 
-    def score(self, predictions: Predictions) -> list[Score]:
-        """Compute the cells; a pure function of the predictions."""
+    def training_records(self) -> Sequence[SliceRecord]:
+        """The records of the training slices."""
         ...
+
+    def sets(self, role: str) -> dict[str, EmbeddedSet]:
+        """The sets of a role ("train", "validation", "test") by name, embedded once for all evaluators."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed C texts where they can be compared with images: (C, D) float32 unit norm."""
+        ...
+
+    def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
+        """Embed K classes by T prompts each: (K, D) unit norm."""
+        ...
+
+
+class Evaluator:
+    """Turns a run into a table, and the table into scores; built with the taxonomy.
+
+    Attributes:
+        compares: whether it compares images with texts; it is left out for methods that don't.
+    """
+
+    compares: bool = False
+
+    def predict(self, run: TestedRun) -> pd.DataFrame:
+        """One row a unit, common columns (set, row, source, patient) first; written as `<name>.parquet`."""
+        raise NotImplementedError
+
+    def score(self, table: pd.DataFrame) -> list[Score]:
+        """Compute the cells; a pure function of the table."""
+        raise NotImplementedError
+
+    def choose(self, run: TestedRun, folder: Path) -> list[str]:
+        """Choose what is to be chosen on the validation sets, and write it into the run's folder.
+
+        Returns:
+            Remarks on it.
+        """
+        return []

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from itertools import compress
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
+from anatomy_clip.anatomy.labels import shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.evaluation.base import CAPTIONS, Score, patients_of
+from anatomy_clip.evaluation.base import CAPTIONS, Evaluator, Score, TestedRun, patients_of
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
-from anatomy_clip.evaluation.embedded import EmbeddedSet, embed_texts
+from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
-from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.text.captions import (
     MOST,
     SLOTS,
@@ -32,26 +29,22 @@ if TYPE_CHECKING:
 _SLICES_AT_ONCE = 64  # the beam embeds what all of them ask for in one go
 
 
-class CaptionRetrieval:
+class CaptionRetrieval(Evaluator):
     """Finds the best complete caption of every slice, in one way or two, and judges it slot by slot.
 
     Args:
-        records: training slices; their captions can be chosen.
         taxonomy: organs and stations.
         wording: the captions' templates.
         seen: captions of training slices kept, the commonest.
         grown: captions that the beam may embed.
         beam: captions that the beam keeps; 0: none are grown.
         resamples: bootstrap resamples of patients.
-        device: where the model runs.
-
-    Raises:
-        ValueError: no training slice.
     """
+
+    compares = True
 
     def __init__(
         self,
-        records: Iterable[SliceRecord],
         taxonomy: Taxonomy,
         *,
         wording: Sequence[str],
@@ -59,47 +52,44 @@ class CaptionRetrieval:
         grown: int = 4 * MOST,
         beam: int = 4,
         resamples: int = 1000,
-        device: str | torch.device = "cpu",
     ) -> None:
         self.taxonomy, self.wording = taxonomy, tuple(wording)
-        self.captions = plausible_captions(records, taxonomy, self.wording, seen)
-        if not self.captions:
-            raise ValueError("no caption to choose from: data.train holds no slice")
-        self._seen = frozenset(self.captions)
-        self.longest = max(len(caption.organs) for caption in self.captions)
-        self.grown, self.beam = grown, beam
+        self.seen, self.grown, self.beam = seen, grown, beam
         self.resamples = resamples
-        self.device = torch.device(device)
 
-    @torch.inference_mode()
-    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> pd.DataFrame:
-        """Caption every slice of the named test sets.
-
-        Args:
-            model: the model to test.
-            sets: test set name -> its slices, embedded by the same model.
+    def predict(self, run: TestedRun) -> pd.DataFrame:
+        """Caption every slice of the test sets; the captions of training slices can be chosen.
 
         Returns:
             A row a slice and way, columns as `CAPTIONS`. `reachable`: the true caption can be chosen at all.
+
+        Raises:
+            ValueError: no training slice.
         """
         import pandas as pd
 
-        model = model.to(self.device).eval()
-        embed = partial(embed_texts, model, device=self.device)
-        seen = CaptionBank(embed, len(self.captions))
-        seen.places(self.captions)
-        grown = CaptionBank(embed, self.grown)
+        captions = plausible_captions(run.training_records(), self.taxonomy, self.wording, self.seen)
+        if not captions:
+            raise ValueError("no caption to choose from: data.train holds no slice")
+        longest = max(len(caption.organs) for caption in captions)
+        seen = CaptionBank(run.embed_texts, len(captions))
+        seen.places(captions)
+        grown = CaptionBank(run.embed_texts, self.grown)
         ways: dict[str, CaptionBank | CaptionBeam] = {"seen": seen}
         if self.beam:
-            ways["grown"] = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=self.longest)
+            ways["grown"] = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=longest)
+        possible = frozenset(captions)
         rows: list[dict[str, Any]] = []
-        for name, shown in sets.items():
+        for name, shown in run.sets("test").items():
             truths = self._truths(shown)
             for part in shown.split(_SLICES_AT_ONCE):
-                images = part.embeddings.float()
+                images = part.compared.float()
                 for way, search in ways.items():
                     found = zip(part.rows, part.records, search.best(images), strict=True)
-                    rows += [self._row(name, row, record, truths[row], way, best) for row, record, best in found]
+                    for row, record, best in found:
+                        truth = truths[row]
+                        reachable = truth in possible if way == "seen" else self._grows(truth, longest)
+                        rows.append(_row(name, row, record, truth, way, best, reachable))
         if grown.refused:
             print(
                 f"captions: the beam had room for {self.grown} (eval.captions.grown), not for {len(grown.refused)} more"
@@ -108,25 +98,17 @@ class CaptionRetrieval:
 
     def _truths(self, shown: EmbeddedSet) -> dict[int, Caption]:
         """Row -> the caption that says what its slice shows."""
-        organs, stations = self.taxonomy.organs, self.taxonomy.stations
-        return {
-            row: caption_of(record, tuple(compress(organs, o)), tuple(compress(stations, s)), self.wording)
-            for row, record, o, s in zip(shown.rows, shown.records, shown.organs, shown.stations, strict=True)
-        }
+        found = {}
+        for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
+            organs = shown_names(shown.labels["organ"][n], self.taxonomy.organs)
+            stations = shown_names(shown.labels["station"][n], self.taxonomy.stations)
+            found[row] = caption_of(record, organs, stations, self.wording)
+        return found
 
-    def _row(self, name: str, row: int, record: SliceRecord, truth: Caption, way: str, found: Found) -> dict[str, Any]:
-        known = {"set": name, "row": row, "source": record.source, "patient": record.patient, "way": way}
-        captions = {"caption": found.caption.text, "truth": truth.text, "reachable": self._reachable(truth, way)}
-        slots = {f"{slot}_right": value for slot, value in judge(found.caption, truth).items()}
-        return {**known, **captions, "score": found.score, **slots}
-
-    def _reachable(self, truth: Caption, way: str) -> bool:
-        if way == "seen":
-            return truth in self._seen
+    def _grows(self, truth: Caption, longest: int) -> bool:
+        """Whether a beam can end with the caption."""
         homes = [set(self.taxonomy.organ_stations[organ]) for organ in truth.organs]
-        return (
-            0 < len(homes) <= self.longest and len(truth.stations) == 1 and all(truth.stations[0] in h for h in homes)
-        )
+        return 0 < len(homes) <= longest and len(truth.stations) == 1 and all(truth.stations[0] in h for h in homes)
 
     def score(self, table: pd.DataFrame) -> list[Score]:
         """Mean of every slot by test set and way, with patient intervals; a pure function of the rows."""
@@ -140,6 +122,15 @@ class CaptionRetrieval:
                 interval = bootstrap_interval(values, patients, resamples=self.resamples)
                 cells.append(Score(f"caption/{way}/{slot}/{name}", mean, n, interval.lo, interval.hi))
         return cells
+
+
+def _row(
+    name: str, row: int, record: SliceRecord, truth: Caption, way: str, found: Found, reachable: bool
+) -> dict[str, Any]:
+    known = {"set": name, "row": row, "source": record.source, "patient": record.patient, "way": way}
+    captions = {"caption": found.caption.text, "truth": truth.text, "reachable": reachable}
+    slots = {f"{slot}_right": value for slot, value in judge(found.caption, truth).items()}
+    return {**known, **captions, "score": found.score, **slots}
 
 
 def judge(named: Caption, truth: Caption) -> dict[str, float]:

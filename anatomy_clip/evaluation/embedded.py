@@ -1,4 +1,4 @@
-"""Slices as evaluators see them: embedded once, beside what they show."""
+"""Images and texts as evaluators see them: embedded once, beside what they show."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.records import Manifest
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.models.tokenizers import tokenize
+from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
+from anatomy_clip.objectives.base import Objective
 
 _TEXTS_AT_ONCE = 256
 
@@ -23,16 +24,16 @@ class EmbeddedSet:
     """A named set of slices after the image tower.
 
     Attributes:
-        embeddings: (N, D) unit norm, on the device of the model.
-        organs: (N, K) bool, organs in the slice, in the taxonomy's order.
-        stations: (N, S) bool, stations of the slice.
+        pooled: (N, W) what the encoder pools, before any projection or head; on the device of the model.
+        embeddings: (N, D) unit norm, where they can be compared with texts; None for a method that compares none.
+        labels: label space -> (N, K) int8, 1 shown, 0 not shown, -1 unknown.
         rows: the row of each slice in `manifest`.
         manifest: the records.
     """
 
-    embeddings: Tensor
-    organs: NDArray[np.bool_]
-    stations: NDArray[np.bool_]
+    pooled: Tensor
+    embeddings: Tensor | None
+    labels: Mapping[str, NDArray[np.int8]]
     rows: tuple[int, ...]
     manifest: Manifest
 
@@ -40,56 +41,97 @@ class EmbeddedSet:
         return len(self.rows)
 
     @property
-    def records(self) -> list[SliceRecord]:
+    def records(self) -> Manifest:
         """The record of each slice."""
-        return [self.manifest[row] for row in self.rows]
+        return self.manifest.take(self.rows)
+
+    @property
+    def compared(self) -> Tensor:
+        """`embeddings`, for evaluators that compare with texts.
+
+        Raises:
+            ValueError: the method compares none.
+        """
+        if self.embeddings is None:
+            raise ValueError("the method compares no images with texts")
+        return self.embeddings
 
     def split(self, size: int) -> Iterator[EmbeddedSet]:
         """Parts of at most `size` slices, for scores that would not fit in memory all at once."""
         for n in range(0, len(self), size):
             part = slice(n, n + size)
-            yield EmbeddedSet(
-                self.embeddings[part], self.organs[part], self.stations[part], self.rows[part], self.manifest
-            )
+            embeddings = None if self.embeddings is None else self.embeddings[part]
+            labels = {space: values[part] for space, values in self.labels.items()}
+            yield EmbeddedSet(self.pooled[part], embeddings, labels, self.rows[part], self.manifest)
+
+    def shown(self, space: str) -> NDArray[np.bool_]:
+        """(N, K) which labels of a space are shown; an unknown one counts as not shown."""
+        shown: NDArray[np.bool_] = self.labels[space] == 1
+        return shown
 
 
 @torch.inference_mode()
 def embed_sets(
     model: ImageTextModel,
+    objective: Objective,
     loaders: Mapping[str, tuple[Iterable[Batch], Manifest]],
     device: str | torch.device = "cpu",
 ) -> dict[str, EmbeddedSet]:
     """Embed every slice of the named sets.
 
     Args:
-        model: the model to test; it is moved to the device and left in evaluation mode.
+        model: the model to test; it is moved to the device and left in evaluation mode, as the objective is.
+        objective: what the model was trained by.
         loaders: set name -> (loader of `Batch`, the manifest that its rows point into).
         device: where the model runs.
 
     Raises:
         ValueError: a set without slices.
     """
-    model = model.to(device).eval()
-    return {name: _embed_set(name, model, *pair, device) for name, pair in loaders.items()}
+    model, objective = model.to(device).eval(), objective.to(device).eval()
+    return {name: _embed_set(name, model, objective, *pair, device) for name, pair in loaders.items()}
 
 
 @torch.inference_mode()
-def embed_texts(model: ImageTextModel, texts: Sequence[str], device: str | torch.device = "cpu") -> Tensor:
+def embed_texts(
+    model: ImageTextModel, objective: Objective, texts: Sequence[str], device: str | torch.device = "cpu"
+) -> Tensor:
     """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
-    parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)]
+    parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)] or [[""]]
     tokens = [tokenize(part, model.context_length, model.tokenizer).to(device) for part in parts]
-    empty = torch.empty(0, model.embedding_width, device=device)
-    return torch.cat([empty, *(model.encode_text(part).embedding.float() for part in tokens)])
+    return torch.cat([objective.embed_texts(model.encode_text(part)).float() for part in tokens])[: len(texts)]
+
+
+@torch.inference_mode()
+def embed_classes(
+    model: ImageTextModel, objective: Objective, prompts: Sequence[Sequence[str]], device: str | torch.device = "cpu"
+) -> Tensor:
+    """Embed classes by their prompts: K classes of T texts -> (K, D) unit norm, on the device."""
+    tokens = tokenize_classes(prompts, model.context_length, model.tokenizer)
+    return objective.embed_classes(model, tokens.to(device))
 
 
 def _embed_set(
-    name: str, model: ImageTextModel, batches: Iterable[Batch], manifest: Manifest, device: str | torch.device
+    name: str,
+    model: ImageTextModel,
+    objective: Objective,
+    batches: Iterable[Batch],
+    manifest: Manifest,
+    device: str | torch.device,
 ) -> EmbeddedSet:
-    kept: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    pooled: list[Tensor] = []
+    embeddings: list[Tensor] = []
+    labels: list[Mapping[str, Tensor]] = []
+    rows: list[int] = []
     for batch in batches:
-        embeddings = model.encode_image(batch.images.to(device)).embedding
-        kept.append((embeddings, batch.organs, batch.stations, batch.rows))
-    if not kept:
+        features = model.encode_image(batch.images.to(device))
+        pooled.append(features.pooled)
+        if objective.compares:
+            embeddings.append(objective.embed_images(features))
+        labels.append(batch.labels)
+        rows += batch.rows.tolist()
+    if not rows:
         raise ValueError(f"set {name}: there is no slice to test on; prepare its data again or leave it out")
-    embeddings, organs, stations, rows = (torch.cat(parts) for parts in zip(*kept, strict=True))
-    return EmbeddedSet(embeddings, organs.numpy(), stations.numpy(), tuple(rows.tolist()), manifest)
+    joined = {space: torch.cat([one[space] for one in labels]).numpy() for space in labels[0]}
+    compared = torch.cat(embeddings) if embeddings else None
+    return EmbeddedSet(torch.cat(pooled), compared, joined, tuple(rows), manifest)

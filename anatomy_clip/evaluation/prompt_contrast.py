@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import modality_words
-from anatomy_clip.evaluation.base import CONTRAST, Score, patients_of
-from anatomy_clip.evaluation.embedded import EmbeddedSet
+from anatomy_clip.evaluation.base import CONTRAST, Evaluator, Score, TestedRun, patients_of
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
-from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.text.grid import CaptionGrid, contradict
 from anatomy_clip.text.templates import SLOTS
 
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-_CAPTIONS_AT_ONCE = 256
 _SLICES_AT_ONCE = 256
 
 
@@ -45,7 +40,7 @@ class Contrast(NamedTuple):
     wrong: tuple[int, ...]
 
 
-class PromptContrast:
+class PromptContrast(Evaluator):
     """Asks of every slice whether the right caption beats one with another plane, modality, organ or station.
 
     A right caption names one organ and one station that the slice shows, its plane and its modality. Each is set
@@ -56,41 +51,32 @@ class PromptContrast:
         template: caption with all four slots.
         taxonomy: organs, stations, and which organ belongs to which station.
         resamples: bootstrap resamples of patients.
-        device: where the model runs.
 
     Raises:
         ValueError: the template lacks a slot.
     """
 
-    def __init__(
-        self, template: str, taxonomy: Taxonomy, *, resamples: int = 1000, device: str | torch.device = "cpu"
-    ) -> None:
+    compares = True
+
+    def __init__(self, template: str, taxonomy: Taxonomy, *, resamples: int = 1000) -> None:
         self.grid = CaptionGrid(template, taxonomy)
         self.belongs = taxonomy.belongs
         self.resamples = resamples
-        self.device = torch.device(device)
 
-    @torch.inference_mode()
-    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> pd.DataFrame:
-        """Contrast every slice of the named test sets.
-
-        Args:
-            model: the model to test.
-            sets: test set name -> its slices, embedded by the same model.
+    def predict(self, run: TestedRun) -> pd.DataFrame:
+        """Contrast every slice of the test sets.
 
         Returns:
             A row a slice and slot, columns as `CONTRAST`; `right` and `wrong` are the captions of the closest pair.
         """
         import pandas as pd
 
-        model = model.to(self.device).eval()
-        tokens = tokenize(self.grid.captions(), model.context_length, model.tokenizer).to(self.device)
-        texts = torch.cat([model.encode_text(part).embedding for part in torch.split(tokens, _CAPTIONS_AT_ONCE)])
+        texts = run.embed_texts(self.grid.captions())
         rows: list[dict[str, Any]] = []
-        for name, shown in sets.items():
+        for name, shown in run.sets("test").items():
             for part in shown.split(_SLICES_AT_ONCE):
-                scores = (part.embeddings @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
-                known = zip(part.rows, part.records, part.organs, part.stations, strict=True)
+                scores = (part.compared @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
+                known = zip(part.rows, part.records, part.shown("organ"), part.shown("station"), strict=True)
                 for grid, (row, record, organs, stations) in zip(scores, known, strict=True):
                     if organs.any() and stations.any():
                         rows += self._rows(name, row, record, grid, organs, stations)

@@ -2,79 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anatomy_clip.anatomy.labels import shown_names
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.files import write_text
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality
-from anatomy_clip.evaluation.base import PREDICTIONS, Predictions, Score, patients_of
+from anatomy_clip.evaluation.base import (
+    DECISIONS,
+    VALIDATION,
+    ZERO_SHOT,
+    Evaluator,
+    Score,
+    TestedRun,
+    patients_of,
+    scores_and_targets,
+    write_rows,
+)
 from anatomy_clip.evaluation.embedded import EmbeddedSet
+from anatomy_clip.inference.decisions import choose
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.classification import hits
-from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class ZeroShot:
+class ZeroShot(Evaluator):
     """Names organs and stations independently (Kakkar et al., eqs. 2 to 4).
 
     Args:
-        prompts: label kind -> (K, T, L) tokens of the T prompts of each of its K labels.
-        labels: label kind -> the K label names.
-        offsets: label kind -> (K,) added to the cosines, see `prior_offsets`; None: nothing, as in the paper.
+        prompts: makes the evaluation prompts of the labels.
+        taxonomy: the labels.
+        label_prior: add what each label's share of the training slices says to its cosines, see `prior_offsets`; the
+            paper doesn't.
         resamples: bootstrap resamples of patients.
-        device: where the model runs.
     """
 
+    compares = True
+
     def __init__(
-        self,
-        prompts: Mapping[str, Tensor],
-        labels: Mapping[str, tuple[str, ...]],
-        *,
-        offsets: Mapping[str, NDArray[np.float64]] | None = None,
-        resamples: int = 1000,
-        device: str | torch.device = "cpu",
+        self, prompts: EvaluationPrompts, taxonomy: Taxonomy, *, label_prior: bool = False, resamples: int = 1000
     ) -> None:
-        self.prompts = dict(prompts)
-        self.labels = {kind: tuple(names) for kind, names in labels.items()}
-        self.offsets = dict(offsets or {})
+        self.taxonomy = taxonomy
+        self.prompts = prompts.texts(taxonomy)
+        self.labels = {"organ": taxonomy.organs, "station": taxonomy.stations}
+        self.label_prior = label_prior
         self.resamples = resamples
-        self.device = torch.device(device)
 
-    @torch.inference_mode()
-    def predict(self, model: ImageTextModel, sets: Mapping[str, EmbeddedSet]) -> Predictions:
-        """Score every slice of the named test sets; the prompts are embedded once.
+    def predict(self, run: TestedRun) -> pd.DataFrame:
+        """Score every slice of the test sets; columns as `ZERO_SHOT`."""
+        return self._of_sets(run, run.sets("test"))
 
-        Args:
-            model: the model to test.
-            sets: test set name -> its slices, embedded by the same model.
+    def choose(self, run: TestedRun, folder: Path) -> list[str]:
+        """Choose thresholds and calibration on the validation sets, into `decisions.json`.
+
+        It holds null where they have no labels to choose by. Their own rows go into `zero_shot_validation.parquet`.
         """
+        table = self._of_sets(run, run.sets("validation"))
+        write_rows(table, folder / VALIDATION)
+        organ, station = (scores_and_targets(table, kind, names) for kind, names in self.labels.items())
+        decisions, notes = None, []
+        try:
+            decisions = choose(*organ, *station, self.taxonomy).to_dict()
+        except ValueError as error:
+            notes.append(f"no decisions: {error}")
+        write_text(folder / DECISIONS, json.dumps(decisions, indent=1))
+        return notes
+
+    def _of_sets(self, run: TestedRun, sets: Mapping[str, EmbeddedSet]) -> pd.DataFrame:
         import pandas as pd
 
-        model = model.to(self.device).eval()
-        classes = {kind: model.encode_prompts(tokens.to(self.device)) for kind, tokens in self.prompts.items()}
-        tables = [self._predict_set(classes, name, shown) for name, shown in sets.items()]
-        none = pd.DataFrame(columns=list(PREDICTIONS.columns))
-        return Predictions(pd.concat(tables, ignore_index=True) if tables else none, self.labels)
+        classes = {kind: run.embed_classes(rows) for kind, rows in self.prompts.items()}
+        offsets = self._offsets(run) if self.label_prior else {}
+        tables = [self._of_set(classes, offsets, name, shown) for name, shown in sets.items()]
+        table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ZERO_SHOT.columns))
+        table.attrs["labels"] = {kind: list(names) for kind, names in self.labels.items()}
+        return table
 
-    def _predict_set(self, classes: Mapping[str, Tensor], name: str, shown: EmbeddedSet) -> pd.DataFrame:
+    def _offsets(self, run: TestedRun) -> dict[str, NDArray[np.float64]]:
+        (train,) = run.sets("train").values()
+        return {kind: prior_offsets(train.shown(kind), run.logit_scale) for kind in ("organ", "station")}
+
+    def _of_set(
+        self,
+        classes: Mapping[str, Tensor],
+        offsets: Mapping[str, NDArray[np.float64]],
+        name: str,
+        shown: EmbeddedSet,
+    ) -> pd.DataFrame:
         import pandas as pd
 
-        scores = {kind: (shown.embeddings @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (N, K)
-        scores = {kind: cosine + self.offsets.get(kind, 0.0) for kind, cosine in scores.items()}
-        targets = {"organ": shown.organs, "station": shown.stations}
+        scores = {kind: (shown.compared @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (N, K)
+        scores = {kind: cosine + offsets.get(kind, 0.0) for kind, cosine in scores.items()}
         rows = [
-            self._row(name, row, record, n, scores, targets)
+            self._row(name, row, record, n, scores, shown)
             for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True))
         ]
-        return pd.DataFrame(rows, columns=list(PREDICTIONS.columns))
+        return pd.DataFrame(rows, columns=list(ZERO_SHOT.columns))
 
     def _row(
         self,
@@ -83,7 +117,7 @@ class ZeroShot:
         record: SliceRecord,
         n: int,
         scores: Mapping[str, np.ndarray],
-        targets: Mapping[str, np.ndarray],
+        shown: EmbeddedSet,
     ) -> dict[str, Any]:
         known: dict[str, Any] = {
             key: str(getattr(record, key))
@@ -92,25 +126,26 @@ class ZeroShot:
         known["index"] = int(record.index)
         for kind, names in self.labels.items():
             known[f"{kind}_scores"] = scores[kind][n].tolist()
-            known[f"{kind}_targets"] = [names[k] for k in np.flatnonzero(targets[kind][n])]
+            known[f"{kind}_targets"] = list(shown_names(shown.labels[kind][n], names))
         return {"set": name, "row": row, **known}
 
-    def score(self, predictions: Predictions) -> list[Score]:
+    def score(self, table: pd.DataFrame) -> list[Score]:
         """Compute hit@1 of organs per set and modality, and of stations per set, with patient intervals."""
         cells: list[Score] = []
-        for name, table in predictions.table.groupby("set", sort=False):
-            present = [m.lower() for m in (Modality.MR, Modality.CT) if (table["modality"] == m.value).any()]
+        labels = table.attrs["labels"]
+        for name, rows in table.groupby("set", sort=False):
+            present = [m.lower() for m in (Modality.MR, Modality.CT) if (rows["modality"] == m.value).any()]
             for modality in present:
-                of_modality = table[table["modality"] == modality.upper()]
-                cells.append(self._cell("organ", f"test/organ/{name}_{modality}", of_modality))
-            cells.append(self._cell("station", f"test/station/{name}_{'_'.join(present)}", table))
+                of_modality = rows[rows["modality"] == modality.upper()]
+                cells.append(self._cell("organ", f"test/organ/{name}_{modality}", of_modality, labels))
+            cells.append(self._cell("station", f"test/station/{name}_{'_'.join(present)}", rows, labels))
         return cells
 
-    def _cell(self, kind: str, cell: str, table: pd.DataFrame) -> Score:
-        hit, counted = hits(*Predictions(table, self.labels).arrays(kind))
+    def _cell(self, kind: str, cell: str, rows: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> Score:
+        hit, counted = hits(*scores_and_targets(rows, kind, labels[kind]))
         if not counted.any():
             return Score(cell, float("nan"), 0, float("nan"), float("nan"))
-        patients = patients_of(table)[counted]
+        patients = patients_of(rows)[counted]
         values = hit[counted].astype(float)
         interval = bootstrap_interval(values, patients, resamples=self.resamples)
         return Score(cell, float(values.mean()), int(counted.sum()), interval.lo, interval.hi)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,10 +51,48 @@ def bootstrap_interval(
     Raises:
         ValueError: lengths differ, `resamples` < 1, or `level` is not between 0 and 1.
     """
+    return _percentiles(_means(values, patients, resamples, seed, per), level)
+
+
+def bootstrap_statistic(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    patients: ArrayLike,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Interval:
+    """Percentile interval of what is no mean of rows, such as an AUROC, by resampling whole patients.
+
+    Args:
+        statistic: from (R, N), how often each of R resamples holds each of the N rows, to (R,) values; NaN where a
+            resample has none.
+        patients: (N,) patient of each row.
+        resamples: resamples to draw.
+        seed: seed of the draws.
+        level: coverage, 0 to 1.
+
+    Returns:
+        NaN bounds with fewer than two patients.
+
+    Raises:
+        ValueError: `resamples` < 1, or `level` is not between 0 and 1.
+    """
+    if resamples < 1:
+        raise ValueError(f"resamples={resamples} must be 1 or more")
+    names, of_row = np.unique(np.asarray(patients), return_inverse=True)
+    if len(names) < 2:
+        return _percentiles(np.empty(0), level)
+    shares = np.full(len(names), 1 / len(names))
+    drawn = np.random.default_rng(seed).multinomial(len(names), shares, size=resamples)  # (R, P)
+    step = max(1, _CHUNK // max(1, len(of_row)))
+    parts = [statistic(part[:, of_row].astype(np.float64)) for part in np.array_split(drawn, -(-resamples // step))]
+    return _percentiles(np.concatenate(parts), level)
+
+
+def _percentiles(values: NDArray[np.float64], level: float) -> Interval:
     if not 0.0 < level < 1.0:
-        raise ValueError(f"resamples={resamples} must be 1 or more and level={level} between 0 and 1")
-    means = _means(values, patients, resamples, seed, per)
-    kept = means[~np.isnan(means)]
+        raise ValueError(f"level={level} must lie between 0 and 1")
+    kept = values[~np.isnan(values)]
     if not len(kept):
         return Interval(float("nan"), float("nan"))
     tail = 100 * (1 - level) / 2

@@ -173,6 +173,31 @@ def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
     return AUROC(value, positives)
 
 
+def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.float64]) -> Floats:
+    """One-vs-rest AUROC of each label in resamples of the rows; ties count half.
+
+    Args:
+        scores: (N, K).
+        targets: (N, K) bool.
+        counts: (R, N) how often each resample holds each row.
+
+    Returns:
+        (R, K); NaN where a resample has no positive or no negative of a label.
+    """
+    s, shown = np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.bool_)
+    areas = np.full((len(counts), s.shape[1]), np.nan)
+    for k in range(s.shape[1]):
+        _, rank = np.unique(s[:, k], return_inverse=True)
+        # (R, ranks) positives and negatives of each score
+        positive, negative = (np.zeros((len(counts), rank.max(initial=-1) + 1)) for _ in range(2))
+        for held, rows in ((positive, shown[:, k]), (negative, ~shown[:, k])):
+            np.add.at(held.T, rank[rows], counts[:, rows].T)
+        below = negative.cumsum(axis=1) - negative / 2
+        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        np.divide((positive * below).sum(axis=1), pairs, out=areas[:, k], where=pairs > 0)
+    return areas
+
+
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     """One-vs-rest average precision of every label: the sum over thresholds of precision times the gain in recall.
 

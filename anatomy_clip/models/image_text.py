@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.provenance import Provenance
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer
+from anatomy_clip.models.tower import Tower
 
 # Published channel means and standard deviations, RGB in [0, 1].
 NORMALISATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
@@ -24,10 +25,11 @@ class ImageTextModel(nn.Module):
 
     Args:
         image: tower from (B, 3, H, W) normalised float images to `Features`.
-        text: tower from (B, L) token ids to `Features`; L may be shorter than `context_length`.
+        text: tower from (B, L) token ids to `Features`; L may be shorter than `context_length`. None: the method has
+            no use for texts.
         image_size: side of the square input image, pixels.
         context_length: most tokens that a text may have.
-        embedding_width: D, width of the shared space.
+        embedding_width: D, width of the joint space; None where the towers don't project into one.
         initial_logit_scale: log of the inverse temperature that the weights were trained with.
         architecture: open_clip's configuration keys that build the towers, plain values.
         normalisation: a key of `NORMALISATIONS`.
@@ -46,12 +48,12 @@ class ImageTextModel(nn.Module):
 
     def __init__(
         self,
-        image: nn.Module,
-        text: nn.Module,
+        image: Tower,
+        text: Tower | None,
         *,
         image_size: int,
         context_length: int,
-        embedding_width: int,
+        embedding_width: int | None,
         initial_logit_scale: float,
         architecture: Mapping[str, Any],
         normalisation: str,
@@ -60,8 +62,8 @@ class ImageTextModel(nn.Module):
         super().__init__()
         if normalisation not in NORMALISATIONS:
             raise ValueError(f"normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}")
-        self.image = image
-        self.text = text
+        self.image: Tower = image
+        self.text: Tower | None = text
         self.image_size = image_size
         self.context_length = context_length
         self.embedding_width = embedding_width
@@ -72,6 +74,10 @@ class ImageTextModel(nn.Module):
         mean, std = NORMALISATIONS[normalisation]
         self.register_buffer("mean", _per_channel(mean), persistent=False)
         self.register_buffer("std", _per_channel(std), persistent=False)
+
+    def towers(self) -> dict[str, Tower]:
+        """The towers that the model has: "image", and "text" where texts are of use."""
+        return {"image": self.image} | ({} if self.text is None else {"text": self.text})
 
     def describe(self) -> dict[str, Any]:
         """Plain values that say what the network is, for a checkpoint to carry."""
@@ -87,10 +93,13 @@ class ImageTextModel(nn.Module):
         Returns:
             Features with `embedding` (B, D) unit norm.
         """
-        # (images / 255 - mean) / std in one pass, (B, 3, H, W): one grey channel broadcasts on the device alone
-        pixels = torch.addcmul(-self.mean / self.std, images.to(self.mean.dtype), 1 / (255 * self.std))
-        features: Features = self.image(pixels)
+        features: Features = self.image(self.pixels(images))
         return features
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Normalise (B, 1 or 3, H, W) uint8 images as (B, 3, H, W) floats, as the image tower takes them."""
+        # (images / 255 - mean) / std in one pass: one grey channel broadcasts on the device alone
+        return torch.addcmul(-self.mean / self.std, images.to(self.mean.dtype), 1 / (255 * self.std))
 
     def encode_text(self, tokens: Tensor) -> Features:
         """Embed texts.
@@ -100,24 +109,14 @@ class ImageTextModel(nn.Module):
 
         Returns:
             Features with `embedding` (B, D) unit norm.
+
+        Raises:
+            ValueError: the model has no text tower.
         """
+        if self.text is None:
+            raise ValueError("the model has no text tower: its training had no use for texts")
         features: Features = self.text(tokens)
         return features
-
-    def encode_prompts(self, tokens: Tensor) -> Tensor:
-        """Embed one class a row from its prompts: mean of unit-norm embeddings, made unit norm again.
-
-        Args:
-            tokens: (K, T, L) int64, T prompts for each of K classes.
-
-        Returns:
-            (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
-        """
-        classes, prompts, length = tokens.shape
-        # (K * T, D) -> (K, T, D) -> (K, D)
-        embedding = self.encode_text(tokens.reshape(classes * prompts, length)).embedding
-        mean = embedding.reshape(classes, prompts, -1).mean(dim=1)
-        return torch.nn.functional.normalize(mean, dim=-1)
 
 
 def _per_channel(values: Sequence[float]) -> Tensor:

@@ -2,31 +2,78 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from anatomy_clip.core.types import Batch, Losses
+from anatomy_clip.core.types import Batch, Features, Losses, Wants
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.objectives.losses import cosines
 
 
-class Objective(Protocol):
-    """Joins a model's outputs to losses; owns its own temperature, head, queue or decoder.
+class Objective(nn.Module):
+    """Joins a model's outputs to losses; owns its temperature, heads, queue and momentum encoder.
 
-    An objective is an `nn.Module`, built with `model` and `classes` (label kind -> (K, L) tokens of its class names).
-    `views` says how many image views of a slice it wants.
+    What it owns are modules, parameters and buffers of it, and stand in `last.ckpt` under `objective.*`. It is built
+    with the model, and with the tokens of the class names where it wants them.
+
+    Attributes:
+        wants: what it asks of batches and of the model.
     """
 
-    views: int
+    wants: ClassVar[Wants]
 
-    def __call__(self, model: ImageTextModel, batch: Batch) -> Losses:
-        """Compute the loss of one batch."""
-        ...
+    @property
+    def compares(self) -> bool:
+        """Whether it compares images with texts."""
+        return bool(self.wants.texts)
 
-    def after_step(self, model: ImageTextModel) -> None:
-        """Do what follows an optimiser step: clamp a temperature, move a momentum encoder, fill a queue."""
-        ...
+    def setup(self, model: ImageTextModel) -> None:
+        """Do what must wait until layers are frozen or adapted, such as to copy an encoder; called once."""
+
+    def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
+        """Compute the loss of one batch; of the state, this changes norm statistics and pending keys only."""
+        raise NotImplementedError
+
+    def after_optimizer_step(self, model: ImageTextModel) -> None:
+        """Do what follows a step of the optimiser: clamp a temperature, move a momentum encoder, fill a queue."""
+
+    def embed_images(self, features: Features) -> Tensor:
+        """Image features where they can be compared with texts: (B, D) unit norm.
+
+        Raises:
+            ValueError: the method compares no images with texts.
+        """
+        return features.joint
+
+    def embed_texts(self, features: Features) -> Tensor:
+        """Text features where they can be compared with images: (T, D) unit norm.
+
+        Raises:
+            ValueError: the method compares no images with texts.
+        """
+        return features.joint
+
+    def embed_classes(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
+        """Embed one class a row from its prompts: mean of unit-norm embeddings, made unit norm again.
+
+        Args:
+            model: the model that was trained.
+            tokens: (K, T, L) int64, T prompts for each of K classes.
+
+        Returns:
+            (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
+        """
+        classes, prompts, length = tokens.shape
+        # (K * T, D) -> (K, T, D) -> (K, D)
+        embedding = self.embed_texts(model.encode_text(tokens.reshape(classes * prompts, length)))
+        return normalize(embedding.reshape(classes, prompts, -1).mean(dim=1), dim=-1)
+
+    def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
+        """How well texts fit images: (N, D) and (M, D) unit norm -> (N, M), here their cosines."""
+        return cosines(images, texts)
 
 
 def gather_with_grad(x: Tensor) -> Tensor:
@@ -45,3 +92,13 @@ def gather_with_grad(x: Tensor) -> Tensor:
     from torch.distributed.nn.functional import all_gather
 
     return torch.cat(all_gather(x), dim=0)  # type: ignore[no-untyped-call]
+
+
+@torch.no_grad()
+def gather(x: Tensor) -> Tensor:
+    """Join the rows of all ranks, in rank order, without gradients: (B, ...) -> (world size * B, ...)."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return x
+    parts = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, x.contiguous())
+    return torch.cat(parts)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from anatomy_clip.core.types import Batch, Losses
+from anatomy_clip.core.types import Batch, Losses, Wants
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.clip import CLIP
@@ -26,22 +26,19 @@ class ClassTokens(CLIP):
         classes: label kind ("organ", "station") -> (K, L) tokens of its class names.
         class_weight: weight of the mean cross entropy over label kinds.
         clip: further arguments of `CLIP`.
-
-    Raises:
-        ValueError: no class names.
     """
+
+    wants = Wants(texts=("caption",), joint=True, classes=True)
 
     def __init__(
         self,
         model: ImageTextModel,
-        classes: Mapping[str, Tensor] | None = None,
+        classes: Mapping[str, Tensor],
         *,
         class_weight: float = 1.0,
         **clip: Any,
     ) -> None:
         super().__init__(model, **clip)
-        if not classes:
-            raise ValueError("objective.class_weight: this objective needs the tokens of the class names")
         self.class_weight = class_weight
         self.kinds = tuple(classes)
         for kind, tokens in classes.items():
@@ -51,8 +48,8 @@ class ClassTokens(CLIP):
         losses = super()._losses(image, model, batch)
         terms = []
         for kind in self.kinds:
-            names = model.encode_text(getattr(self, f"{kind}_tokens")).embedding  # (K, D)
-            shown = gather_with_grad(getattr(batch, f"{kind}s"))  # (N, K)
+            names = model.encode_text(getattr(self, f"{kind}_tokens")).joint  # (K, D)
+            shown = gather_with_grad(batch.labels[kind]) == 1  # (N, K)
             terms.append(class_cross_entropy(cosines(image, names, self.logit_scale.exp()), shown))
         term = sum(terms[1:], start=terms[0]) / len(terms)
         return Losses(losses.loss + self.class_weight * term, {**losses.terms, "image_to_class": term.detach()})

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from anatomy_clip.core.types import Batch, Losses
+from anatomy_clip.core.types import Batch, Losses, Wants
 from anatomy_clip.models.adapt.freeze import is_frozen
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.objectives.base import gather_with_grad
+from anatomy_clip.objectives.base import Objective, gather_with_grad
 from anatomy_clip.objectives.encoding import CaptionCache, in_chunks, refuse_batch_statistics
 from anatomy_clip.objectives.losses import image_text_contrastive
 from anatomy_clip.objectives.positives import Positives
 
 
-class CLIP(nn.Module):
+class CLIP(Objective):
     """Contrastive language-image pretraining (Kakkar et al., eq. 1; Radford et al. 2021, figure 3).
 
     Where a batch has several captions a slice, the loss is the mean of eq. 1 over the first of each slice, the second
@@ -25,7 +24,6 @@ class CLIP(nn.Module):
 
     Args:
         model: the model to train; its weights' temperature is the starting point.
-        classes: label kind -> (K, L) tokens of its class names; eq. 1 has no use for them.
         image_weight: weight of the image-to-text term; the paper has 0.5.
         text_weight: weight of the text-to-image term; the paper has 0.5.
         max_logit_scale: the inverse temperature is kept in [1, max_logit_scale]; open_clip has 100.
@@ -37,12 +35,11 @@ class CLIP(nn.Module):
         ValueError: `chunk_size` is less than 1, or, with the first batch, the model doesn't allow chunks.
     """
 
-    views = 1
+    wants = Wants(texts=("caption",), joint=True)
 
     def __init__(
         self,
         model: ImageTextModel,
-        classes: Mapping[str, Tensor] | None = None,
         image_weight: float = 0.5,
         text_weight: float = 0.5,
         max_logit_scale: float = 100.0,
@@ -65,16 +62,16 @@ class CLIP(nn.Module):
         """Compute the weighted sum of both directions over the batch of all ranks."""
         if self.chunk_size is not None:
             refuse_batch_statistics(model)
-        own = in_chunks(lambda x: model.encode_image(x).embedding, batch.images, self.chunk_size)
+        own = in_chunks(lambda x: model.encode_image(x).joint, batch.images, self.chunk_size)
         return self._losses(gather_with_grad(own), model, batch)
 
     def _losses(self, image: Tensor, model: ImageTextModel, batch: Batch) -> Losses:
         """Compare the image embeddings of all ranks, (N, D), with the texts of all ranks."""
-        own = torch.split(self._encode_texts(model, batch.tokens), len(batch))  # V of (B, D)
+        own = torch.split(self._encode_texts(model, batch.texts["caption"].ids), len(batch))  # V of (B, D)
         texts = gather_with_grad(torch.stack(own, dim=1))  # (N, V, D): one exchange between ranks for all of them
         scale = self.logit_scale.exp()
         each = []
-        for text, one in zip(texts.unbind(dim=1), batch.by_caption(), strict=True):
+        for text, one in zip(texts.unbind(dim=1), batch.by_text("caption"), strict=True):
             targets = None if self.positives is None else self.positives(one)
             each.append(torch.stack(image_text_contrastive(image, text, scale, targets)))
         image_term, text_term = torch.stack(each).mean(dim=0)
@@ -90,11 +87,11 @@ class CLIP(nn.Module):
         distinct: Tensor
         row: Tensor
         distinct, row = torch.unique(tokens, dim=0, return_inverse=True)  # (U, L), (N,)
-        if self.captions.limit and is_frozen(model.text):
+        if self.captions.limit and is_frozen(model.towers()["text"]):
             return self.captions(model, distinct)[row]
-        return in_chunks(lambda x: model.encode_text(x).embedding, distinct, self.chunk_size)[row]
+        return in_chunks(lambda x: model.encode_text(x).joint, distinct, self.chunk_size)[row]
 
     @torch.no_grad()
-    def after_step(self, model: ImageTextModel) -> None:
+    def after_optimizer_step(self, model: ImageTextModel) -> None:
         """Clamp the temperature."""
         self.logit_scale.clamp_(0.0, math.log(self.max_logit_scale))

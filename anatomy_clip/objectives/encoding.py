@@ -68,7 +68,7 @@ class CaptionCache:
 
     def __call__(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
         """Embed (U, L) tokens as (U, D)."""
-        weights = _fingerprint(model.text)
+        weights = _fingerprint(model.towers()["text"])
         if weights != self._weights:
             self._kept, self._weights = {}, weights
         return torch.stack([self._one(model, row) for row in tokens.cpu()]).to(tokens.device)
@@ -80,7 +80,7 @@ class CaptionCache:
         if key in self._kept:
             return self._kept[key]
         self.misses += 1
-        embedding = model.encode_text(row[None].to(model.mean.device)).embedding[0]  # (D,)
+        embedding = model.encode_text(row[None].to(model.mean.device)).joint[0]  # (D,)
         if len(self._kept) < self.limit:
             self._kept[key] = embedding
         return embedding

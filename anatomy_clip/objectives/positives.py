@@ -34,7 +34,7 @@ class SameCaption:
 
     def __call__(self, batch: Batch) -> Tensor:
         """An equal weight for each row with the same caption."""
-        captions = gather_with_grad(_hash(batch.tokens))
+        captions = gather_with_grad(_hash(batch.texts["caption"].ids))
         return _rows_to_1((captions[:, None] == captions).float())
 
 
@@ -59,9 +59,8 @@ class SharedLabels:
 
     def __call__(self, batch: Batch) -> Tensor:
         """`1 - share` for the row itself, and `share` over all rows by their labels' likeness."""
-        # (N, K + S + 2) 0 or 1
-        modality = torch.nn.functional.one_hot(batch.modalities.long(), 2)
-        labels = gather_with_grad(torch.cat([batch.organs, batch.stations, modality], dim=1).float())
+        shown = [batch.labels[space] == 1 for space in ("organ", "station", "modality")]
+        labels = gather_with_grad(torch.cat(shown, dim=1).float())  # (N, K + S + 2) 0 or 1
         both = labels @ labels.T
         size = labels.sum(dim=1)
         likeness = both / (size[:, None] + size - both)  # never 0 / 0: each slice has a modality

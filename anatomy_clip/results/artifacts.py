@@ -1,4 +1,4 @@
-"""What a run was made of and what it made, by digest: stores, starting weights, checkpoint, predictions."""
+"""What a run was made of and what it made, by digest: stores, starting weights, checkpoint, its evaluators' rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.core.records import Manifest
 from anatomy_clip.results.read import Run
+from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths
 
 _SHORT = 16  # hex digits of a digest in a name
@@ -60,13 +61,15 @@ def artifacts_of(run: Run) -> Artifacts:
     data: Any = OmegaConf.to_container(config.data, resolve=True) if "data" in config else {}
     there = [(role, path) for role, path in _stores(data, fitted) if (path / META).is_file()]
     used = [_store(path, role, sha256_of(path / META)) for role, path in there]
-    weights = config.model.get("weights") if "model" in config else None
-    if weights and Path(weights).is_file():
-        used.append(_file("model", Path(weights)))
-    checkpoint, predictions = run.folder / "last.ckpt", run.folder / "predictions.parquet"
+    weights = [config.model.get("weights") if "model" in config else None, init_checkpoint(config)]
+    used += [_file("model", Path(path)) for path in weights if path and Path(path).is_file()]
+    checkpoint = run.folder / "last.ckpt"
     trained = (_file("model", checkpoint),) if fitted and checkpoint.is_file() else ()
-    rows = Artifact("predictions", sha256_of(predictions), {"slices": len(run.predictions)})
-    return Artifacts(tuple(used), (*trained, rows), trained)
+    rows = [
+        Artifact("predictions", sha256_of(run.folder / f"{name}.parquet"), {"evaluator": name, "rows": len(table)})
+        for name, table in run.tables.items()
+    ]
+    return Artifacts(tuple(used), (*trained, *rows), trained)
 
 
 def _stores(data: Mapping[str, Any], fitted: bool) -> Iterator[tuple[str, Path]]:

@@ -168,7 +168,7 @@ def by_group(run: Run, task: str, test_set: str) -> dict[str, dict[str, tuple[fl
     Returns:
         Column of the predictions -> its value -> (hit@1, slices counted); empty where the run lacks the set.
     """
-    frame = run.predictions[run.predictions["set"] == test_set]
+    frame = run.tables["zero_shot"][run.tables["zero_shot"]["set"] == test_set]
     if frame.empty:
         return {}
     hit = slice_hits(run, task, test_set)

@@ -45,7 +45,7 @@ def caption_scores(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -
     """Measure the captions of every test set, way and column that were searched; sets in the order of the rows."""
     sets = layout.test_sets()
     found = []
-    for column, name, way, seeds, rows in seed_means(runs, layout.columns, lambda run: run.captions, "way", _VALUES):
+    for column, name, way, seeds, rows in seed_means(runs, layout.columns, "captions", "way", _VALUES):
         if name in sets:
             f1 = mean_of(100 * rows["organ_f1_right"].to_numpy(), patients_of(rows), resamples)
             means = {value.removesuffix("_right"): 100 * float(rows[value].mean()) for value in _VALUES}

@@ -33,7 +33,7 @@ class Wins(NamedTuple):
 def wins(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Mapping[tuple[str, str], Mapping[str, Wins]]:
     """(Test set, slot) -> column -> wins; empty where no run was evaluated so."""
     found: dict[tuple[str, str], dict[str, Wins]] = {}
-    means = seed_means(runs, layout.columns, lambda run: run.contrast, "slot", ("win", "margin"))
+    means = seed_means(runs, layout.columns, "contrast", "slot", ("win", "margin"))
     for column, name, slot, _, rows in means:
         won = mean_of(100 * rows["win"].to_numpy(), patients_of(rows), resamples)
         margin = float(rows["margin"].mean())
@@ -61,10 +61,9 @@ def examples(runs: Sequence[Run], layout: Layout, test_set: str, slot: str, coun
     """Choose slices at even steps through a test set, and give each column's closest pair in one slot."""
     tables = {}
     for column in layout.columns:
-        run = next((r for r in runs if r.name == column and r.contrast is not None), None)
-        if run is not None and run.contrast is not None:
-            part = run.contrast[(run.contrast["set"] == test_set) & (run.contrast["slot"] == slot)]
-            tables[column] = part.set_index("row")
+        table = next((run.tables["contrast"] for run in runs if run.name == column and "contrast" in run.tables), None)
+        if table is not None:
+            tables[column] = table[(table["set"] == test_set) & (table["slot"] == slot)].set_index("row")
     if not tables:
         return []
     rows = sorted(set.intersection(*(set(table.index) for table in tables.values())))

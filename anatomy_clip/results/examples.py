@@ -80,7 +80,7 @@ def choose(predictions: pd.DataFrame, sets: Sequence[str], count: int) -> pd.Dat
     """Choose slices by `RULE`, among those that have a right organ and a right station.
 
     Args:
-        predictions: one row a slice, as `Run.predictions`.
+        predictions: one row a slice, as `ZERO_SHOT`.
         sets: test sets to draw from, in this order.
         count: slices wanted.
 
@@ -132,7 +132,7 @@ def choose_half_wrong(run: Run, sets: Iterable[str], count: int) -> list[dict[st
     """Choose rows of a run's predictions by `RULE`, at most `count` of each test set, half of them among wrong ones."""
     found: list[dict[str, Any]] = []
     for name in sets:
-        frame = run.predictions[run.predictions["set"] == name]
+        frame = run.tables["zero_shot"][run.tables["zero_shot"]["set"] == name]
         if not frame.empty:
             wrong = np.logical_or.reduce([slice_hits(run, task, name) == 0 for task in TASKS])
             parts = ((frame, count // 2), (frame[wrong], count - count // 2))
@@ -149,14 +149,15 @@ def cards(run: Run, images: Mapping[str, NDArray[np.uint8]], count: int) -> list
 
 def _captions(run: Run) -> dict[tuple[str, int], tuple[str, tuple[str, ...]]]:
     """(Test set, row) -> the best caption of training slices, and what is wrong in it."""
-    if run.captions is None:
+    table = run.tables.get("captions")
+    if table is None:
         return {}
     return {
         (str(row["set"]), int(row["row"])): (
             str(row["caption"]),
             tuple(word for slot, word in _SLOTS.items() if row[f"{slot}_right"] == 0),
         )
-        for row in run.captions[run.captions["way"] == WAYS[0]].to_dict("records")
+        for row in table[table["way"] == WAYS[0]].to_dict("records")
     }
 
 

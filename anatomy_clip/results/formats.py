@@ -14,9 +14,9 @@ def number(value: float, digits: int = 1, sign: bool = False, missing: str = DAS
     return f"{value:{'+' if sign else ''}.{digits}f}"
 
 
-def interval(lo: float, hi: float, sign: bool = False) -> str:
+def interval(lo: float, hi: float, sign: bool = False, digits: int = 1) -> str:
     """An interval in brackets; empty where it is undefined."""
-    return "" if math.isnan(lo) else f"[{number(lo, sign=sign)}, {number(hi, sign=sign)}]"
+    return "" if math.isnan(lo) else f"[{number(lo, digits, sign)}, {number(hi, digits, sign)}]"
 
 
 def p_value(p: float) -> str:

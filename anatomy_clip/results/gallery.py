@@ -47,7 +47,7 @@ def gallery(
     Raises:
         ValueError: no slice of these sets is among the predictions, or a row has no image.
     """
-    chosen = choose(run.predictions, list(images), columns * rows)
+    chosen = choose(run.tables["zero_shot"], list(images), columns * rows)
     if chosen.empty:
         raise ValueError(f"{run.name}, seed {run.seed}: no labelled slice of {', '.join(images)} to show")
     cell, top, bottom = 3.2, 0.55, 0.35  # inches

@@ -1,4 +1,4 @@
-"""All that a suite's runs say beyond the best label: lists of labels, certainty, captions, and hit@1 by target size."""
+"""What zero-shot rows say beyond the best label: lists of labels, certainty, and hit@1 by target size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anatomy_clip.results.breakdown import BySize, by_size
-from anatomy_clip.results.captions import CaptionScore, caption_scores
 from anatomy_clip.results.descriptions import Certainty, Description, Judged, certainties, describe, judged
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
@@ -20,7 +19,6 @@ class Measures:
         judged: every run's decided test sets, for plots.
         descriptions: lists of labels, by test set, column and way.
         certainties: calibration and abstention, by test set and column.
-        captions: best complete captions, by test set, way and column.
         sizes: hit@1 by the number of right answers, by row and column.
         notes: what runs lack, and what to do.
     """
@@ -28,28 +26,24 @@ class Measures:
     judged: tuple[Judged, ...]
     descriptions: tuple[Description, ...]
     certainties: tuple[Certainty, ...]
-    captions: tuple[CaptionScore, ...]
     sizes: tuple[BySize, ...]
     notes: tuple[str, ...]
 
 
 def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Measures:
-    """Measure the runs of a layout's columns; those that lack decisions or captions are noted."""
+    """Measure the runs of a layout's columns; those that lack decisions are noted."""
     runs = [run for run in runs if run.name in layout.columns]
     found = judged(runs, layout)
-    notes = []
-    for stage, lack, what in (
-        ("evaluate", [run for run in runs if run.decisions is None], "decisions"),
-        ("retrieve", [run for run in runs if run.captions is None], "captions"),
-    ):
-        if lack:
-            names = ", ".join(f"{run.name} (seed {run.seed})" for run in lack)
-            notes.append(f"No {what} of {names}: run again with stages=[{stage}], which trains nothing.")
     return Measures(
         judged=tuple(found),
         descriptions=tuple(describe(found, resamples)),
         certainties=tuple(certainties(found)),
-        captions=tuple(caption_scores(runs, layout, resamples)),
         sizes=tuple(by_size(runs, layout)),
-        notes=tuple(notes),
+        notes=lacking("decisions", [run for run in runs if run.decisions is None]),
     )
+
+
+def lacking(what: str, runs: Sequence[Run]) -> tuple[str, ...]:
+    """A sentence on the runs that lack something, if there are any."""
+    names = ", ".join(f"{run.name} (seed {run.seed})" for run in runs)
+    return (f"No {what} of {names}: run again with stages=[evaluate], which trains nothing.",) if runs else ()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which suit every eye, with a line style or a mark each for print.
 _LINES = (("#7f7f7f", ":"), ("#56b4e9", "--"), ("#e69f00", "-."), ("#0072b2", "-"), ("#d55e00", "-"))
-_MARKS = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))
+MARKS = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"), ("#56b4e9", "P"))
 _ACROSS = 5  # ROC curves in a line
 _BINS = 10  # of some 50 to 100 slices each
 _Style = tuple[str, str]  # colour and line
@@ -160,7 +160,7 @@ def curve(x: Mapping[str, float], label: str) -> Callable[[Table], bytes]:
         axes = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
         for axis, task in zip(axes, tasks, strict=True):
             rows = by_row([row for row in table.layout.rows if row.task == task], table.cells)
-            for (row, found), (colour, mark) in zip(rows, _MARKS, strict=False):
+            for (row, found), (colour, mark) in zip(rows, MARKS, strict=False):
                 cells = [cell for cell in found if cell.n]
                 _line(axis, [x[cell.column] for cell in cells], cells, colour, mark, row.text)
             ticks = sorted(set(x.values()))

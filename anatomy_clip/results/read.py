@@ -1,4 +1,4 @@
-"""Read the finished runs of a suite: `outputs/<suite>/<name>/seed_<n>/{predictions.parquet,results.json}`."""
+"""Read the finished runs of a suite: `outputs/<suite>/<name>/seed_<n>/{results.json,<evaluator>.parquet}`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anatomy_clip.evaluation.base import CAPTIONS, CONTRAST, PREDICTIONS, Rows
+from anatomy_clip.evaluation.base import DECISIONS
 from anatomy_clip.inference.decisions import Decisions
+from anatomy_clip.results.panels import panel_class
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Task, the first part of a cell's name and of the columns' names -> key of its labels in results.json.
-TASKS: Mapping[str, str] = {"organ": "organs", "station": "stations"}
-DECISIONS = "decisions.json"
+# The label spaces that are named: the first part of a cell's name and of the columns' names.
+TASKS = ("organ", "station")
+COMMON = ("set", "row", "source", "patient")  # columns of every evaluator's table
+_EARLIER = "predictions.parquet"  # what earlier versions wrote in place of zero_shot.parquet
 _SEED = re.compile(r"seed_(\d+)")
 
 
@@ -29,29 +31,25 @@ class Run:
         name: the experiment's name, a column of the table.
         seed: its seed.
         folder: where it lies.
-        labels: task ("organ", "station") -> label names in the order of the score columns.
-        predictions: one row a slice, ordered by test set and row; columns as `predictions.parquet`.
+        labels: label space -> label names in the order of the scores.
+        tables: evaluator -> the rows that it left, ordered by test set and row.
         scores: cell -> the value (0 to 1) that the evaluation itself wrote.
         notes: remarks that the evaluation left.
         versions: package -> version that it was evaluated with.
         config: what the run was made with; empty where the folder holds no config.
-        contrast: right captions against contradicted ones, a row a slice and slot; None where that wasn't evaluated.
         decisions: what was chosen on validation; None where nothing was.
-        captions: best complete captions, a row a slice and way; None where they weren't searched.
     """
 
     name: str
     seed: int
     folder: Path
     labels: Mapping[str, tuple[str, ...]]
-    predictions: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
     scores: Mapping[str, float]
     notes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
-    contrast: pd.DataFrame | None = None
     decisions: Decisions | None = None
-    captions: pd.DataFrame | None = None
 
 
 def read_suite(
@@ -93,22 +91,30 @@ def read_run(folder: Path) -> Run:
     Raises:
         ValueError: a file is missing, damaged or lacks a field; the message names the file and what to do.
     """
+    if (folder / _EARLIER).is_file() and not (folder / "zero_shot.parquet").is_file():
+        raise ValueError(f"an earlier version made it ({_EARLIER}, no zero_shot.parquet); run it with overwrite=true")
     results = _read_results(folder / "results.json")
-    frame = _read_rows(folder, PREDICTIONS)
     name, seed = _name_and_seed(folder)
     return Run(
         name=name,
         seed=seed,
         folder=folder,
-        labels={task: tuple(results["labels"][key]) for task, key in TASKS.items()},
-        predictions=frame.sort_values(["set", "row"], kind="stable", ignore_index=True),
-        scores={str(s["cell"]): float(s["value"]) for s in results["scores"] if s["value"] is not None},
-        notes=tuple(str(note) for note in results.get("notes", ())),
+        labels={space: tuple(names) for space, names in results["labels"].items()},
+        tables={
+            evaluator: _read_rows(folder / f"{evaluator}.parquet", evaluator)
+            for evaluator, scores in results["scores"].items()
+            if scores or (folder / f"{evaluator}.parquet").is_file()  # else the method has no use for it
+        },
+        scores={
+            str(s["cell"]): float(s["value"])
+            for scores in results["scores"].values()
+            for s in scores
+            if s["value"] is not None
+        },
+        notes=tuple(dict.fromkeys(str(note) for notes in results.get("notes", {}).values() for note in notes)),
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
-        contrast=_read_rows(folder, CONTRAST) if (folder / CONTRAST.file).exists() else None,
         decisions=_read_decisions(folder / DECISIONS),
-        captions=_read_rows(folder, CAPTIONS) if (folder / CAPTIONS.file).exists() else None,
     )
 
 
@@ -117,29 +123,29 @@ def _read_results(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path.name} is missing; the run isn't finished: run it again and it goes on")
     try:
         results = json.loads(path.read_text())
-        needed = [results["labels"][key] for key in TASKS.values()]
-        needed += [(score["cell"], score["value"]) for score in results["scores"]]
-    except (ValueError, KeyError, TypeError) as error:
+        needed = [tuple(names) for names in results["labels"].values()]
+        needed += [(s["cell"], s["value"]) for scores in results["scores"].values() for s in scores]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path.name} is damaged ({type(error).__name__}: {error}); delete it and evaluate again"
         ) from error
     return dict(results)
 
 
-def _read_rows(folder: Path, rows: Rows) -> pd.DataFrame:
+def _read_rows(path: Path, evaluator: str) -> pd.DataFrame:
     import pandas as pd
 
-    path = folder / rows.file
     if not path.is_file():
         raise ValueError(f"{path.name} is missing; evaluate the run again")
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises several unrelated types for damaged files
         raise ValueError(f"{path.name} can't be read ({error}); evaluate the run again") from error
-    missing = [name for name in rows.columns if name not in frame.columns]
+    panel = panel_class(evaluator)
+    missing = [name for name in (panel.columns if panel else COMMON) if name not in frame.columns]
     if missing:
         raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
-    return frame
+    return frame.sort_values(["set", "row"], kind="stable", ignore_index=True)
 
 
 def _read_decisions(path: Path) -> Decisions | None:

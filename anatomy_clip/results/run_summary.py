@@ -34,7 +34,7 @@ def settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def cells(run: Run) -> dict[str, Slices]:
     """Every cell of a run, such as `organ/set1_ct`: organs by modality, stations of all modalities together."""
     found = {}
-    for name, frame in run.predictions.groupby("set", sort=False):
+    for name, frame in run.tables["zero_shot"].groupby("set", sort=False):
         present = [m for m in ("MR", "CT") if (frame["modality"] == m).any()]
         for task in TASKS:
             for modalities in [[m] for m in present] if task == "organ" else [present]:

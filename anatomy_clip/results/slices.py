@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,7 +51,7 @@ def select(run: Run, task: str, test_set: str, modalities: Sequence[str]) -> Sli
     Raises:
         ValueError: a target is no label of the run, or a slice hasn't one score a label.
     """
-    frame = run.predictions
+    frame = run.tables["zero_shot"]
     part = frame[(frame["set"] == test_set) & frame["modality"].isin(list(modalities))]
     if part.empty:
         return None
@@ -104,7 +104,7 @@ class SeedMeans(NamedTuple):
 def seed_means(
     runs: Sequence[Run],
     columns: Iterable[str],
-    table: Callable[[Run], pd.DataFrame | None],
+    evaluator: str,
     kind: str,
     values: Sequence[str],
 ) -> Iterator[SeedMeans]:
@@ -113,14 +113,14 @@ def seed_means(
     Args:
         runs: the runs.
         columns: columns, in their order.
-        table: the table of a run; None where it has none.
+        evaluator: whose rows; runs without them are left out.
         kind: the column that tells several rows of a slice apart.
         values: columns to average.
     """
     import pandas as pd
 
     for column in columns:
-        tables = [found for run in runs if run.name == column and (found := table(run)) is not None]
+        tables = [run.tables[evaluator] for run in runs if run.name == column and evaluator in run.tables]
         if tables:
             keys = ["set", kind, "source", "patient", "row"]
             mean = pd.concat(tables).groupby(keys, sort=False)[list(values)].mean().reset_index()

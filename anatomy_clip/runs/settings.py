@@ -25,10 +25,12 @@ NO_NUMBER = (
 NO_TRAINING = (
     "stages",  # what is done with the weights
     "eval",  # how they are tested
+    "resamples",  # how their intervals are made
     "data.test",  # on what
     "data.optional",  # which of these tests may be absent
 )
-PLACES = ("data.train", "data.validation", "data.test", "model.weights", "average.checkpoints")  # files of somebody's
+# files of somebody's
+PLACES = ("data.train", "data.validation", "data.test", "model.weights", "init.image", "average.checkpoints")
 
 
 def deciding(config: Mapping[str, Any], *others: str) -> dict[str, Any]:

@@ -6,37 +6,52 @@ import json
 import logging
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from anatomy_clip.anatomy.labels import label_names
 from anatomy_clip.core.files import write_text
 from anatomy_clip.core.names import did_you_mean
-from anatomy_clip.runs.folder import STAGES_FILE, claim, finished_stages, run_folder, stage_inputs
+from anatomy_clip.runs.chain import earlier_patients, patients_entry, patients_of
+from anatomy_clip.runs.folder import (
+    CHECKPOINT,
+    EVALUATE,
+    STAGES_FILE,
+    claim,
+    finished_stages,
+    run_folder,
+    stage_inputs,
+    steps,
+)
 from anatomy_clip.runs.wiring import (
     build,
     build_data,
+    build_evaluators,
     build_model,
+    build_objective,
+    build_watchers,
     check_targets,
-    class_names,
     device,
-    evaluation_prompts,
     is_first_rank,
-    label_names,
-    label_priors,
     load_run,
     recipe,
     versions,
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from anatomy_clip.anatomy.taxonomy import Taxonomy
+    from anatomy_clip.core.records import SliceRecord
     from anatomy_clip.data.datamodule import SliceDataModule
+    from anatomy_clip.evaluation.base import Evaluator
     from anatomy_clip.evaluation.embedded import EmbeddedSet
     from anatomy_clip.models.image_text import ImageTextModel
+    from anatomy_clip.objectives.base import Objective
 
 
 def run(cfg: DictConfig) -> None:
@@ -53,29 +68,31 @@ def run(cfg: DictConfig) -> None:
     if cfg.overwrite and first and folder.exists():
         shutil.rmtree(folder)
     done = finished_stages(folder) if first or not cfg.overwrite else {}
+    for stage in cfg.stages:
+        if stage not in STAGES:
+            raise ValueError(
+                f"stages: {stage!r} is unknown{did_you_mean(stage, STAGES)}; known are {', '.join(STAGES)}"
+            )
     tested = Tested(cfg, folder)
-    for name in cfg.stages:
-        if name not in STAGES:
-            raise ValueError(f"stages: {name!r} is unknown{did_you_mean(name, STAGES)}; known are {', '.join(STAGES)}")
-        inputs = stage_inputs(cfg, name)
-        if done.get(name) == inputs:
-            print(f"{folder}: {name} is done")
+    for step in steps(cfg):
+        inputs = stage_inputs(cfg, step)
+        if done.get(step) == inputs:
+            print(f"{folder}: {step} is done")
             continue
         if first:  # the folder is the first rank's to write
-            claim(cfg, folder)
-        if first or name == "fit":  # every rank trains, one does the rest
-            if name in MAKERS:
-                MAKERS[name](cfg, folder)
-                tested = Tested(cfg, folder)  # of the new weights
-            else:
-                TESTS[name](tested)
-        done[name] = inputs
+            claim(cfg, folder, step)
+        if step in MAKERS and (first or step == "fit"):  # every rank trains, one does the rest
+            MAKERS[step](cfg, folder)
+            tested = Tested(cfg, folder)  # of the new weights
+        elif first:
+            evaluate(tested, step.removeprefix(f"{EVALUATE}/"))
+        done[step] = inputs
         if first:
             write_text(folder / STAGES_FILE, json.dumps(done, indent=1))
 
 
 class Tested:
-    """What the tests of a run share; each part is made when it is first asked for.
+    """A run as its evaluators see it (`TestedRun`); each part is made when it is first asked for.
 
     Args:
         cfg: the run's config.
@@ -85,6 +102,8 @@ class Tested:
     def __init__(self, cfg: DictConfig, folder: Path) -> None:
         self.cfg = cfg
         self.folder = folder
+        self.seed = int(cfg.seed)
+        self._sets: dict[str, dict[str, EmbeddedSet]] = {}
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
@@ -92,26 +111,69 @@ class Tested:
         taxonomy: Taxonomy = build(self.cfg.taxonomy)
         return taxonomy
 
-    @cached_property
-    def model(self) -> ImageTextModel:
-        """The model that the run trained; its weights as they are, where it trained none."""
+    @property
+    def checkpoint(self) -> Path | None:
+        """What the run trained; None where it tests the weights that it starts from."""
         # stages=[evaluate] tests what the run trained before, not what it started from
-        trained = (self.folder / "last.ckpt").exists() or set(MAKERS) & set(self.cfg.stages)
-        return load_run(self.cfg, self.folder, self.taxonomy) if trained else build_model(self.cfg)
+        path = self.folder / CHECKPOINT
+        return path if path.exists() or set(MAKERS) & set(self.cfg.stages) else None
+
+    @cached_property
+    def trained(self) -> tuple[ImageTextModel, Objective]:
+        """What the run trained; weights and objective as they are, where it trained none."""
+        import torch
+
+        if self.checkpoint is not None:
+            return load_run(self.cfg, self.folder, self.taxonomy)
+        torch.manual_seed(self.seed)  # random weights are the seed's, as in a training
+        model = build_model(self.cfg)
+        return model, build_objective(self.cfg, self.taxonomy, model)
+
+    @cached_property
+    def evaluators(self) -> dict[str, Evaluator]:
+        """The evaluators of the run's config, by name."""
+        return build_evaluators(self.cfg, self.taxonomy)
 
     @cached_property
     def data(self) -> SliceDataModule:
         """The run's data, checked for leakage."""
-        data = build_data(self.cfg, self.taxonomy, self.model)
+        model = self.trained[0]
+        before = earlier_patients(self.cfg) if self.checkpoint is None else patients_of(self.checkpoint)
+        data = build_data(self.cfg, self.taxonomy, model, before)
         data.setup("test")
         return data
 
-    @cached_property
-    def sets(self) -> dict[str, EmbeddedSet]:
-        """The test sets that are at hand, embedded."""
+    @property
+    def logit_scale(self) -> float:
+        """Log of the inverse temperature that the model was trained with."""
+        return self.trained[0].initial_logit_scale
+
+    def training_records(self) -> Sequence[SliceRecord]:
+        """The records of the training slices."""
+        return self.data.training_records()
+
+    def sets(self, role: str) -> dict[str, EmbeddedSet]:
+        """The sets of a role ("train", "validation", "test") by name, embedded once for all evaluators."""
         from anatomy_clip.evaluation.embedded import embed_sets
 
-        return embed_sets(self.model, self.data.test_sets(), device(self.cfg))
+        if role not in self._sets:
+            loaders = {
+                "train": self.data.training_sets, "validation": self.data.validation_sets, "test": self.data.test_sets,
+            }[role]()  # fmt: skip
+            self._sets[role] = embed_sets(*self.trained, loaders, device(self.cfg))
+        return self._sets[role]
+
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """Embed C texts where they can be compared with images: (C, D) float32 unit norm."""
+        from anatomy_clip.evaluation.embedded import embed_texts
+
+        return embed_texts(*self.trained, texts, device(self.cfg))
+
+    def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
+        """Embed K classes by T prompts each: (K, D) unit norm."""
+        from anatomy_clip.evaluation.embedded import embed_classes
+
+        return embed_classes(*self.trained, prompts, device(self.cfg))
 
 
 def fit(cfg: DictConfig, folder: Path) -> None:
@@ -119,6 +181,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     import lightning
     from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+    from anatomy_clip.stores.leakage import patient_hashes
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO
     from anatomy_clip.training.module import TrainModule
     from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
@@ -127,15 +190,17 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     taxonomy = build(cfg.taxonomy)
     model = build_model(cfg)
-    data = build_data(cfg, taxonomy, model)
+    before = earlier_patients(cfg)
+    data = build_data(cfg, taxonomy, model, before)
+    patients = before | patient_hashes(data.training_records().patients())
+    watchers = build_watchers(cfg, taxonomy, model)
     module = TrainModule(
         model,
-        build(cfg.objective, model=model, classes=class_names(taxonomy, model)),
+        build_objective(cfg, taxonomy, model),
         **build(cfg.optim),
-        prompts=evaluation_prompts(cfg, taxonomy, model),
-        labels=label_names(taxonomy),
+        watchers=watchers,
         validation_sets=list(cfg.data.validation),
-        recipe=recipe(cfg, taxonomy, model),
+        recipe=recipe(cfg, taxonomy, model) | patients_entry(patients),
     )
     restarts = [StepSeeds(cfg.seed), LastCheckpoint(folder, every_n_steps=cfg.checkpoint_every)]
     trainer = build(
@@ -144,8 +209,9 @@ def fit(cfg: DictConfig, folder: Path) -> None:
         logger=build(cfg.logger)(save_dir=str(folder)),
         callbacks=[*restarts, *_progress_bar(cfg)],
         plugins=[AtomicCheckpointIO()],
+        **({} if watchers else {"limit_val_batches": 0}),  # nobody would see them
     )
-    last = folder / "last.ckpt"
+    last = folder / CHECKPOINT
     print(f"{folder}: training{' goes on' if last.exists() else ''} on {cfg.trainer.accelerator}", flush=True)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
@@ -166,100 +232,51 @@ def average(cfg: DictConfig, folder: Path) -> None:
     state = average_weights(paths, list(cfg.average.shares))
     taxonomy = build(cfg.taxonomy)
     model = build_model(cfg, weights=str(paths[-1]))
-    made = {"state_dict": state, "recipe": {**recipe(cfg, taxonomy, model), "finished": True}}
-    AtomicCheckpointIO().save_checkpoint(made, folder / "last.ckpt")
+    made = recipe(cfg, taxonomy, model) | patients_entry(earlier_patients(cfg)) | {"finished": True}
+    AtomicCheckpointIO().save_checkpoint({"state_dict": state, "recipe": made}, folder / CHECKPOINT)
 
 
-def evaluate(tested: Tested) -> None:
-    """Score every test set into `folder/predictions.parquet` and `folder/results.json`; choose decisions on validation.
+def evaluate(tested: Tested, name: str) -> None:
+    """Run one evaluator: its rows to `folder/<name>.parquet`, its scores into `folder/results.json`.
 
-    The validation slices go to `validation.parquet`, and what is chosen on them to `decisions.json` (null where they
-    have no labels to choose by). Nothing is chosen on a test slice.
+    What it chooses on the validation sets is written beside them; nothing is chosen on a test slice.
     """
-    from anatomy_clip.evaluation.base import PREDICTIONS
-    from anatomy_clip.evaluation.embedded import embed_sets
-    from anatomy_clip.evaluation.zero_shot import ZeroShot
-    from anatomy_clip.inference.decisions import choose
+    from anatomy_clip.evaluation.base import write_rows
 
-    cfg, folder, taxonomy, model, data = tested.cfg, tested.folder, tested.taxonomy, tested.model, tested.data
-    evaluator = ZeroShot(
-        evaluation_prompts(cfg, taxonomy, model),
-        label_names(taxonomy),
-        offsets=label_priors(data, model) if cfg.eval.label_prior else None,
-        resamples=cfg.eval.resamples,
-        device=device(cfg),
-    )
-    absent = data.absent_tests()
-    for name in absent:
-        print(f"{folder}: test set {name} isn't there and is left out")
-    predictions = evaluator.predict(model, tested.sets)
-    predictions.write(folder / PREDICTIONS.file)
-    scores = evaluator.score(predictions)
-    notes = [f"test set {name} was absent" for name in absent]
-    validation = evaluator.predict(model, embed_sets(model, data.validation_sets(), evaluator.device))
-    validation.write(folder / "validation.parquet")
-    try:
-        decisions: dict[str, Any] | None = choose(
-            *validation.arrays("organ"), *validation.arrays("station"), taxonomy
-        ).to_dict()
-    except ValueError as error:
-        decisions = None
-        notes.append(f"no decisions: {error}")
-    write_text(folder / "decisions.json", json.dumps(decisions, indent=1))
+    evaluator, folder = tested.evaluators[name], tested.folder
+    model, objective = tested.trained
+    notes, scores = [], []
+    if evaluator.compares and not objective.compares:
+        notes.append(f"{name}: left out, {type(objective).__name__} compares no images with texts")
+        print(f"{folder}: {notes[0]}")
+    else:
+        for absent in tested.data.absent_tests():
+            notes.append(f"test set {absent} was absent")
+            print(f"{folder}: test set {absent} isn't there and is left out")
+        table = evaluator.predict(tested)
+        write_rows(table, folder / f"{name}.parquet")
+        scores = evaluator.score(table)
+        notes += evaluator.choose(tested, folder)
+    path = folder / "results.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
     results = {
-        "suite": cfg.suite,
-        "name": cfg.name,
-        "seed": cfg.seed,
-        "labels": {f"{kind}s": list(names) for kind, names in label_names(taxonomy).items()},
-        "scores": [vars(score) for score in scores],
+        "suite": tested.cfg.suite,
+        "name": tested.cfg.name,
+        "seed": tested.cfg.seed,
+        "labels": {space: list(names) for space, names in label_names(tested.taxonomy).items()},
+        "scores": before.get("scores", {}) | {name: [vars(score) for score in scores]},
         "versions": versions(),
         "weights": model.provenance.plain() if model.provenance else None,
-        "notes": notes,
+        "notes": before.get("notes", {}) | {name: notes},
     }
-    write_text(folder / "results.json", json.dumps(results, indent=1))
+    write_text(path, json.dumps(results, indent=1))
     for score in scores:
-        print(
-            f"  {score.cell:32s} {100 * score.value:5.1f} %  [{100 * score.lo:.1f}, {100 * score.hi:.1f}]  n={score.n}"
-        )
-
-
-def contrast(tested: Tested) -> None:
-    """Set right captions against contradicted ones on every test slice, into `folder/contrast.parquet`."""
-    from anatomy_clip.evaluation.base import CONTRAST, write_rows
-    from anatomy_clip.evaluation.prompt_contrast import PromptContrast
-
-    evaluation = tested.cfg.eval
-    evaluator = PromptContrast(
-        evaluation.contrast, tested.taxonomy, resamples=evaluation.resamples, device=device(tested.cfg)
-    )
-    table = evaluator.predict(tested.model, tested.sets)
-    write_rows(table, tested.folder / CONTRAST.file)
-    for score in evaluator.score(table):
-        print(f"  {score.cell:32s} {100 * score.value:5.1f} %  n={score.n}")
-
-
-def retrieve(tested: Tested) -> None:
-    """Find the best complete caption of every test slice, into `folder/captions.parquet`."""
-    from anatomy_clip.evaluation.base import CAPTIONS, write_rows
-    from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval
-
-    evaluation = tested.cfg.eval
-    evaluator = CaptionRetrieval(
-        tested.data.training_records(),
-        tested.taxonomy,
-        **evaluation.captions,
-        resamples=evaluation.resamples,
-        device=device(tested.cfg),
-    )
-    table = evaluator.predict(tested.model, tested.sets)
-    write_rows(table, tested.folder / CAPTIONS.file)
-    for score in evaluator.score(table):
-        print(f"  {score.cell:40s} {100 * score.value:5.1f} %  n={score.n}")
+        interval = f"[{100 * score.lo:.1f}, {100 * score.hi:.1f}]"
+        print(f"  {score.cell:40s} {100 * score.value:5.1f} %  {interval}  n={score.n}")
 
 
 MAKERS: dict[str, Callable[[DictConfig, Path], None]] = {"fit": fit, "average": average}  # leave a `last.ckpt`
-TESTS: dict[str, Callable[[Tested], None]] = {"evaluate": evaluate, "contrast": contrast, "retrieve": retrieve}
-STAGES = (*MAKERS, *TESTS)
+STAGES = (*MAKERS, EVALUATE)
 
 
 def _progress_bar(cfg: DictConfig) -> list[Any]:

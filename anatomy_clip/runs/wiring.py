@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_class, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from anatomy_clip import __version__
+from anatomy_clip.anatomy.labels import label_names
+from anatomy_clip.runs.chain import init_checkpoint
+
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from anatomy_clip.anatomy.taxonomy import Taxonomy
+    from anatomy_clip.core.types import Wants
     from anatomy_clip.data.datamodule import SliceDataModule
+    from anatomy_clip.evaluation.base import Evaluator
     from anatomy_clip.models.image_text import ImageTextModel
+    from anatomy_clip.objectives.base import Objective
+    from anatomy_clip.training.watchers import Watcher
 
 ALLOWED_TARGETS = ("anatomy_clip.", "lightning.")  # packages that a config may build objects from
-PACKAGES = ("anatomy_clip", "torch", "lightning", "open_clip_torch", "albumentations")
+PACKAGES = ("torch", "lightning", "open_clip_torch", "albumentations")
 
 
 def build(node: Any, **kwargs: Any) -> Any:
@@ -38,16 +44,48 @@ def build(node: Any, **kwargs: Any) -> Any:
         raise
 
 
+def wants_of(cfg: DictConfig) -> Wants:
+    """What the objective of a config asks of batches and of the model."""
+    wants: Wants = get_class(cfg.objective._target_).wants  # type: ignore[attr-defined]
+    return wants
+
+
 def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
-    """Build the model of a config, and print what its weights are."""
-    model: ImageTextModel = build(cfg.model, **changes, _convert_="all")
+    """Build the parts of a config's model that its objective has a use for, and print what its weights are.
+
+    Args:
+        cfg: the run's config.
+        changes: values in place of the model's keys; with `weights` among them, `init` is left alone.
+
+    Raises:
+        ValueError: the config starts from whole weights and from a run, or that run is unfinished or has another tower.
+    """
+    from anatomy_clip.models.weights.image_tower import load_image_tower, read_image_tower
+
+    start = None if "weights" in changes else init_checkpoint(cfg)
+    tower = None if start is None else read_image_tower(start)
+    if tower is not None:  # what the model leaves open
+        changes |= {key: tower.facts[key] for key in ("quick_gelu", "normalisation") if cfg.model.get(key) is None}
+    wants = wants_of(cfg)
+    parts = {"text_tower": bool(wants.texts), "joint": wants.joint}
+    unwanted = {part: False for part, wanted in parts.items() if not wanted}
+    model: ImageTextModel = build(cfg.model, **unwanted, **changes, _convert_="all")
+    if tower is not None:
+        load_image_tower(model, tower)
     if model.provenance and is_first_rank():
         print(model.provenance, flush=True)
     return model
 
 
-def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextModel:
-    """Load the model that a run trained.
+def build_objective(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Objective:
+    """Build the objective of a config, with the tokens of the class names where it wants them."""
+    classes = {"classes": class_names(taxonomy, model)} if wants_of(cfg).classes else {}
+    objective: Objective = build(cfg.objective, model=model, **classes)
+    return objective
+
+
+def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> tuple[ImageTextModel, Objective]:
+    """Load the model that a run trained, and what its objective learned.
 
     Raises:
         ValueError: there is no finished checkpoint, or it was trained with another taxonomy.
@@ -55,57 +93,64 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> ImageTextMode
     from anatomy_clip.models.weights.read import read_checkpoint
 
     path = folder / "last.ckpt"
-    trained = read_checkpoint(path).get("recipe", {}).get("taxonomy", {})
-    if trained != taxonomy.to_dict():
+    checkpoint = read_checkpoint(path)
+    if checkpoint.get("recipe", {}).get("taxonomy", {}) != taxonomy.to_dict():
         raise ValueError(
             f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own, "
             "or train again with overwrite=true"
         )
-    return build_model(cfg, weights=str(path))
+    model = build_model(cfg, weights=str(path))
+    objective = build_objective(cfg, taxonomy, model)
+    objective.setup(model)
+    prefix = "objective."
+    learned = {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}
+    objective.load_state_dict(learned)
+    return model, objective
 
 
-def build_data(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> SliceDataModule:
-    """Join stores, prompts and image augmentation at the model's image size and context length."""
+def build_data(
+    cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel, earlier_patients: Collection[str] = ()
+) -> SliceDataModule:
+    """Join stores, what the objective wants, and augmentation at the model's image size and context length."""
+    wants = wants_of(cfg)
     data: SliceDataModule = build(
         cfg.data,
         seed=cfg.seed,
         taxonomy=taxonomy,
-        prompts=build(cfg.prompts, taxonomy=taxonomy),
+        texts=build(cfg.prompts, taxonomy=taxonomy) if wants.texts else None,
+        views=wants.views,
         augment=build(cfg.augment, size=model.image_size),
         context_length=model.context_length,
         tokenizer=model.tokenizer,
+        earlier_patients=earlier_patients,
         _convert_="all",
     )
     return data
 
 
-def evaluation_prompts(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
-    """Tokenise the evaluation prompts: label kind -> (K, T, L)."""
+def build_evaluators(cfg: DictConfig, taxonomy: Taxonomy) -> dict[str, Evaluator]:
+    """The evaluators of a config by name; one that is set to null is left out."""
+    return {name: build(node, taxonomy=taxonomy, _convert_="all") for name, node in cfg.eval.items() if node}
+
+
+def build_watchers(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> list[Watcher]:
+    """What is measured on the validation sets in training: zero-shot accuracy, where images and texts are compared."""
     from anatomy_clip.models.tokenizers import tokenize_classes
+    from anatomy_clip.training.watchers import ZeroShotWatcher
 
-    texts = build(cfg.eval.prompts).texts(taxonomy).items()
-    return {kind: tokenize_classes(rows, model.context_length, model.tokenizer) for kind, rows in texts}
-
-
-def label_priors(data: SliceDataModule, model: ImageTextModel) -> dict[str, NDArray[np.float64]]:
-    """What each label's share of the training slices adds to its cosines: label kind -> (K,)."""
-    from anatomy_clip.evaluation.zero_shot import prior_offsets
-
-    shown = zip(("organ", "station"), data.training_labels(), strict=True)
-    return {kind: prior_offsets(labels, model.initial_logit_scale) for kind, labels in shown}
+    if not wants_of(cfg).texts or not cfg.eval.get("zero_shot"):
+        return []
+    texts = build(cfg.eval.zero_shot.prompts).texts(taxonomy).items()
+    prompts = {kind: tokenize_classes(rows, model.context_length, model.tokenizer) for kind, rows in texts}
+    return [ZeroShotWatcher(prompts, label_names(taxonomy), list(cfg.data.validation))]
 
 
 def class_names(taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
-    """Tokenise the bare label names: label kind -> (K, L)."""
+    """Tokenise the bare names of organs and stations: label space -> (K, L)."""
     from anatomy_clip.models.tokenizers import tokenize
 
-    names = label_names(taxonomy).items()
-    return {kind: tokenize(labels, model.context_length, model.tokenizer) for kind, labels in names}
-
-
-def label_names(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-    """Label kind -> label names, in the taxonomy's order."""
-    return {"organ": tuple(taxonomy.organs), "station": tuple(taxonomy.stations)}
+    names = label_names(taxonomy)
+    return {kind: tokenize(names[kind], model.context_length, model.tokenizer) for kind in ("organ", "station")}
 
 
 def recipe(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Any]:
@@ -123,7 +168,7 @@ def recipe(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[s
 
 def versions() -> dict[str, str]:
     """Versions of the packages that decide the numbers."""
-    return {package: version(package) for package in PACKAGES}
+    return {"anatomy_clip": __version__, **{package: version(package) for package in PACKAGES}}
 
 
 def check_targets(node: Any, where: str = "") -> None:

@@ -6,17 +6,15 @@ everywhere (PubMed Central articles) are compared across sources too.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-
+from anatomy_clip.core.pseudonyms import Pseudonyms
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import DIGESTS, SliceStore
 
 _RUNS = re.compile(r"\d+|[^\W\d_]+")
 _GLOBAL = re.compile(r"pmc \d+")
@@ -82,15 +80,13 @@ def duplicates(stores: Mapping[str, SliceStore]) -> list[list[Place]]:
     Returns:
         Groups that span two or more stores, sources, splits or patients, in the order of their first place.
     """
-    groups: dict[bytes, list[Place]] = {}
+    rows: dict[bytes, list[tuple[str, int]]] = {}
     for name, store in stores.items():
-        for row, record in enumerate(store.manifest):
-            image = np.ascontiguousarray(store.images[row])  # (S, S)
-            if image.min() == image.max():
-                continue
-            key = hashlib.blake2b(image.tobytes(), digest_size=16, key=str(image.shape).encode()).digest()
-            groups.setdefault(key, []).append(Place(name, row, record))
-    return [group for group in groups.values() if len({_whose(place) for place in group}) > 1]
+        for row, digest in enumerate(store.arrays[DIGESTS]):
+            rows.setdefault(digest.tobytes(), []).append((name, row))
+    repeated = [group for group in rows.values() if len(group) > 1]
+    groups = [[Place(name, row, stores[name].manifest[row]) for name, row in group] for group in repeated]
+    return [group for group in groups if len({_whose(place) for place in group}) > 1 and not _is_flat(stores, group[0])]
 
 
 def normal_id(patient: str) -> str:
@@ -104,24 +100,37 @@ def normal_id(patient: str) -> str:
     return " ".join(runs) or plain
 
 
+def patient_hashes(patients: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Hash patients, (source, id), by the key of the environment: 16 hex digits each, the same for all spellings."""
+    pseudonym = Pseudonyms.of_environment()
+    return frozenset(pseudonym("patient", *_key(source, patient)) for source, patient in patients)
+
+
 def _whose(place: Place) -> _Whose:
     record = place.record
-    return place.store, record.source, record.split, _patient(record)[1]
+    return place.store, record.source, record.split, normal_id(record.patient)
 
 
-def _patient(record: SliceRecord, across_sources: bool = False) -> tuple[str, str]:
+def _key(source: str, patient: str, across_sources: bool = False) -> tuple[str, str]:
     """Key of a patient: the source, where the id means something in it only, and the id."""
-    name = normal_id(record.patient)
-    return ("" if across_sources or _GLOBAL.fullmatch(name) else record.source), name
+    name = normal_id(patient)
+    return ("" if across_sources or _GLOBAL.fullmatch(name) else source), name
+
+
+def _is_flat(stores: Mapping[str, SliceStore], place: Place) -> bool:
+    image = stores[place.store].images[place.row]
+    return bool(image.min() == image.max())
 
 
 def _patient_leaks(stores: Mapping[str, SliceStore], across_sources: bool) -> Iterator[Leak]:
-    places: dict[tuple[str, str], dict[str, Place]] = {}  # patient -> store -> first place
+    rows: dict[tuple[str, str], dict[str, int]] = {}  # patient -> store -> first row
     for name, store in stores.items():
-        for row, record in enumerate(store.manifest):
-            places.setdefault(_patient(record, across_sources), {}).setdefault(name, Place(name, row, record))
-    for found in places.values():
-        for first, second in combinations(found.values(), 2):
+        patients = zip(store.manifest.column("source"), store.manifest.column("patient"), strict=True)
+        for row, (source, patient) in enumerate(patients):
+            rows.setdefault(_key(source, patient, across_sources), {}).setdefault(name, row)
+    for found in rows.values():
+        places = [Place(name, row, stores[name].manifest[row]) for name, row in found.items()]
+        for first, second in combinations(places, 2):
             a, b = first.record.patient, second.record.patient
             yield Leak("same patient" if a == b else f"same patient, written {a!r} and {b!r}", first, second)
 

@@ -108,8 +108,8 @@ def prepare_split(
     one = partial(_one, read, render, selection or Selection(), volumes, parts)
     bad = _work(one, volumes, parts, workers, limits, partial(_check_share, volumes, max_bad_share, store), progress)
     good = [n for n in range(len(volumes)) if n not in bad]
-    records = [record for n in good for record in Manifest.read(parts / f"{n}.parquet")]
-    if not records:
+    records = Manifest.join(Manifest.read(parts / f"{n}.parquet") for n in good)
+    if not len(records):
         raise ValueError(f"{store}: not one slice came out of {len(volumes)} volume(s)")
     refusals = tuple(one for n in range(len(volumes)) for one in _refusals(bad.get(n), parts / f"{n}.refusals"))
     _write_refusals(store.with_name(f"{store.name}_refusals.csv"), refusals)

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.records import Manifest
 
 Item = TypeVar("Item")
 _SHOWS = 0.01  # share of the pixels that must be brighter than the darkest
@@ -60,7 +60,7 @@ class Selection:
         return not self.skip_empty or bool((image > image.min()).mean() >= _SHOWS)
 
 
-def first_patients(records: Sequence[SliceRecord], count: int, seed: int) -> list[int]:
+def first_patients(records: Manifest, count: int, seed: int) -> list[int]:
     """Rows of the slices of some patients, drawn by the hashes of their ids.
 
     The draw of fewer patients lies within that of more, and depends on nothing but the ids and the seed.
@@ -73,9 +73,10 @@ def first_patients(records: Sequence[SliceRecord], count: int, seed: int) -> lis
     Raises:
         ValueError: there are fewer patients, or none is wanted.
     """
-    patients = {(record.source, record.patient) for record in records}
+    patients = records.patients()
     if not 1 <= count <= len(patients):
         raise ValueError(f"data.train_patients={count}: the training stores hold {len(patients)}; give 1 to that many")
     drawn = sorted(patients, key=lambda patient: sha256(repr((seed, *patient)).encode()).digest())
     wanted = set(drawn[:count])
-    return [row for row, record in enumerate(records) if (record.source, record.patient) in wanted]
+    owners = zip(records.column("source"), records.column("patient"), strict=True)
+    return [row for row, owner in enumerate(owners) if owner in wanted]

@@ -1,8 +1,10 @@
-"""The slice store: decoded uint8 slices, memory-mapped, with their manifest; whole or not there."""
+"""The slice store: decoded uint8 slices and further arrays, memory-mapped, with their manifest; whole or not there."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,17 @@ from numpy.typing import NDArray
 from anatomy_clip.core.files import sha256_of, whole_folder
 from anatomy_clip.core.records import Manifest, SliceRecord
 
-STORE_VERSION = 1
+STORE_VERSION = 2  # 2: named arrays, digests of the pixels among them
 IMAGES, MANIFEST, META = "images.npy", "manifest.parquet", "store.json"
+DIGESTS = "digests"  # array of (N, 16) uint8: see `pixel_digest`
 _REMEDY = "prepare the data again"
+# Of sources that stores of version 1 were made of: name of the class -> name of its config.
+_CONFIGS = {
+    "PhantomSource": "phantom", "TotalSegmentator": "totalsegmentator", "VisibleHuman": "visible_human",
+    "SampleVolumes": "samples", "Folder": "real", "NiftiFolder": "nifti_folder", "DicomFolder": "dicom_folder",
+    "Roco": "roco", "RocoV2": "rocov2",
+}  # fmt: skip
+_TARGET = re.compile(r'"_target_": "anatomy_clip\.sources\.[\w.]*\b(\w+)"')
 Stores = str | Path | Sequence[str | Path]  # of one set: a folder, or several whose slices are joined
 
 
@@ -28,11 +38,13 @@ class SliceStore:
         path: the folder.
         images: (N, S, S) uint8, memory-mapped, read-only.
         manifest: the N records, in the same order.
+        arrays: name -> N rows, in the same order, memory-mapped, read-only; `DIGESTS` is one of them.
     """
 
     path: Path
     images: NDArray[np.uint8]
     manifest: Manifest
+    arrays: Mapping[str, NDArray[Any]]
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = False) -> SliceStore:
@@ -51,17 +63,18 @@ class SliceStore:
         if verify:
             _verify(path, meta)
         manifest = Manifest.read(path / MANIFEST)
-        try:
-            images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path / IMAGES}: can't be read ({error}); {_REMEDY}") from error
+        images, *others = (_load(path / name) for name in (IMAGES, *map(_file, meta["arrays"])))
         if images.dtype != np.uint8 or images.ndim != 3:
             raise ValueError(f"{path / IMAGES}: holds {images.dtype} {images.shape}, not (N, S, S) uint8; {_REMEDY}")
         if not len(images) == len(manifest) == meta["count"]:
             raise ValueError(
                 f"{path}: {len(images)} image(s), {len(manifest)} record(s), {meta['count']} expected; {_REMEDY}"
             )
-        return cls(path, images, manifest)
+        arrays = dict(zip(meta["arrays"], others, strict=True))
+        for name, array in arrays.items():
+            if array.shape[:1] != images.shape[:1]:
+                raise ValueError(f"{path / _file(name)}: holds {array.shape} for {len(images)} image(s); {_REMEDY}")
+        return cls(path, images, manifest, arrays)
 
 
 def store_paths(stores: Stores) -> tuple[Path, ...]:
@@ -85,12 +98,23 @@ def read_meta(path: Path) -> dict[str, Any]:
         ValueError: the folder is no store, or one of another version.
     """
     try:
-        meta: dict[str, Any] = json.loads((path / META).read_text())
+        text = (path / META).read_text()
+        meta: dict[str, Any] = json.loads(text)
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: no slice store there ({type(error).__name__}); {_REMEDY}") from error
     if meta.get("version") != STORE_VERSION:
-        raise ValueError(f"{path / META}: version {meta.get('version')}, expected {STORE_VERSION}; {_REMEDY}")
+        target = _TARGET.search(text)
+        source = _CONFIGS.get(target[1], "...") if target else "..."
+        raise ValueError(
+            f"{path / META}: version {meta.get('version')}, expected {STORE_VERSION}; {_REMEDY}, with the options that "
+            f"it was made with: anatomy-clip prepare source={source} paths.data={path.parent.parent}"
+        )
     return meta
+
+
+def pixel_digest(image: NDArray[np.uint8]) -> bytes:
+    """Digest of an image's shape and pixels, 16 bytes."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16, key=str(image.shape).encode()).digest()
 
 
 def write_store(
@@ -98,6 +122,7 @@ def write_store(
     images: NDArray[np.uint8] | Iterable[NDArray[np.uint8]],
     records: Sequence[SliceRecord],
     settings: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
     """Write a store beside its place, flush it to disk, and rename it; an older one is replaced.
 
@@ -106,36 +131,61 @@ def write_store(
         images: (N, S, S) uint8, or parts (n, S, S) of it, of which one is in memory at a time.
         records: the N records.
         settings: plain values to keep in `store.json`.
+        arrays: name -> N rows; `DIGESTS` are added to them.
 
     Raises:
-        ValueError: numbers of images and records differ, or there is none, or parts differ in side.
+        ValueError: numbers of images, records and rows differ, or there is none, or parts differ in side, or an array
+            has the name of another file of a store.
     """
+    arrays = dict(arrays or {})
+    for name, array in arrays.items():
+        if array.shape[:1] != (len(records),) or not name.isidentifier() or name in ("images", DIGESTS):
+            raise ValueError(
+                f"{path}: array {name!r} of shape {array.shape} for {len(records)} record(s): give it a row a record, "
+                f"and a name that is one word, not images or {DIGESTS}"
+            )
     with whole_folder(path) as partial:
-        side = _write_images(partial / IMAGES, images, len(records), path)
-        Manifest(records).write(partial / MANIFEST)
-        checksums = {name: sha256_of(partial / name) for name in (IMAGES, MANIFEST)}
-        meta = {"version": STORE_VERSION, "count": len(records), "side": side, "sha256": checksums}
+        side, arrays[DIGESTS] = _write_images(partial / IMAGES, images, len(records), path)
+        (records if isinstance(records, Manifest) else Manifest(records)).write(partial / MANIFEST)
+        for name, array in arrays.items():
+            np.save(partial / _file(name), array, allow_pickle=False)
+        checksums = {name: sha256_of(partial / name) for name in (IMAGES, MANIFEST, *map(_file, arrays))}
+        meta = {"version": STORE_VERSION, "count": len(records), "side": side, "arrays": sorted(arrays)}
+        meta["sha256"] = checksums
         (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))
 
 
 def _write_images(
     file: Path, images: NDArray[np.uint8] | Iterable[NDArray[np.uint8]], expected: int, store: Path
-) -> int:
-    """Write the bytes that `np.save` would write, part by part; returns the side."""
-    count = side = 0
+) -> tuple[int, NDArray[np.uint8]]:
+    """Write the bytes that `np.save` would write, part by part; returns the side and the digests, (N, 16)."""
+    side, digests = 0, bytearray()
     with file.open("wb") as out:
         for part in [images] if isinstance(images, np.ndarray) else images:
-            if not count:
+            if not side:
                 side = part.shape[-1]
                 header = {"descr": "|u1", "fortran_order": False, "shape": (expected, side, side)}
                 np.lib.format.write_array_header_1_0(out, header)
             if part.dtype != np.uint8 or part.shape[1:] != (side, side):
                 raise ValueError(f"{store}: a part holds {part.dtype} {part.shape}, not (n, {side}, {side}) uint8")
             out.write(np.ascontiguousarray(part).data)
-            count += len(part)
+            digests += b"".join(map(pixel_digest, part))
+    count = len(digests) // 16
     if count != expected or not count:
         raise ValueError(f"{store}: {count} image(s) and {expected} record(s) make no store")
-    return side
+    return side, np.frombuffer(digests, np.uint8).reshape(count, 16)
+
+
+def _file(name: str) -> str:
+    return f"{name}.npy"
+
+
+def _load(file: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file}: can't be read ({error}); {_REMEDY}") from error
+    return array
 
 
 def _verify(path: Path, meta: Mapping[str, Any]) -> None:

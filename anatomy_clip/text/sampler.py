@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Protocol, cast
 
@@ -14,22 +14,23 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.text.templates import SLOTS, Wording, check_wording, fill_first, make_slots, slots_of
 
 
-class Prompts(Protocol):
-    """Whatever makes the captions of a training slice; built with the taxonomy.
+class TextSource(Protocol):
+    """Whatever makes the texts of a training sample; built with the taxonomy."""
 
-    `captions_per_image` says how many of them an image is shown with at once.
-    """
+    def texts(
+        self, record: SliceRecord, shown: Mapping[str, Sequence[str]], rng: np.random.Generator
+    ) -> dict[str, tuple[str, ...]]:
+        """Make the texts of one sample: kind of text ("caption") -> as many as the sample meets at once.
 
-    captions_per_image: int
-
-    def __call__(
-        self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
-    ) -> str:
-        """Caption one slice that shows these organs and stations; every draw comes from `rng`."""
+        Args:
+            record: the sample.
+            shown: label space -> names of the labels that it shows.
+            rng: the sample's generator; every draw comes from it.
+        """
         ...
 
-    def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
-        """Captions among which is the longest one that a record can get, to check against the token limit."""
+    def vocabulary(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
+        """Texts that have every word, and the length of the longest text, that a record can get."""
         ...
 
 
@@ -101,7 +102,14 @@ class PromptSampler:
         if self.entities and sorted(slot for e in self.entities for slot in slots_of(e)) != sorted(SLOTS):
             raise ValueError(f"entities {list(self.entities)}: write one phrase for each of {', '.join(SLOTS)}")
 
-    def __call__(
+    def texts(
+        self, record: SliceRecord, shown: Mapping[str, Sequence[str]], rng: np.random.Generator
+    ) -> dict[str, tuple[str, ...]]:
+        """As many captions as are wanted, each with its own draws; see `TextSource`."""
+        draws = range(self.captions_per_image)
+        return {"caption": tuple(self.caption(record, shown["organ"], shown["station"], rng) for _ in draws)}
+
+    def caption(
         self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
     ) -> str:
         """Caption one slice that shows these organs and stations; every draw comes from `rng`."""
@@ -147,7 +155,7 @@ class PromptSampler:
         kept = sorted(organs, key=area.__getitem__, reverse=True)[: int(rng.integers(1, len(organs)))]
         return [organ for organ in organs if organ in kept]
 
-    def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
+    def vocabulary(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
         """Every template with all organs and all stations, in each orientation, modality and protocol.
 
         The order of words or phrases does not change the number of tokens, so no shuffled caption is longer.
@@ -169,14 +177,12 @@ class OwnCaption:
         taxonomy: given to all that make captions; one that was written by hand has no use for it.
     """
 
-    captions_per_image = 1
-
     def __init__(self, taxonomy: Taxonomy | None = None) -> None:
         pass
 
-    def __call__(
-        self, record: SliceRecord, organs: Sequence[str], stations: Sequence[str], rng: np.random.Generator
-    ) -> str:
+    def texts(
+        self, record: SliceRecord, shown: Mapping[str, Sequence[str]], rng: np.random.Generator
+    ) -> dict[str, tuple[str, ...]]:
         """The record's own caption.
 
         Raises:
@@ -185,9 +191,9 @@ class OwnCaption:
         if not record.caption:
             where = f"{record.source}, patient {record.patient}, series {record.series}, slice {record.index}"
             raise ValueError(f"{where}: no caption of its own; choose prompts made by templates for this data")
-        return record.caption
+        return {"caption": (record.caption,)}
 
-    def longest_captions(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
+    def vocabulary(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
         """The distinct captions of the records."""
         return sorted({record.caption for record in records})
 

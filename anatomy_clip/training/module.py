@@ -1,9 +1,9 @@
-"""The one LightningModule for contrastive training."""
+"""The one LightningModule, of every training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import lightning
 import torch
@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.types import Batch, Losses
-from anatomy_clip.metrics.streaming import ZeroShotMetric
 from anatomy_clip.models.adapt.freeze import freeze_statistics
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
-from anatomy_clip.objectives.losses import cosines
+from anatomy_clip.training.watchers import Watcher
 
 
 class TrainModule(lightning.LightningModule):
@@ -30,8 +28,7 @@ class TrainModule(lightning.LightningModule):
         objective: see `objectives.base.Objective`; built with the model.
         optimizer: makes the optimiser from [model, objective].
         scheduler: makes the learning rate schedule from (optimizer, total_steps=...), stepped once a batch.
-        prompts: label kind ("organ", "station") -> (K, T, L) tokens of the evaluation prompts of its K labels.
-        labels: label kind -> the K names.
+        watchers: what is measured on the validation sets as it goes.
         validation_sets: names of the validation loaders, in their order.
         recipe: plain values that let the checkpoint be read without its config.
         prepare: freezes layers of the model and chooses how its towers run, see `freeze.prepare_towers`.
@@ -41,12 +38,11 @@ class TrainModule(lightning.LightningModule):
     def __init__(
         self,
         model: ImageTextModel,
-        objective: nn.Module,
+        objective: Objective,
         optimizer: Callable[[Iterable[nn.Module]], Optimizer],
         scheduler: Callable[..., LRScheduler],
         *,
-        prompts: Mapping[str, Tensor],
-        labels: Mapping[str, Sequence[str]],
+        watchers: Sequence[Watcher] = (),
         validation_sets: Sequence[str],
         recipe: Mapping[str, Any],
         prepare: Callable[[ImageTextModel], None] | None = None,
@@ -55,28 +51,17 @@ class TrainModule(lightning.LightningModule):
         super().__init__()
         if prepare is not None:
             prepare(model)
+        objective.setup(model)
         self.model = model
         self.objective = objective
         self.make_optimizer = optimizer
         self.make_scheduler = scheduler
-        self.prompts = dict(prompts)
-        self.labels = {kind: tuple(names) for kind, names in labels.items()}
         self.validation_sets = tuple(validation_sets)
         self.recipe = dict(recipe)
         self.log_every = log_every
         self.terms: list[dict[str, Tensor]] = []
-        self._classes: dict[str, Tensor] = {}
-        # One metric a table cell; a station cell joins the modalities, as the paper's rows do.
-        self.metrics = nn.ModuleDict({_key(*cell): ZeroShotMetric(self.labels[cell[0]]) for cell in self._cells()})
+        self.watchers: Iterable[Watcher] = nn.ModuleList(watchers)  # type: ignore[assignment]
         self.train()
-
-    def _metric(self, kind: str, name: str, modality: str) -> ZeroShotMetric:
-        return cast(ZeroShotMetric, self.metrics[_key(kind, name, modality)])
-
-    def _cells(self) -> list[tuple[str, str, str]]:
-        """(kind, set, modality) of every validation cell."""
-        per_set = [("organ", Modality.MR.lower()), ("organ", Modality.CT.lower()), ("station", "mr_ct")]
-        return [(kind, name, modality) for name in self.validation_sets for kind, modality in per_set]
 
     def train(self, mode: bool = True) -> Self:
         """Switch between training and evaluation mode; frozen layers stay in evaluation mode."""
@@ -107,38 +92,25 @@ class TrainModule(lightning.LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, and let the objective do what follows a step; only then is it whole."""
         super().optimizer_step(*args, **kwargs)
-        cast(Objective, self.objective).after_step(self.model)
+        self.objective.after_optimizer_step(self.model)
 
     def on_validation_epoch_start(self) -> None:
-        """Embed the evaluation prompts once for the whole pass."""
+        """Let the watchers prepare for a pass over the validation sets."""
         with torch.no_grad():
-            self._classes = {kind: self.model.encode_prompts(t.to(self.device)) for kind, t in self.prompts.items()}
+            for watcher in self.watchers:
+                watcher.start(self.model, self.objective)
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Score the batch's slices against every label."""
-        embedding = self.model.encode_image(batch.images).embedding
-        name = self.validation_sets[dataloader_idx]
-        modalities = tuple(Modality)
-        for kind, targets in (("organ", batch.organs), ("station", batch.stations)):
-            scores = cosines(embedding, self._classes[kind])  # (B, K)
-            if kind == "station":
-                self._metric(kind, name, "mr_ct").update(scores, targets)
-                continue
-            for modality in modalities:
-                rows = batch.modalities == modalities.index(modality)
-                self._metric(kind, name, modality.lower()).update(scores[rows], targets[rows])
+        """Show the watchers a batch."""
+        features = self.model.encode_image(batch.images)
+        for watcher in self.watchers:
+            watcher.step(self.validation_sets[dataloader_idx], batch, features)
 
     def on_validation_epoch_end(self) -> None:
-        """Log hit@1 and per-label AUROC under the table's cell names."""
-        for cell in self._cells():
-            metric = self._metric(*cell)
-            kind, name, modality = cell
-            values = metric.compute()
-            metric.reset()
-            hit = values.pop("hit_at_1", None)
-            if hit is not None:
-                self.log(f"validation/{kind}/{name}_{modality}", hit, prog_bar=True, sync_dist=False)
-            self.log_dict({f"validation/{kind}/{name}_{modality}/{k}": v for k, v in values.items()})
+        """Log what the watchers saw."""
+        for watcher in self.watchers:
+            for name, value in watcher.end().items():
+                self.log(f"validation/{name}", value, prog_bar=name.count("/") == 1, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
         """Make the optimiser and its schedule, stepped once a batch."""
@@ -178,7 +150,3 @@ class TrainModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the loss terms."""
         self.terms = checkpoint["terms"]
-
-
-def _key(kind: str, name: str, modality: str) -> str:
-    return f"{kind}__{name}__{modality}"

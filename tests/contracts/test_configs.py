@@ -11,6 +11,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from anatomy_clip.cli.configs import config_folder
 from anatomy_clip.core.trees import differences
+from anatomy_clip.evaluation.base import Evaluator
+from anatomy_clip.objectives.base import Objective
 from anatomy_clip.runs.settings import deciding
 from anatomy_clip.runs.wiring import ALLOWED_TARGETS, check_targets
 
@@ -20,8 +22,8 @@ GROUPS = sorted({str(p.parent.relative_to(CONF)) for p in CONF.rglob("*.yaml")} 
 GROUPS += [f"experiment/{suite}" for suite in ARMS]
 TABLE3 = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
 # Arguments that the programs give, because they come from another group.
-WIRED = {"seed", "taxonomy", "prompts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
-         "total_steps", "modules", "weights"}  # fmt: skip
+WIRED = {"seed", "taxonomy", "texts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
+         "total_steps", "modules", "weights", "classes"}  # fmt: skip
 PRIMARY = {
     "source": "prepare",
     "display": "prepare",
@@ -75,13 +77,36 @@ def test_yaml_composes_and_matches_its_target(group, option):
         assert needed <= keys | WIRED, f"{node._target_} wants {needed - keys - WIRED}"
 
 
+def built(group):
+    """What the YAMLs of a group build: (option, key, the class and the names that its constructor takes)."""
+    for option in options(group):
+        cfg = config(f"{group}={option}")[group]
+        for key, node in cfg.items() if "_target_" not in cfg else [(None, cfg)]:
+            made = get_class(node._target_)
+            yield option, key, made, list(inspect.signature(made).parameters)
+
+
+def test_objectives_are_built_with_the_model_and_with_class_names_where_they_want_them():
+    for option, _, made, takes in built("objective"):
+        assert issubclass(made, Objective) and takes[0] == "model", option
+        assert ("classes" in takes) == made.wants.classes, option
+
+
+def test_evaluators_are_built_with_the_taxonomy_and_know_whether_they_compare():
+    seen = {}
+    for option, key, made, takes in built("eval"):
+        assert issubclass(made, Evaluator) and "taxonomy" in takes, f"{option}: {key}"
+        seen[key] = made.compares
+    assert seen == {"zero_shot": True, "contrast": True, "captions": True, "linear_probe": False}
+
+
 def declared(table):
     return OmegaConf.to_container(config(f"table={table}", primary="results").table.differs)
 
 
 @pytest.mark.parametrize(
     ("table", "suite"),
-    [("laptop", "table3"), *((name, name) for name in ("table3_plus", *ARMS))],
+    [("laptop", "table3"), *((name, name) for name in ("table3_plus", "probe", *ARMS))],
 )
 def test_columns_differ_in_the_keys_that_they_declare_and_in_no_others(table, suite):
     """Table II, enforced: the same declaration that the results program holds the finished runs against."""

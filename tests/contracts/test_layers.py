@@ -30,7 +30,7 @@ ONLY_IN = {
     "pydicom": ("imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),
     "open_clip": ("models/towers/open_clip.py", "models/weights/load.py", "models/tokenizers.py"),
-    "sklearn": ("metrics/", "results/"),
+    "sklearn": ("evaluation/linear_probe.py", "metrics/", "results/"),
     "transformers": ("models/towers/bert.py", "models/tokenizers.py"),
 }
 MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py")

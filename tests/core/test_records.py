@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 
 import pyarrow as pa
@@ -50,9 +51,28 @@ def test_round_trip(tmp_path):
     assert isinstance(read[0].modality, Modality) and read[0].spacing_mm == (0.5, 0.75)
 
 
+@pytest.mark.parametrize("few", [0, 100])
+def test_records_are_those_that_were_written_however_many_there_are(tmp_path, monkeypatch, few):
+    monkeypatch.setattr("anatomy_clip.core.records._FEW", few)
+    monkeypatch.setattr("anatomy_clip.core.records._AT_ONCE", 2)
+    stated = replace(RECORD, patient="p2", organs=("liver",), stations=(), caption="\u00e4 'quoted' \"caption\"")
+    records = [RECORD, stated, *patients("p3"), replace(RECORD, structures={'od"d\\ name': 1e20})]
+    Manifest(records).write(tmp_path / "m.parquet")
+    read = Manifest.read(tmp_path / "m.parquet")
+    for manifest in (read, Manifest(records), pickle.loads(pickle.dumps(read)), Manifest.join([read[:2], read[2:]])):
+        assert list(manifest) == records and len(manifest) == 6
+        assert [manifest[n] for n in range(-6, 6)] == records * 2
+        assert list(manifest.take([4, 0])) == [records[4], records[0]]
+        assert list(manifest[1:6:2]) == records[1:6:2] and not len(manifest.take([]))
+        assert manifest.column("patient") == [record.patient for record in records]
+        assert manifest.patients() == {("phantom", "p1"), ("phantom", "p2"), ("a", "p3")}
+        with pytest.raises(IndexError):
+            manifest[6]
+
+
 def test_an_empty_manifest_round_trips(tmp_path):
     Manifest([]).write(tmp_path / "m.parquet")
-    assert len(Manifest.read(tmp_path / "m.parquet")) == 0
+    assert list(Manifest.read(tmp_path / "m.parquet")) == list(Manifest.join([])) == []
 
 
 @pytest.mark.parametrize(
@@ -64,12 +84,33 @@ def test_an_empty_manifest_round_trips(tmp_path):
         ({"structures": "{bad"}, "row 0: structures is no JSON object"),
         ({"structures": json.dumps({"liver": -1})}, "negative"),
         ({"structures": '{"liver": NaN}'}, "non-finite"),
+        ({"structures": '{"liver": 1e999}'}, "non-finite"),
+        ({"structures": '{"liver": 007.5}'}, "row 0: structures is no JSON object"),
+        ({"structures": '{"li\nver": 7.5}'}, "row 0: structures is no JSON object"),
+        ({"structures": None}, "row 0: structures is no JSON object"),
+        ({"patient": None}, "row 0: patient is empty"),
+        ({"protocol": None}, "row 0: protocol None is unknown"),
+        ({"index": "third"}, r"m\.parquet: a column is of another type"),
     ],
 )
 def test_faults_are_named(tmp_path, columns, message):
     Manifest([RECORD]).write(tmp_path / "m.parquet")
     with pytest.raises(ValueError, match=message):
         Manifest.read(rewritten(tmp_path / "m.parquet", **columns))
+
+
+def test_a_fault_is_named_by_its_row(tmp_path):
+    path = tmp_path / "m.parquet"
+    Manifest(patients("p1")).write(path)
+    table = pq.read_table(path)
+    for name, values in (
+        ("structures", ["{}", "{}", "{"]),
+        ("patient", ["a", "b", ""]),
+        ("modality", ["CT", "MR", ""]),
+    ):
+        pq.write_table(table.set_column(table.column_names.index(name), name, pa.array(values)), path)
+        with pytest.raises(ValueError, match=rf"m\.parquet, row 2: {name}"):
+            Manifest.read(path)
 
 
 def test_missing_file_column_and_version(tmp_path):

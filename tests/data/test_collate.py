@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from batches import captions
 
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import Sample
@@ -9,9 +10,10 @@ from anatomy_clip.models.tokenizers import tokenize
 TEXTS = ["", "An image of Axial CT scan", "a  knee, thigh", "humerus " * 20]
 
 
-def make_sample(row, *captions):
+def make_sample(row, *texts):
     image = np.full((4, 4), row, np.uint8)
-    return Sample(image, captions, np.eye(20, dtype=bool)[row], np.eye(5, dtype=bool)[row], row % 2, row)
+    labels = {space: np.eye(k, dtype=np.int8)[row % k] for space, k in (("organ", 20), ("station", 5), ("modality", 2))}
+    return Sample(image[None], {"caption": texts}, labels, row)
 
 
 def test_tokens_are_open_clips():
@@ -38,19 +40,27 @@ def test_batch():
     batch = Collate()([make_sample(2, "a liver"), make_sample(1, "a liver and two kidneys")])
     assert batch.images.shape == (2, 1, 4, 4) and batch.images.dtype == torch.uint8
     assert batch.images[:, 0, 0, 0].tolist() == [2, 1] == batch.rows.tolist()
-    assert batch.tokens.dtype == torch.int64 and batch.tokens.shape == (2, 8)
-    assert batch.tokens[0, 4:].tolist() == [0, 0, 0, 0]
-    assert batch.organs.shape == (2, 20) and batch.organs.dtype == torch.bool
-    assert batch.organs.int().argmax(1).tolist() == [2, 1] == batch.stations.int().argmax(1).tolist()
-    assert batch.modalities.tolist() == [0, 1]
+    assert captions(batch).dtype == torch.int64 and captions(batch).shape == (2, 8)
+    assert captions(batch)[0, 4:].tolist() == [0, 0, 0, 0]
+    assert batch.labels["organ"].shape == (2, 20) and batch.labels["organ"].dtype == torch.int8
+    assert [batch.labels[space].argmax(1).tolist() for space in ("organ", "station")] == [[2, 1], [2, 1]]
+    assert batch.labels["modality"].tolist() == [[1, 0], [0, 1]]
     assert len(batch) == 2
 
 
 def test_several_captions_a_slice_stand_one_after_the_other():
     batch = Collate()([make_sample(2, "a liver", "two kidneys"), make_sample(1, "a knee", "a leg in two parts")])
-    assert torch.equal(batch.tokens, tokenize(["a liver", "a knee", "two kidneys", "a leg in two parts"]))
-    assert len(batch) == 2 and len(batch.by_caption()) == 2
+    assert batch.texts["caption"].sample.tolist() == [0, 1, 0, 1]
+    assert torch.equal(captions(batch), tokenize(["a liver", "a knee", "two kidneys", "a leg in two parts"]))
+    assert len(batch) == 2 and len(batch.by_text("caption")) == 2
     spoken = [["a liver", "a knee"], ["two kidneys", "a leg in two parts"]]
-    for one, texts in zip(batch.by_caption(), spoken, strict=True):
+    for one, texts in zip(batch.by_text("caption"), spoken, strict=True):
         assert torch.equal(one.images, batch.images)
-        assert torch.equal(one.tokens[:, : tokenize(texts).shape[1]], tokenize(texts))
+        assert torch.equal(captions(one)[:, : tokenize(texts).shape[1]], tokenize(texts))
+
+
+def test_views_stand_one_after_the_other():
+    samples = [Sample(np.stack([np.full((4, 4), 10 * v + n, np.uint8) for v in range(2)]), {}, {}, n) for n in range(3)]
+    batch = Collate()(samples)
+    assert len(batch) == 3 and not batch.texts
+    assert [view[:, 0, 0, 0].tolist() for view in batch.views()] == [[0, 1, 2], [10, 11, 12]]

@@ -6,6 +6,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from batches import captions
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, SliceRecord
@@ -55,14 +56,14 @@ def stores(monkeypatch):
 def make(**options):
     given = {
         "train": ["train", "more"], "validation": {"a": "val_a", "b": "val_b"}, "test": {"set1": "test_a"},
-        "taxonomy": TAXONOMY, "prompts": PROMPTS,
+        "taxonomy": TAXONOMY, "texts": PROMPTS,
         "augment": ImageAugment(24, **AUGMENT), "batch_size": 4, "seed": 3,
     }  # fmt: skip
     return SliceDataModule(**given | options)
 
 
 def digest(batch):
-    tensors = (batch.images, batch.tokens, batch.organs, batch.stations, batch.modalities, batch.rows)
+    tensors = (batch.images, captions(batch), *batch.labels.values(), batch.rows)
     return hashlib.sha256(b"".join(t.numpy().tobytes() for t in tensors)).hexdigest()
 
 
@@ -76,14 +77,14 @@ def epochs(data, count=2):
     return out
 
 
-@pytest.mark.parametrize("captions", [1, 3])
-def test_batches_are_the_same_with_and_without_workers(stores, captions):
-    prompts = PromptSampler(["{organ} {modality}", "{modality}"], shuffle_organs=0.5, captions_per_image=captions)
-    alone, two = epochs(make(prompts=prompts)), epochs(make(prompts=prompts, workers=2))
+@pytest.mark.parametrize("a_sample", [1, 3])
+def test_batches_are_the_same_with_and_without_workers(stores, a_sample):
+    prompts = PromptSampler(["{organ} {modality}", "{modality}"], shuffle_organs=0.5, captions_per_image=a_sample)
+    alone, two = epochs(make(texts=prompts)), epochs(make(texts=prompts, workers=2))
     assert alone == two
     assert len(alone[0]) == 2 * 20 // 4
     assert len({*alone[0], *alone[1]}) == 20  # no batch twice, in either epoch
-    assert epochs(make(prompts=prompts, seed=4)) != alone
+    assert epochs(make(texts=prompts, seed=4)) != alone
 
 
 def test_batches_do_not_follow_global_random_state(stores):
@@ -103,8 +104,8 @@ def test_validation_and_test_batches_are_plain(stores):
     (loader, manifest) = data.test_sets()["set1"]
     assert [r for b in loader for r in b.rows.tolist()] == list(range(6)) and len(manifest) == 6
     batch = next(iter(loader))
-    assert batch.images.shape == (4, 1, 24, 24) and batch.tokens.shape == (4, 2)
-    assert [TAXONOMY.organs[k] for k in batch.organs[0].nonzero()[:, 0]] == ["liver", "kidneys", "intestine"]
+    assert batch.images.shape == (4, 1, 24, 24) and not batch.texts
+    assert [TAXONOMY.organs[k] for k in batch.labels["organ"][0].nonzero()[:, 0]] == ["liver", "kidneys", "intestine"]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -113,7 +114,7 @@ def test_stores_on_disk_give_the_batches_of_arrays_in_memory(stores, monkeypatch
     monkeypatch.undo()
     for name, made in stores.items():
         if name != "torn":
-            write_store(tmp_path / name, made.images, made.manifest.records, {})
+            write_store(tmp_path / name, made.images, made.manifest, {})
     at = {name: tmp_path / name for name in stores}
     data = make(
         train=[at["train"], at["more"]], validation={"a": at["val_a"]}, test={"set1": at["test_a"]}, workers=workers
@@ -195,7 +196,7 @@ def test_ranks_share_the_batches(stores):
             "train-3.*'a' and 'set1'",
         ),
         ({"train": ["train", "torn"]}, r"torn: the manifest lists 4 slice\(s\).*holds 3"),
-        ({"prompts": PromptSampler(["{organ} " * 20, "{modality}"])}, "longer than the model's context"),
+        ({"texts": PromptSampler(["{organ} " * 20, "{modality}"])}, "longer than the model's context"),
         ({"context_length": 8}, "context of 8"),
         ({"batch_size": 64}, "smaller batch_size"),
         ({"train": []}, "no training store"),

@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from anatomy_clip.anatomy.labels import label_names, shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.rng import sample_rng
@@ -31,27 +32,26 @@ def make_record(n):
 def make_dataset(n=6, **options):
     images = np.random.default_rng(0).integers(0, 256, (n, 32, 32), dtype=np.uint8)
     prompts = PromptSampler(["{organ} {modality}", "{modality}"])
-    options = {"prompts": prompts, "augment": ImageAugment(24)} | options
+    options = {"texts": prompts, "augment": ImageAugment(24)} | options
     return SliceDataset(images, [make_record(k) for k in range(n)], TAXONOMY, **options)
 
 
 def test_item():
     sample = make_dataset()[1, 0]
-    assert sample.image.shape == (24, 24) and sample.image.dtype == np.uint8
-    assert [TAXONOMY.organs[k] for k in np.flatnonzero(sample.organs)] == ["liver", "kidneys"]
-    assert [TAXONOMY.stations[k] for k in np.flatnonzero(sample.stations)] == ["abdomen"]
-    assert sample.captions == ("liver, kidneys MR T2",)
-    assert tuple(Modality)[sample.modality] is Modality.MR
+    assert sample.images.shape == (1, 24, 24) and sample.images.dtype == np.uint8
+    shown = {space: shown_names(sample.labels[space], names) for space, names in label_names(TAXONOMY).items()}
+    assert shown == {"organ": ("liver", "kidneys"), "station": ("abdomen",), "modality": ("MR",)}
+    assert sample.texts == {"caption": ("liver, kidneys MR T2",)}
     assert sample.row == 1
 
 
-def test_slice_without_structures_has_empty_targets():
+def test_labels_that_nothing_tells_are_unknown():
     sample = make_dataset()[2, 0]
-    assert not sample.organs.any() and not sample.stations.any() and all(sample.captions)
+    assert {*sample.labels["organ"], *sample.labels["station"]} == {-1} and all(sample.texts["caption"])
 
 
-def test_without_prompts_captions_are_empty():
-    assert make_dataset(prompts=None)[0, 0].captions == ("",)
+def test_without_a_text_source_there_are_no_texts():
+    assert make_dataset(texts=None)[0, 0].texts == {}
 
 
 def test_variants_of_a_row_share_labels_but_not_draws():
@@ -59,26 +59,28 @@ def test_variants_of_a_row_share_labels_but_not_draws():
     dataset = make_dataset(augment=augment)
     assert len(dataset) == 18
     variants = [dataset[4 + 6 * k, 0] for k in range(3)]
-    assert {v.row for v in variants} == {4} and len({v.captions for v in variants}) == 1
-    assert len({v.image.tobytes() for v in variants}) == 3
+    assert {v.row for v in variants} == {4} and len({v.texts["caption"] for v in variants}) == 1
+    assert len({v.images.tobytes() for v in variants}) == 3
 
 
 def test_one_generator_draws_the_image_first_and_then_the_words():
     augment = ImageAugment(24, rotation={"p": 1, "degrees": [-20, 20]})
 
     class Draws:
-        captions_per_image = 2
+        def texts(self, record, shown, rng):
+            return {"caption": (str(rng.random()), str(rng.random()))}
 
-        def __call__(self, record, organs, stations, rng):
-            return str(rng.random())
-
-    prompts = Draws()
-    dataset = make_dataset(augment=augment, prompts=prompts, seed=7)
+    dataset = make_dataset(augment=augment, texts=Draws(), views=2, seed=7)
     rng = sample_rng(7, 3, 5)
     image = augment(dataset.images[5], rng)
     sample = dataset[5, 3]
-    assert (sample.image == image).all() and sample.captions == (str(rng.random()), str(rng.random()))
-    assert (make_dataset(augment=augment, prompts=None, seed=7)[5, 3].image == image).all()
+    assert (sample.images[0] == image).all()
+    assert sample.texts["caption"] == (str(rng.random()), str(rng.random()))
+    alone = make_dataset(augment=augment, texts=None, seed=7)[5, 3]
+    assert alone.images.shape == (1, 24, 24) and (alone.images[0] == image).all()
+    # a further view draws by itself
+    assert (sample.images[1] == augment(dataset.images[5], sample_rng(7, 3, 5, 1))).all()
+    assert (sample.images[1] != image).any()
 
 
 def test_flips_break_no_caption():
@@ -86,9 +88,9 @@ def test_flips_break_no_caption():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for name in ("organs", "organs_stations", "augmented"):
             prompts = instantiate(compose(overrides=[f"+prompts={name}"]).prompts, taxonomy=TAXONOMY)
-            dataset = make_dataset(prompts=prompts)
-            texts = [text for n in range(6) for e in range(20) for text in dataset[n, e].captions]
-            texts += prompts.longest_captions(TAXONOMY)
+            dataset = make_dataset(texts=prompts)
+            texts = [text for n in range(6) for e in range(20) for text in dataset[n, e].texts["caption"]]
+            texts += prompts.vocabulary(TAXONOMY)
             assert not [t for t in texts if re.search(r"\b(left|right|upper|top|bottom)\b", t, re.IGNORECASE)]
 
 

@@ -1,22 +1,16 @@
 import numpy as np
 import pytest
 
-from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.sampler import EpochSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights, weighted_order
 
 
-def records(**counts):
-    return [
-        SliceRecord(source, "train", f"p{n}", "s", "s", n, Modality.CT, Protocol.NONE, Orientation.AXIAL)
-        for source, count in counts.items()
-        for n in range(count)
-    ]
+def sources(**counts):
+    return [source for source, count in counts.items() for _ in range(count)]
 
 
 def test_a_source_gets_its_share_whatever_its_size():
-    weights = source_weights(records(big=90, small=5), {"big": 3, "small": 1})
+    weights = source_weights(sources(big=90, small=5), {"big": 3, "small": 1})
     assert weights.sum() == pytest.approx(1)
     assert weights[90:].sum() == pytest.approx(0.25)
     rows = weighted_order(weights, 4, seed=0, epoch=0) % 95
@@ -27,12 +21,12 @@ def test_a_source_gets_its_share_whatever_its_size():
 
 
 def test_no_sample_comes_twice_so_that_each_draws_its_own_augmentation():
-    order = weighted_order(source_weights(records(big=50, small=2), {"big": 1, "small": 1}), 2, seed=3, epoch=1)
+    order = weighted_order(source_weights(sources(big=50, small=2), {"big": 1, "small": 1}), 2, seed=3, epoch=1)
     assert len(order) == len(set(order.tolist())) == 104
 
 
 def test_draws_are_a_function_of_seed_and_epoch():
-    weights = source_weights(records(big=90, small=5), {"big": 1, "small": 1})
+    weights = source_weights(sources(big=90, small=5), {"big": 1, "small": 1})
     first = weighted_order(weights, 1, seed=1, epoch=2)
     np.testing.assert_array_equal(first, weighted_order(weights, 1, seed=1, epoch=2))
     assert (first != weighted_order(weights, 1, seed=1, epoch=3)).any()
@@ -40,7 +34,7 @@ def test_draws_are_a_function_of_seed_and_epoch():
 
 
 def test_global_batches_of_weighted_draws_are_the_same_on_any_number_of_ranks():
-    weights = source_weights(records(big=40, small=8), {"big": 1, "small": 1})
+    weights = source_weights(sources(big=40, small=8), {"big": 1, "small": 1})
 
     def batches(world):
         size = 8 // world
@@ -64,7 +58,7 @@ def test_global_batches_of_weighted_draws_are_the_same_on_any_number_of_ranks():
 )
 def test_bad_shares_are_refused(shares, message):
     with pytest.raises(ValueError, match=message):
-        source_weights(records(big=3, small=2), shares)
+        source_weights(sources(big=3, small=2), shares)
 
 
 def test_rare_labels_come_up_more_often():

@@ -57,7 +57,7 @@ def run_folder(tmp_path_factory):
     cfg = compose_config("config", "experiment=table3/pmc_msa", f"paths.data={folder / 'data'}")
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
     scores = [{"cell": "test/organ/set1_ct", "value": 0.5, "n": 8, "lo": float("nan"), "hi": float("nan")}]
-    (folder / "results.json").write_text(json.dumps({"scores": scores}))
+    (folder / "results.json").write_text(json.dumps({"scores": {"zero_shot": scores}}))
     (folder / "decisions.json").write_text(json.dumps(decisions(taxonomy).to_dict() | {"abstain_below": 0.0}))
     records = [
         SliceRecord("s", "train", "p", "t", "r", n, modality, protocol, plane, organs=organs, stations=stations)

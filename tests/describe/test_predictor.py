@@ -79,10 +79,10 @@ def test_slices_are_prepared_as_training_prepared_them(describer, study, tmp_pat
     squares = np.stack([one.picture for series in found.series for one in series.slices])
     assert np.array_equal(squares, np.asarray(store.images))
     dataset = SliceDataset(
-        store.images, store.manifest, describer.bundle.taxonomy, augment=ImageAugment(kept.image_size), prompts=None,
+        store.images, store.manifest, describer.bundle.taxonomy, augment=ImageAugment(kept.image_size),
         seed=0, name="x",
     )  # fmt: skip
-    inputs = np.stack([dataset[n, 0].image for n in range(len(dataset))])
+    inputs = np.stack([dataset[n, 0].images[0] for n in range(len(dataset))])
     assert np.array_equal(kept.input(squares), inputs)
 
 

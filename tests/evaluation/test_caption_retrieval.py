@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 from support import PMC_MS, compose_config
+from tested import FakeRun, embedded
 from torch.nn.functional import normalize
 
+from anatomy_clip.anatomy.labels import label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.core.types import Batch, Features
-from anatomy_clip.data.dataset import label_matrices
 from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam
-from anatomy_clip.evaluation.embedded import embed_sets
 from anatomy_clip.text import captions as caption_texts
 from anatomy_clip.text.captions import WAYS, Caption
 from anatomy_clip.text.grid import MODALITIES
@@ -156,48 +155,13 @@ def test_a_slice_without_labels_is_right_where_nothing_is_named():
     assert np.isnan(verdict["station"])
 
 
-class Numbers:
-    """A tokenizer that gives every text a number of its own."""
-
-    pad = 0
-
-    def __init__(self):
-        self.texts = []
-
-    def encode(self, text):
-        self.texts.append(text)
-        return [len(self.texts) - 1]
-
-
-class Stub(torch.nn.Module):
-    """Embeds captions by their words, and an image as the text whose place its first pixel tells."""
-
-    context_length, embedding_width = 77, WIDTH
-
-    def __init__(self, texts):
-        super().__init__()
-        self.shown, self.tokenizer = texts, Numbers()
-
-    def encode_text(self, tokens):
-        table = embed([self.tokenizer.texts[n] for n in tokens[:, 0]])
-        return Features(table, table)
-
-    def encode_image(self, images):
-        table = embed([self.shown[n] for n in images[:, 0, 0, 0]])
-        return Features(table, table)
-
-
 def test_rows_and_cells_of_a_test_set():
     train = [record(("liver",), ("abdomen",)), record(("brain",), ("head",), Protocol.T1)]
     shown = [*train, record(("liver", "kidneys"), ("abdomen",), patient="q"), record((), (), patient="q")]
     truths = [c.text for r in shown for c in plausible_captions([r], TAXONOMY)]
-    organs, stations = (torch.from_numpy(labels) for labels in label_matrices(shown, TAXONOMY))
-    empty = torch.zeros(len(shown))
-    images = torch.arange(len(shown), dtype=torch.uint8).reshape(-1, 1, 1, 1)
-    batch = Batch(images, empty, organs, stations, empty, torch.arange(len(shown)))
-    retrieval = CaptionRetrieval(train, TAXONOMY, wording=PMC_MS, grown=5000, resamples=50)
-    model = Stub(truths)
-    table = retrieval.predict(model, embed_sets(model, {"set1": ([batch], Manifest(shown))}))
+    images = embedded(embed(truths), shown, **label_matrices(shown, TAXONOMY))
+    retrieval = CaptionRetrieval(TAXONOMY, wording=PMC_MS, grown=5000, resamples=50)
+    table = retrieval.predict(FakeRun({"test": {"set1": images}}, embed, train))
     assert len(table) == len(shown) * len(WAYS)
     seen = table[table["way"] == "seen"]
     assert seen["reachable"].tolist() == [True, True, False, False]
@@ -208,4 +172,4 @@ def test_rows_and_cells_of_a_test_set():
     assert scores["caption/seen/all/set1"].value == 0.5
     assert scores["caption/seen/station/set1"].n == 3  # the last slice has none
     with pytest.raises(ValueError, match=r"data\.train holds no slice"):
-        CaptionRetrieval([], TAXONOMY, wording=PMC_MS)
+        retrieval.predict(FakeRun({"test": {"set1": images}}, embed, []))

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from batches import make_batch
 from torch.nn.functional import normalize
 
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.core.types import Batch, Features
+from anatomy_clip.core.types import Features, Wants
 from anatomy_clip.evaluation.embedded import embed_sets
+from anatomy_clip.objectives.base import Objective
 
 
 class Pixels(torch.nn.Module):
@@ -21,35 +23,55 @@ class Pixels(torch.nn.Module):
     def encode_image(self, images):
         self.seen.append((len(images), self.training, torch.is_inference_mode_enabled()))
         pooled = images.flatten(1).float()
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
+
+
+class Compares(Objective):
+    wants = Wants(texts=("caption",), joint=True)
+
+
+class LooksOnly(Objective):
+    wants = Wants(views=2)
 
 
 def test_every_slice_is_embedded_once_and_keeps_its_row_labels_and_record():
     torch.manual_seed(0)
     images = torch.randint(1, 200, (5, 1, 2, 2), dtype=torch.uint8)
-    organs, stations = torch.rand(5, 3) > 0.5, torch.rand(5, 2) > 0.5
+    organs, stations = torch.randint(-1, 2, (5, 3)), torch.rand(5, 2) > 0.5
     rows = torch.tensor([4, 2, 0, 1, 3])
     records = [SliceRecord("test", "t", p, "s", "1", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL) for p in "abcde"]
-    empty = torch.zeros(5)
-    batches = [Batch(images[p], empty[p], organs[p], stations[p], empty[p], rows[p]) for p in ([0, 1, 2], [3, 4])]
-    model = Pixels().train()
-    shown = embed_sets(model, {"set1": (batches, Manifest(records))})["set1"]
-    assert model.seen == [(3, False, True), (2, False, True)]
+    batches = [make_batch(images[p], None, organs[p], stations[p], rows=rows[p]) for p in ([0, 1, 2], [3, 4])]
+    model, objective = Pixels().train(), Compares().train()
+    shown = embed_sets(model, objective, {"set1": (batches, Manifest(records))})["set1"]
+    assert model.seen == [(3, False, True), (2, False, True)] and not objective.training
     pixels = images.flatten(1).double().numpy()
+    np.testing.assert_array_equal(shown.pooled.numpy(), pixels)
     expected = pixels / np.linalg.norm(pixels, axis=1, keepdims=True)
     np.testing.assert_allclose(shown.embeddings.numpy(), expected, atol=1e-6)
-    np.testing.assert_array_equal(shown.organs, organs.numpy())
-    np.testing.assert_array_equal(shown.stations, stations.numpy())
+    np.testing.assert_array_equal(shown.labels["organ"], organs.numpy())
+    np.testing.assert_array_equal(shown.shown("organ"), organs.numpy() == 1)  # unknown counts as not shown
+    np.testing.assert_array_equal(shown.shown("station"), stations.numpy())
     assert [record.patient for record in shown.records] == ["e", "c", "a", "b", "d"]
 
     parts = list(shown.split(2))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert [row for part in parts for row in part.rows] == [4, 2, 0, 1, 3]
-    assert torch.equal(torch.cat([part.embeddings for part in parts]), shown.embeddings)
-    np.testing.assert_array_equal(np.concatenate([part.organs for part in parts]), shown.organs)
-    np.testing.assert_array_equal(np.concatenate([part.stations for part in parts]), shown.stations)
+    for field in ("pooled", "embeddings"):
+        assert torch.equal(torch.cat([getattr(part, field) for part in parts]), getattr(shown, field))
+    for space, labels in shown.labels.items():
+        np.testing.assert_array_equal(np.concatenate([part.labels[space] for part in parts]), labels)
 
 
 def test_a_set_without_slices_is_refused_by_name():
     with pytest.raises(ValueError, match="set empty: there is no slice to test on"):
-        embed_sets(Pixels(), {"empty": ([], Manifest([]))})
+        embed_sets(Pixels(), Compares(), {"empty": ([], Manifest([]))})
+
+
+def test_a_method_that_compares_nothing_has_pooled_features_alone():
+    record = SliceRecord("test", "t", "p", "s", "1", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL)
+    batches = [make_batch(torch.full((2, 1, 2, 2), n, dtype=torch.uint8), rows=[0, 0]) for n in (3, 5)]
+    shown = embed_sets(Pixels(), LooksOnly(), {"set1": (batches, Manifest([record]))})["set1"]
+    assert shown.pooled[:, 0].tolist() == [3, 3, 5, 5] and shown.embeddings is None
+    assert [part.embeddings for part in shown.split(3)] == [None, None]
+    with pytest.raises(ValueError, match="compares no images with texts"):
+        _ = shown.compared

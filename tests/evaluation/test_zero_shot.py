@@ -1,29 +1,34 @@
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import normalize
+from support import compose_config
+from tested import FakeRun, embedded
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.core.types import Batch, Features
-from anatomy_clip.evaluation.base import Predictions
-from anatomy_clip.evaluation.embedded import embed_sets
+from anatomy_clip.evaluation.base import write_rows
 from anatomy_clip.evaluation.zero_shot import ZeroShot
+from anatomy_clip.inference.decisions import Decisions
+from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 LABELS = {"organ": ("brain", "liver", "foot"), "station": ("head", "abdomen")}
-PROMPTS = {kind: torch.arange(1, len(names) + 1).reshape(-1, 1, 1) for kind, names in LABELS.items()}
+SMALL = SimpleNamespace(organs=LABELS["organ"], stations=LABELS["station"])
+PROMPTS = EvaluationPrompts(["{organ}"], ["{station}"])
 
 
-class Stub(torch.nn.Module):
-    """Embeds token t as the t-th axis and an image as its first pixels."""
+def zero_shot(**arguments):
+    return ZeroShot(PROMPTS, SMALL, **arguments)
 
-    def encode_image(self, images):
-        pooled = images.flatten(1)[:, :4].float()
-        return Features(pooled, normalize(pooled, dim=-1))
 
-    def encode_prompts(self, tokens):
-        return torch.nn.functional.one_hot(tokens.flatten(), 4).float()
+def embed(texts):
+    """A label's axis: 1 is brain and head, 2 is liver and abdomen, 3 is foot."""
+    axes = {name: n for names in LABELS.values() for n, name in enumerate(names, start=1)}
+    return torch.eye(4)[[axes[text] for text in texts]]
 
 
 def record(patient, modality):
@@ -31,34 +36,21 @@ def record(patient, modality):
     return SliceRecord("test", "set1", patient, "s", "1", 0, modality, protocol, Orientation.AXIAL)
 
 
-def loader_and_manifest():
-    # Axis 1 is brain and head, 2 is liver and abdomen, 3 is foot. The last slice shows no organ of ours.
-    images = torch.tensor([[0, 9, 1, 0], [0, 1, 9, 0], [0, 9, 1, 0], [0, 1, 0, 9]], dtype=torch.uint8)
-    organs = torch.tensor([[1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0]], dtype=torch.bool)
-    stations = torch.tensor([[1, 0], [0, 1], [1, 1], [0, 1]], dtype=torch.bool)
-    manifest = Manifest(
-        record(p, m) for p, m in zip("abcd", ["MR", "CT", "CT", "CT"], strict=True) for m in [Modality(m)]
-    )
-    batches = [
-        Batch(
-            images[r].reshape(-1, 1, 2, 2),
-            torch.zeros(len(r), 1),
-            organs[r],
-            stations[r],
-            torch.zeros(len(r)),
-            torch.tensor(r),
-        )
-        for r in ([0, 1, 2], [3])
-    ]
-    return batches, manifest
+def slices():
+    # The last slice shows no organ of ours; of the third it isn't known whether it shows a foot.
+    images = [[0, 9, 1, 0], [0, 1, 9, 0], [0, 9, 1, 0], [0, 1, 0, 9]]
+    organs, stations = [[1, 0, 0], [0, 1, 1], [0, 1, -1], [0, 0, 0]], [[1, 0], [0, 1], [1, 1], [0, 1]]
+    records = [record(p, Modality(m)) for p, m in zip("abcd", ["MR", "CT", "CT", "CT"], strict=True)]
+    return embedded(images, records, organ=organs, station=stations)
 
 
-def predictions():
-    return ZeroShot(PROMPTS, LABELS).predict(Stub(), embed_sets(Stub(), {"set1": loader_and_manifest()}))
+def predictions(**arguments):
+    sets = {"test": {"set1": slices()}, "train": {"train": slices()}}
+    return zero_shot(**arguments).predict(FakeRun(sets, embed, logit_scale=2.0))
 
 
 def test_predictions_hold_one_row_a_slice_with_targets_and_cosines():
-    table = predictions().table
+    table = predictions()
     assert table["row"].tolist() == [0, 1, 2, 3]
     assert table["organ_targets"].tolist() == [["brain"], ["liver", "foot"], ["liver"], []]
     assert table["modality"].tolist() == ["MR", "CT", "CT", "CT"]
@@ -66,7 +58,7 @@ def test_predictions_hold_one_row_a_slice_with_targets_and_cosines():
 
 
 def test_cells_are_hit_at_1_by_hand():
-    scores = {s.cell: s for s in ZeroShot(PROMPTS, LABELS).score(predictions())}
+    scores = {s.cell: s for s in zero_shot().score(predictions())}
     assert set(scores) == {"test/organ/set1_mr", "test/organ/set1_ct", "test/station/set1_mr_ct"}
     assert (scores["test/organ/set1_mr"].value, scores["test/organ/set1_mr"].n) == (1.0, 1)
     # CT: a liver slice hit, a liver slice named brain, and one with no target, which is left out
@@ -77,16 +69,65 @@ def test_cells_are_hit_at_1_by_hand():
 
 def test_scores_are_the_same_after_a_round_trip_through_parquet(tmp_path):
     before = predictions()
-    before.write(tmp_path / "predictions.parquet")
-    after = Predictions(pd.read_parquet(tmp_path / "predictions.parquet"), before.labels)
-    zero_shot = ZeroShot(PROMPTS, LABELS)
-    assert repr(zero_shot.score(after)) == repr(zero_shot.score(before))
-    assert [p.name for p in tmp_path.iterdir()] == ["predictions.parquet"]
+    write_rows(before, tmp_path / "zero_shot.parquet")
+    after = pd.read_parquet(tmp_path / "zero_shot.parquet")
+    assert repr(zero_shot().score(after)) == repr(zero_shot().score(before))
+    assert [p.name for p in tmp_path.iterdir()] == ["zero_shot.parquet"]
 
 
 def test_a_set_with_no_target_at_all_scores_nan():
-    made = predictions()
-    table = made.table.assign(organ_targets=[[]] * 4)
-    cell = next(s for s in ZeroShot(PROMPTS, LABELS).score(Predictions(table, LABELS)) if "organ" in s.cell)
+    table = predictions()
+    table["organ_targets"] = [[]] * 4
+    cell = next(s for s in zero_shot().score(table) if "organ" in s.cell)
     assert cell.n == 0
     assert np.isnan(cell.value)
+
+
+def test_a_label_prior_adds_the_log_of_each_share_over_the_inverse_temperature():
+    plain, shifted = (np.stack(predictions(label_prior=prior)["organ_scores"]) for prior in (False, True))
+    shares = np.array([1.5, 2.5, 1.5]) / 5  # of 4 slices, unknown counts as not shown
+    np.testing.assert_allclose(shifted - plain, np.tile(np.log(shares) / np.exp(2.0), (4, 1)))
+
+
+def test_several_prompts_a_label_are_averaged():
+    prompts = EvaluationPrompts(["{organ}", "other {organ}"], ["{station}"])
+
+    def embed_either(texts):
+        axes = torch.eye(4)
+        return torch.stack([axes[0] if text.startswith("other") else embed([text])[0] for text in texts])
+
+    table = ZeroShot(prompts, SMALL).predict(FakeRun({"test": {"set1": slices()}}, embed_either))
+    np.testing.assert_allclose(table["organ_scores"][0], np.array([9, 1, 0]) / np.sqrt(82 * 2), atol=1e-6)
+
+
+def chosen(tmp_path, labels):
+    """What is chosen on a validation set of 40 slices with random scores."""
+    taxonomy, rng = Taxonomy.load("whole_body"), np.random.default_rng(0)
+    spaces = {"organ": taxonomy.organs, "station": taxonomy.stations}
+    records = [record(f"p{n}", Modality.CT) for n in range(40)]
+    shown = embedded(
+        rng.normal(size=(40, 8)), records, **{s: labels(rng, (40, len(names))) for s, names in spaces.items()}
+    )
+    directions = {name: rng.normal(size=8) for names in spaces.values() for name in names}
+
+    def embed_names(texts):
+        return torch.nn.functional.normalize(torch.tensor(np.stack([directions[t] for t in texts])).float(), dim=-1)
+
+    run = FakeRun({"validation": {"phantom": shown}}, embed_names)
+    return ZeroShot(PROMPTS, taxonomy).choose(run, tmp_path), json.loads((tmp_path / "decisions.json").read_text())
+
+
+def test_decisions_are_chosen_on_the_validation_sets_alone(tmp_path):
+    notes, decisions = chosen(tmp_path, lambda rng, shape: rng.random(shape) > 0.5)
+    assert notes == [] and Decisions.from_dict(decisions).organ.labels[0] == "brain"
+    assert set(pd.read_parquet(tmp_path / "zero_shot_validation.parquet")["set"]) == {"phantom"}
+    assert {path.name for path in tmp_path.iterdir()} == {"decisions.json", "zero_shot_validation.parquet"}
+
+
+def test_without_labels_there_are_no_decisions_and_a_note_says_so(tmp_path):
+    notes, decisions = chosen(tmp_path, lambda rng, shape: np.full(shape, -1))
+    assert decisions is None and len(notes) == 1 and notes[0].startswith("no decisions: ")
+
+
+def test_the_default_evaluators_compare_images_with_texts():
+    assert set(compose_config("config").eval) == {"zero_shot", "contrast", "captions"}

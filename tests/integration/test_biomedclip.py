@@ -49,7 +49,7 @@ def config(data, outputs, *overrides):
     cfg = compose_config(
         "config", "scale=paper", "model=biomedclip", "trainer=cpu", *sizes, *bert, f"model.embed_dim={EMBED}",
         f"model.vision.image_size={SIDE}", "model.vision.timm_model_name=test_vit", f"model.weights={data}/weights",
-        "data.batch_size=4", "data.workers=0", "eval.resamples=20", f"paths.outputs={outputs}",
+        "data.batch_size=4", "data.workers=0", "resamples=20", f"paths.outputs={outputs}",
         "+trainer.enable_progress_bar=false", "trainer.max_epochs=1", "optim.scheduler.warmup_steps=1", *overrides,
     )  # fmt: skip
     cfg.data.update(train=[f"{data}/train"], validation={"v": f"{data}/validation"}, test={"set1": f"{data}/set1"})
@@ -58,12 +58,12 @@ def config(data, outputs, *overrides):
 
 @torch.no_grad()
 def test_zero_shot_equals_scores_that_open_clip_gives(data, tmp_path, capsys):
-    cfg = config(data, tmp_path, "experiment=table3/pmc", "stages=[evaluate,contrast]")
+    cfg = config(data, tmp_path, "experiment=table3/pmc", "eval.captions=null")
     run(cfg)
     assert "open_clip's names, with a BERT" in capsys.readouterr().out
-    table = pd.read_parquet(run_folder(cfg) / "predictions.parquet")
+    table = pd.read_parquet(run_folder(cfg) / "zero_shot.parquet")
     model, tokenizer = theirs(data / "weights")
-    grey = torch.from_numpy(np.load(next((data / "set1").glob("*.npy"))).copy())[:, None]
+    grey = torch.from_numpy(np.load(data / "set1" / "images.npy"))[:, None]
     image = model.encode_image(pixels(grey), normalize=True)
     taxonomy = build(cfg.taxonomy)
     for kind, template, names in (
@@ -85,7 +85,8 @@ def test_it_is_trained_tested_from_its_checkpoint_alone_and_exported(data, tmp_p
     folder = run_folder(cfg)
     recipe = torch.load(folder / "last.ckpt", weights_only=True)["recipe"]
     assert json.loads(recipe["model"]["tokenizer"])["model"]["vocab"]["liver"] == vocabulary().index("liver")
-    scores = {score["cell"]: score["n"] for score in json.loads((folder / "results.json").read_text())["scores"]}
+    scores = json.loads((folder / "results.json").read_text())["scores"]["zero_shot"]
+    scores = {score["cell"]: score["n"] for score in scores}
     assert scores == {"test/organ/set1_ct": COUNT, "test/station/set1_ct": COUNT}
     export_run(compose_config("export", f"paths.outputs={tmp_path}", f"to={tmp_path}/out"))
     exported = open_clip.create_model(f"local-dir:{tmp_path}/out")

@@ -29,7 +29,7 @@ NAME = "zebulon"  # in folders, tags, captions, the user's and the machine's nam
 TINY = (
     "model.vision.image_size=32", "model.text={context_length:77,vocab_size:49408,width:16,heads:1,layers:1}",
     "model.embed_dim=16", "trainer.max_epochs=4", "+optim.log_every=2", "optim.scheduler.warmup_steps=1",
-    "data.batch_size=4", "data.workers=0", "eval.resamples=50", "+trainer.enable_progress_bar=false",
+    "data.batch_size=4", "data.workers=0", "resamples=50", "+trainer.enable_progress_bar=false",
 )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def test_every_start_has_a_folder_under_the_id_of_its_run(outputs):
 def test_all_cells_are_there_as_the_evaluation_wrote_them(outputs, reviews):
     for name in ("pmc", "pmc_m"):
         summary = values(reviews[name], "summary")
-        scores = json.loads((outputs / "small" / name / "seed_0" / "results.json").read_text())["scores"]
+        scores = json.loads((outputs / "small" / name / "seed_0" / "results.json").read_text())["scores"]["zero_shot"]
         cells = {score["cell"]: score for score in scores if score["cell"].startswith("test/")}
         assert {"test/organ/set1_ct", "test/station/set1_ct"} <= set(cells)
         for cell, score in cells.items():

@@ -10,7 +10,7 @@ from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 
 TINY = (
-    "model.weights=null", "model.vision.image_size=32", "model.embed_dim=16", "eval.resamples=20", "data.workers=0",
+    "model.weights=null", "model.vision.image_size=32", "model.embed_dim=16", "resamples=20", "data.workers=0",
     "model.text={context_length:77,vocab_size:49408,width:16,heads:1,layers:1}", "data.batch_size=16",
     "optim.scheduler.warmup_steps=1", "trainer.max_steps=3", "+trainer.enable_progress_bar=false",
     "stages=[fit,evaluate]", "~data.test.shifted",

@@ -14,7 +14,7 @@ SETTINGS = [
     "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_epochs=1",
     "trainer.sync_batchnorm=false", "+trainer.enable_progress_bar=false", "+trainer.limit_train_batches=2",
     "model.weights=null", "model.vision.image_size=32", "data.workers=0", "data.batch_size=8",
-    "optim.scheduler.warmup_steps=1", "eval.resamples=10",
+    "optim.scheduler.warmup_steps=1", "resamples=10",
 ]  # fmt: skip
 SCRIPT, COMMAND = [str(ROOT / "experiments/run.py")], ["-m", "anatomy_clip.cli.main", "train"]
 
@@ -30,12 +30,12 @@ def test_two_ranks_make_one_run(data, tmp_path):
     done = start(data, tmp_path, "experiment=table3/pmc_msa", program=COMMAND)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "table3/pmc_msa/seed_0"
-    assert {"last.ckpt", "predictions.parquet", "contrast.parquet", "results.json", "stages.json"} <= {
+    assert {"last.ckpt", "zero_shot.parquet", "contrast.parquet", "results.json", "stages.json"} <= {
         path.name for path in folder.iterdir()
     }
     assert not list(folder.glob(".*.partial"))
     slices = sum(len(SliceStore.open(data / "phantom" / name).manifest) for name in ("set1", "shifted"))
-    assert len(pd.read_parquet(folder / "predictions.parquet")) == slices
+    assert len(pd.read_parquet(folder / "zero_shot.parquet")) == slices
     again = start(data, tmp_path, "experiment=table3/pmc_msa")
     assert again.returncode == 0 and again.stdout.count("is done") == 4
 

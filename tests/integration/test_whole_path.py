@@ -23,7 +23,7 @@ TINY = [
     "optim.scheduler.warmup_steps=2",
     "data.batch_size=16",
     "data.workers=0",
-    "eval.resamples=50",
+    "resamples=50",
     "eval.captions.grown=1000",
     "eval.captions.beam=2",
     "+trainer.enable_progress_bar=false",
@@ -71,7 +71,8 @@ def test_the_tests_of_a_run_embed_each_slice_once(data, outputs, monkeypatch):
     cfg = config(data, outputs, "experiment=table3/pmc", "name=once")
     run(cfg)
     folder = run_folder(cfg)
-    slices = len(pd.read_parquet(folder / "predictions.parquet")) + len(pd.read_parquet(folder / "validation.parquet"))
+    tables = (folder / f"{name}.parquet" for name in ("zero_shot", "zero_shot_validation"))
+    slices = sum(len(pd.read_parquet(path)) for path in tables)
     assert sum(embedded) == slices + 1  # the report of the weights embeds a golden image
     assert (folder / "contrast.parquet").exists() and (folder / "captions.parquet").exists()
 
@@ -81,10 +82,11 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     run(cfg)
     folder = run_folder(cfg)
     results = json.loads((folder / "results.json").read_text())
-    cells = {score["cell"] for score in results["scores"]}
+    cells = {score["cell"] for score in results["scores"]["zero_shot"]}
     assert {"test/organ/set1_mr", "test/organ/set1_ct", "test/station/set1_mr_ct", "test/organ/shifted_ct"} <= cells
-    assert results["notes"] == [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
-    table = pd.read_parquet(folder / "predictions.parquet")
+    absent = [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
+    assert results["notes"] == dict.fromkeys(("zero_shot", "contrast", "captions"), absent)
+    table = pd.read_parquet(folder / "zero_shot.parquet")
     assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted"))
     contrast = pd.read_parquet(folder / "contrast.parquet")
     assert set(contrast["set"]) == {"set1", "shifted"} and contrast["win"].between(0, 1).all()
@@ -92,11 +94,11 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     assert (contrast["slot"] == "organ").sum() == len(shown)
     captions = pd.read_parquet(folder / "captions.parquet")
     assert len(captions) == 2 * len(table) and captions["organ_f1_right"].between(0, 1).all()
-    assert set(pd.read_parquet(folder / "validation.parquet")["set"]) == {"phantom"}
+    assert set(pd.read_parquet(folder / "zero_shot_validation.parquet")["set"]) == {"phantom"}
     assert Decisions.from_dict(json.loads((folder / "decisions.json").read_text())).organ.labels[0] == "brain"
     before = (folder / "last.ckpt").stat().st_mtime_ns
-    run(config(data, outputs, "experiment=table3/pmc_msa", "stages=[evaluate]", "eval.resamples=40"))
-    again = pd.read_parquet(folder / "predictions.parquet")  # of what the run trained, not of what it started from
+    run(config(data, outputs, "experiment=table3/pmc_msa", "stages=[evaluate]", "resamples=40"))
+    again = pd.read_parquet(folder / "zero_shot.parquet")  # of what the run trained, not of what it started from
     assert again["organ_scores"].map(list).tolist() == table["organ_scores"].map(list).tolist()
     run(cfg)
     capsys.readouterr()
@@ -109,8 +111,8 @@ def test_pmc_evaluates_the_stand_in_as_it_is(data, outputs):
     cfg = config(data, outputs, "experiment=table3/pmc")
     run(cfg)
     assert {p.name for p in run_folder(cfg).iterdir()} == {
-        "config.yaml", "contrast.parquet", "predictions.parquet", "results.json", "stages.json", "captions.parquet",
-        "decisions.json", "validation.parquet",
+        "config.yaml", "contrast.parquet", "zero_shot.parquet", "results.json", "stages.json", "captions.parquet",
+        "decisions.json", "zero_shot_validation.parquet",
     }  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def test_same_seed_same_numbers_with_0_and_2_workers(data, outputs):
         run(cfg)
         columns.append(run_folder(cfg))
     assert same(*(weights(folder) for folder in columns))
-    a, b = (pd.read_parquet(folder / "predictions.parquet") for folder in columns)
+    a, b = (pd.read_parquet(folder / "zero_shot.parquet") for folder in columns)
     np.testing.assert_array_equal(np.stack(a["organ_scores"]), np.stack(b["organ_scores"]))
     other = config(data, outputs, "experiment=table3/pmc_msa", "suite=a", "seed=1")
     run(other)
@@ -165,7 +167,7 @@ def test_an_evaluation_is_done_again_when_a_test_set_appears(data, outputs):
     run(cfg)
     (outputs / "later").symlink_to(data / "phantom" / "set1")
     run(cfg)
-    assert "samples_ct" in set(pd.read_parquet(run_folder(cfg) / "predictions.parquet")["set"])
+    assert "samples_ct" in set(pd.read_parquet(run_folder(cfg) / "zero_shot.parquet")["set"])
 
 
 def test_a_checkpoint_of_another_taxonomy_is_refused(data, outputs):
@@ -175,7 +177,7 @@ def test_a_checkpoint_of_another_taxonomy_is_refused(data, outputs):
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["recipe"]["taxonomy"] = {"name": "upper_body"}
     torch.save(checkpoint, path)
-    cfg.eval.resamples = 60
+    cfg.resamples = 60
     with pytest.raises(ValueError, match="was trained with another taxonomy than 'whole_body'"):
         run(cfg)
 

@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from anatomy_clip.metrics.bootstrap import bootstrap_interval, paired_p_value
+from anatomy_clip.metrics import bootstrap
+from anatomy_clip.metrics.bootstrap import bootstrap_interval, bootstrap_statistic, paired_p_value
 
 
 def clustered(rng, patients=60, spread=0.2):
@@ -140,7 +141,49 @@ def test_quick_for_ten_thousand_patients():
 
 @pytest.mark.parametrize("bad", [{"resamples": 0}, {"level": 1.0}, {"level": 95}])
 def test_bad_settings(bad):
-    with pytest.raises(ValueError, match="resamples"):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))}={next(iter(bad.values()))} must"):
         bootstrap_interval([1, 0], ["a", "b"], **bad)
     with pytest.raises(ValueError, match=r"must be \(slices,\)"):
         bootstrap_interval([1, 0], ["a"])
+
+
+def weighted_mean(values):
+    return lambda counts: (counts @ values) / counts.sum(axis=1)
+
+
+def test_a_statistic_in_resamples_matches_a_plain_loop():
+    """Of a spread, which no ratio of sums is."""
+    values, patients = clustered(np.random.default_rng(0), patients=12)
+
+    def spreads(counts):
+        mean = weighted_mean(values)(counts)
+        return np.sqrt(weighted_mean(values**2)(counts) - mean**2)
+
+    rng, found = np.random.default_rng(2), []
+    for _ in range(2000):
+        found.append(np.concatenate([values[patients == p] for p in rng.choice(12, size=12)]).std())
+    ours = bootstrap_statistic(spreads, patients, resamples=4000)
+    np.testing.assert_allclose(ours, np.percentile(found, [2.5, 97.5]), atol=0.01)
+    narrow = bootstrap_statistic(spreads, patients, resamples=4000, level=0.5)
+    np.testing.assert_allclose(narrow, np.percentile(found, [25, 75]), atol=0.01)
+
+
+def test_the_mean_as_a_statistic_has_the_interval_of_the_mean(monkeypatch):
+    values, patients = clustered(np.random.default_rng(0))
+    whole = bootstrap_statistic(weighted_mean(values), patients, resamples=4000)
+    np.testing.assert_allclose(whole, bootstrap_interval(values, patients, resamples=4000), atol=0.01)
+    monkeypatch.setattr(bootstrap, "_CHUNK", 3 * len(values))  # 3 resamples at once
+    assert bootstrap_statistic(weighted_mean(values), patients, resamples=4000) == whole
+
+
+def test_a_statistic_of_one_patient_has_no_interval_and_resamples_without_a_value_are_left_out():
+    assert np.isnan(bootstrap_statistic(weighted_mean(np.ones(3)), ["p"] * 3)).all()
+    values = np.arange(4.0)
+    some = bootstrap_statistic(
+        lambda counts: np.where(counts[:, 0] > 0, counts @ values, np.nan), ["a", "b", "c", "d"], resamples=500
+    )
+    assert 0 <= some.lo < some.hi <= 9  # never the 12 of four times the last row, which lacks the first
+    with pytest.raises(ValueError, match="resamples=0"):
+        bootstrap_statistic(weighted_mean(values), ["a", "b", "c", "d"], resamples=0)
+    with pytest.raises(ValueError, match="level=1"):
+        bootstrap_statistic(weighted_mean(values), ["a", "b", "c", "d"], level=1.0)

@@ -15,6 +15,7 @@ from anatomy_clip.metrics.classification import (
     hits,
     macro_hit_at_1,
     majority_baseline,
+    resampled_auroc,
 )
 
 SCORES = np.array([[0.9, 0.1, 0.0], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]])
@@ -121,3 +122,26 @@ def test_average_precision_by_hand_with_a_tie():
 def test_average_precision_of_an_absent_label_is_nan_and_of_a_constant_score_the_share():
     value = average_precision([[0.1, 0.5], [0.2, 0.5], [0.3, 0.5], [0.4, 0.5]], [[0, 1], [0, 0], [0, 0], [0, 0]])
     assert np.isnan(value[0]) and value[1] == 0.25
+
+
+def test_resampled_auroc_is_that_of_rows_repeated_with_ties_counted_half():
+    rng = np.random.default_rng(0)
+    scores, targets = rng.integers(0, 6, (30, 3)) / 5, rng.random((30, 3)) > 0.6
+    counts = rng.multinomial(30, np.full(30, 1 / 30), size=20).astype(float)
+    counts[0, targets[:, 1]] = 0  # no positive of the second label
+    found = resampled_auroc(scores, targets, counts)
+    for r, held in enumerate(counts):
+        for k in range(3):
+            rows = [n for n, times in enumerate(held) for _ in range(int(times))]
+            wins = [
+                (scores[a, k] > scores[b, k]) + (scores[a, k] == scores[b, k]) / 2
+                for a in rows if targets[a, k] for b in rows if not targets[b, k]
+            ]  # fmt: skip
+            assert found[r, k] == pytest.approx(sum(wins) / len(wins) if wins else math.nan, nan_ok=True)
+    assert math.isnan(found[0, 1]) and np.isnan(found).sum() == 1
+    once = resampled_auroc(scores, targets, np.ones((1, 30)))[0]
+    np.testing.assert_allclose(once, auroc(scores, targets).value)
+
+
+def test_resampled_auroc_of_no_rows_is_nan():
+    assert np.isnan(resampled_auroc(np.empty((0, 2)), np.empty((0, 2), bool), np.empty((4, 0)))).all()

@@ -32,7 +32,7 @@ def outputs(tmp_path):
         {"recipe": made, "state_dict": state | {"objective.logit_scale": torch.tensor(3.0)}}, folder / "last.ckpt"
     )
     score = {"cell": "test/organ/set1_ct", "value": 0.75, "lo": 0.7, "hi": 0.8, "n": 10}
-    (folder / "results.json").write_text(json.dumps({"scores": [score]}))
+    (folder / "results.json").write_text(json.dumps({"scores": {"zero_shot": [score]}}))
     return tmp_path, ours_embeds(model, pictures(96))
 
 

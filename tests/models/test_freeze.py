@@ -1,8 +1,8 @@
 import pytest
 import torch
+from batches import make_batch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anatomy_clip.core.types import Batch
 from anatomy_clip.models.adapt.freeze import freeze_statistics, lower_layers, prepare_towers
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
@@ -24,8 +24,7 @@ def batch(model, n=8):
     generator = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (n, 1, model.image_size, model.image_size), generator=generator, dtype=torch.uint8)
     tokens = torch.randint(1, 99, (n, 6), generator=generator)
-    empty = torch.zeros(n, 1, dtype=torch.bool)
-    return Batch(images, tokens, empty, empty, torch.zeros(n), torch.arange(n))
+    return make_batch(images, tokens)
 
 
 def step(model):

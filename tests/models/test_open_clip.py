@@ -4,6 +4,7 @@ import torch
 
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
 from anatomy_clip.models.towers.open_clip import from_config, from_name
+from anatomy_clip.objectives.clip import CLIP
 
 VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 2, "head_width": 32}
 RESNET = {"image_size": 64, "patch_size": None, "width": 8, "layers": [1, 1, 1, 1]}
@@ -30,7 +31,9 @@ def test_image_embedding_equals_open_clip(vision):
         expected = theirs.encode_image(pixels, normalize=True)
         features = ours.encode_image(grey)
     torch.testing.assert_close(features.embedding, expected, atol=1e-6, rtol=0)
-    assert features.local is None or features.local.shape == (3, 4, 64)
+    width = ours.image.width
+    assert width == {"vit": 64, "resnet": 256}["vit" if vision is VISION else "resnet"]
+    assert features.pooled.shape == (3, width) and features.local.shape == (3, 4, width)
 
 
 def test_text_run_to_the_longest_caption_equals_the_full_context():
@@ -63,7 +66,7 @@ def test_prompt_ensemble_is_the_unit_norm_mean():
     ours, _ = twin(VISION)
     tokens = torch.randint(1, 400, (3, 2, 9))
     with torch.no_grad():
-        classes = ours.encode_prompts(tokens)
+        classes = CLIP(ours).embed_classes(ours, tokens)
         single = ours.encode_text(tokens.reshape(6, 9)).embedding.numpy().reshape(3, 2, -1)
     mean = single.mean(axis=1)
     expected = mean / (mean**2).sum(axis=1, keepdims=True) ** 0.5

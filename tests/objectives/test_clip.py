@@ -4,12 +4,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from batches import captions as captions_of
+from batches import make_batch
 from open_clip import ClipLoss
 from ranks import on_two_ranks, share
 from torch import nn
 from torch.nn.functional import normalize
 
-from anatomy_clip.core.types import Batch, Features
+from anatomy_clip.core.types import Features
 from anatomy_clip.objectives.base import gather_with_grad
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.objectives.losses import image_text_contrastive
@@ -54,19 +56,18 @@ class Stub(nn.Module):
 
     def encode_image(self, images):
         pooled = self.image(images.float().flatten(1))
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
 
     def encode_text(self, tokens):
         pooled = self.text(tokens.float())
-        return Features(pooled, normalize(pooled, dim=-1))
+        return Features(pooled, pooled[:, None], normalize(pooled, dim=-1))
 
 
 def batch(n=8, captions=1):
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(0, 9, (n, 1, 2, 2), generator=generator, dtype=torch.uint8)
     tokens = torch.randint(0, 9, (captions * n, 4), generator=generator)
-    empty = torch.zeros(n, 1, dtype=torch.bool)
-    return Batch(images, tokens, empty, empty, torch.zeros(n), torch.arange(n))
+    return make_batch(images, tokens)
 
 
 def gradients(model, objective):
@@ -77,11 +78,11 @@ def test_objective_equals_open_clip_loss_and_clamps_its_temperature():
     model = Stub()
     objective = CLIP(model)
     losses = objective(model, batch())
-    image, text = model.encode_image(batch().images).embedding, model.encode_text(batch().tokens).embedding
+    image, text = model.encode_image(batch().images).embedding, model.encode_text(captions_of(batch())).embedding
     torch.testing.assert_close(losses.loss, ClipLoss()(image, text, torch.tensor(1 / 0.07)))
     with torch.no_grad():
         objective.logit_scale.fill_(9.0)
-    objective.after_step(model)
+    objective.after_optimizer_step(model)
     assert objective.logit_scale.exp().item() == pytest.approx(100.0)
 
 
@@ -89,10 +90,10 @@ def test_several_captions_a_slice_are_the_mean_of_open_clips_loss_over_them():
     model, data = Stub(), batch(captions=3)
     losses = CLIP(model)(model, data)
     image = model.encode_image(data.images).embedding
-    texts = model.encode_text(data.tokens).embedding.reshape(3, len(data), -1)
+    texts = model.encode_text(captions_of(data)).embedding.reshape(3, len(data), -1)
     each = [ClipLoss()(image, text, torch.tensor(1 / 0.07)) for text in texts]
     torch.testing.assert_close(losses.loss, sum(each) / 3)
-    own = [CLIP(model, positives=SameCaption())(model, one).loss for one in data.by_caption()]
+    own = [CLIP(model, positives=SameCaption())(model, one).loss for one in data.by_text("caption")]
     torch.testing.assert_close(CLIP(model, positives=SameCaption())(model, data).loss, sum(own) / 3)
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from batches import captions, make_batch
 from ranks import on_two_ranks, share
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from anatomy_clip.core.types import Batch
 from anatomy_clip.models.adapt.freeze import prepare_towers
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
@@ -29,8 +29,7 @@ def batch(n=16, side=16, seed=0):
     captions[:, 5] = 98  # end of text
     captions[:, 6] = 0
     tokens = captions[torch.randint(0, len(captions), (n,), generator=generator)]
-    empty = torch.zeros(n, 1, dtype=torch.bool)
-    return Batch(images, tokens, empty, empty, torch.zeros(n), torch.arange(n))
+    return make_batch(images, tokens)
 
 
 def step(model, objective, data):
@@ -63,13 +62,13 @@ def test_each_distinct_caption_encoded_once_equals_encoding_all():
     ours = step(model, objective, data)
     model.zero_grad()
     objective.zero_grad()
-    image, text = model.encode_image(data.images).embedding, model.encode_text(data.tokens).embedding
+    image, text = model.encode_image(data.images).embedding, model.encode_text(captions(data)).embedding
     logits = objective.logit_scale.exp() * image @ text.T
     target = torch.arange(16)
     loss = (nn.functional.cross_entropy(logits, target) + nn.functional.cross_entropy(logits.T, target)) / 2
     loss.backward()
     same(ours, (loss, gradients(model, objective)))
-    assert len(data.tokens.unique(dim=0)) < 16
+    assert len(captions(data).unique(dim=0)) < 16
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -125,7 +124,7 @@ def test_captions_of_a_frozen_tower_are_encoded_once_until_its_weights_change():
     prepare_towers(model, frozen_text="all")
     objective = CLIP(model, cached_captions=100)
     plain = step(model, CLIP(model), data)
-    distinct = len(data.tokens.unique(dim=0))
+    distinct = len(captions(data).unique(dim=0))
     for _ in range(2):
         same(step(model, objective, data), plain)
         assert objective.captions.misses == distinct
@@ -137,7 +136,7 @@ def test_captions_of_a_frozen_tower_are_encoded_once_until_its_weights_change():
 def test_a_cached_caption_depends_on_no_other_and_the_limit_holds():
     model, data = clip(), batch()
     prepare_towers(model, frozen_text="all")
-    distinct = data.tokens.unique(dim=0)
+    distinct = captions(data).unique(dim=0)
     full, small = CaptionCache(100), CaptionCache(2)
     together = full(model, distinct)
     alone = torch.cat([CaptionCache(100)(model, row[None]) for row in distinct])

@@ -14,6 +14,9 @@ SETS = {"set1": ("CT", "MR"), "shifted": ("CT", "MR"), "samples_ct": ("CT",), "s
 PATIENTS = {"set1": 8, "shifted": 6, "samples_ct": 3, "samples_mr": 1}
 
 
+NO_SCORE = {"cell": "test/x", "value": None, "n": 0, "lo": None, "hi": None}
+
+
 def rows_of(test_set, rng):
     """Slices of a test set; the same for every run."""
     rows = []
@@ -47,9 +50,17 @@ def decisions(abstain_below=0.3):
     return Decisions(organ, station, np.array([[AT[o] == s for s in STATIONS] for o in ORGANS]), abstain_below)
 
 
+def evaluated(folder, name):
+    """Note in a run's results that an evaluator left its rows."""
+    results = json.loads((folder / "results.json").read_text())
+    results["scores"][name] = [NO_SCORE]
+    (folder / "results.json").write_text(json.dumps(results))
+
+
 def write_lists(folder, right=0.8):
     """Add decisions and captions to a run: the given share of every slot is right."""
     (folder / "decisions.json").write_text(json.dumps(decisions().to_dict()))
+    evaluated(folder, "captions")
     rows = [
         {"set": row["set"], "row": row["row"], "source": row["source"], "patient": row["patient"], "way": way,
          "caption": "words", "truth": "words", "score": 0.5, "reachable": row["row"] % 2 == 0,
@@ -70,9 +81,9 @@ def write_run(outputs, name, seed, rate, sets=tuple(SETS), suite="table3"):
     folder = outputs / suite / name / f"seed_{seed}"
     folder.mkdir(parents=True)
     # Evaluation promises no order: shuffle it.
-    pd.DataFrame(slices).sample(frac=1.0, random_state=seed).to_parquet(folder / "predictions.parquet", index=False)
-    results = {"suite": suite, "name": name, "seed": seed, "labels": {"organs": ORGANS, "stations": STATIONS},
-               "scores": [], "versions": {}, "notes": []}  # fmt: skip
+    pd.DataFrame(slices).sample(frac=1.0, random_state=seed).to_parquet(folder / "zero_shot.parquet", index=False)
+    results = {"suite": suite, "name": name, "seed": seed, "labels": {"organ": ORGANS, "station": STATIONS},
+               "scores": {"zero_shot": [NO_SCORE]}, "versions": {}, "notes": {"zero_shot": []}}  # fmt: skip
     (folder / "results.json").write_text(json.dumps(results))
     return folder
 

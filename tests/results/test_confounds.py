@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from fake_suite import write_run
 from support import compose_config
@@ -31,7 +30,7 @@ def made(differs=CHAIN):
 
 
 def run(config, seed=0):
-    return Run(config["name"], seed, Path("x"), {}, pd.DataFrame(), {}, config=config | {"seed": seed})
+    return Run(config["name"], seed, Path("x"), {}, {}, {}, config=config | {"seed": seed})
 
 
 def test_what_is_declared_passes_and_so_does_what_decides_no_number():

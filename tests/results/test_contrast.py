@@ -3,13 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fake_suite import write_suite
-from test_page import LAYOUT, stacks
+from fake_suite import evaluated, write_suite
+from test_page import LAYOUT, paged, stacks
 
 from anatomy_clip.results.contrast import examples, wins
-from anatomy_clip.results.page import page
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.table import build
 
 
 def write_contrast(folder, win):
@@ -20,6 +18,7 @@ def write_contrast(folder, win):
         for row in range(6) for slot in ("organ", "station")
     ]  # fmt: skip
     pd.DataFrame(rows).to_parquet(folder / "contrast.parquet", index=False)
+    evaluated(folder, "contrast")
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def test_examples_step_through_the_slices(runs):
 
 
 def test_the_page_shows_them(runs):
-    text = page(build(runs, LAYOUT, {}, resamples=10), runs, stacks(runs), suite="s")
+    text = paged(runs, stacks(runs), resamples=10)
     assert 'id="contrast"' in text and "right words of 0" in text
     assert ">80.0 <span" in text
 

@@ -17,25 +17,25 @@ def run(tmp_path_factory):
 
 def images(run, sets=("samples_ct", "samples_mr")):
     rng = np.random.default_rng(0)
-    return {s: rng.integers(0, 255, (int((run.predictions["set"] == s).sum()), 32, 32), np.uint8) for s in sets}
+    return {s: rng.integers(0, 255, (int((run.tables["zero_shot"]["set"] == s).sum()), 32, 32), np.uint8) for s in sets}
 
 
 def test_choice_covers_volumes_and_planes_and_repeats(run):
-    chosen = choose(run.predictions, ["samples_ct", "samples_mr"], 12)
+    chosen = choose(run.tables["zero_shot"], ["samples_ct", "samples_mr"], 12)
     assert len(chosen) == 12 and not chosen.index.duplicated().any()
     assert chosen.groupby(["set", "series", "orientation"]).ngroups == 12  # 3 CT + 1 MR volumes, 3 planes
     assert (chosen["organ_targets"].map(len) > 0).all()
-    assert chosen.index.equals(choose(run.predictions, ["samples_ct", "samples_mr"], 12).index)
+    assert chosen.index.equals(choose(run.tables["zero_shot"], ["samples_ct", "samples_mr"], 12).index)
 
 
 def test_choice_ignores_the_scores(run):
-    other = run.predictions.copy()
+    other = run.tables["zero_shot"].copy()
     other["organ_scores"] = [row[::-1] for row in other["organ_scores"]]
-    assert choose(other, ["samples_ct"], 6).index.equals(choose(run.predictions, ["samples_ct"], 6).index)
+    assert choose(other, ["samples_ct"], 6).index.equals(choose(run.tables["zero_shot"], ["samples_ct"], 6).index)
 
 
 def test_fewer_slices_than_places(run):
-    few = run.predictions[run.predictions["set"] == "samples_mr"]
+    few = run.tables["zero_shot"][run.tables["zero_shot"]["set"] == "samples_mr"]
     chosen = choose(few, ["samples_mr"], 50)
     assert len(chosen) <= 12 and not chosen.index.duplicated().any()
     assert choose(few, ["samples_ct"], 5).empty

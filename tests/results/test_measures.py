@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 from fake_suite import AT, ORGANS, STATIONS, decisions, write_lists, write_suite
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score
-from test_page import LAYOUT, Tags, stacks
+from test_page import LAYOUT, Tags, paged, stacks
 
 from anatomy_clip.core.terms import Modality
+from anatomy_clip.results.captions import caption_scores
 from anatomy_clip.results.descriptions import WAYS, judged, named
 from anatomy_clip.results.measures import measure
-from anatomy_clip.results.page import page
 from anatomy_clip.results.plots import reliability_plot, risk_plot
 from anatomy_clip.results.read import read_run, read_suite
 from anatomy_clip.results.render import rows_csv
 from anatomy_clip.results.slices import select
-from anatomy_clip.results.table import build
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def of(rows, **wanted):
 def plain_lists(run, way):
     """Named organs and stations of set1 by a plain loop over the rules' definition."""
     organs, stations = [], []
-    for row in run.predictions[run.predictions["set"] == "set1"].to_dict("records"):
+    for row in run.tables["zero_shot"][run.tables["zero_shot"]["set"] == "set1"].to_dict("records"):
         organ = dict(zip(ORGANS, row["organ_scores"], strict=True))
         station = dict(zip(STATIONS, row["station_scores"], strict=True))
         if way == "top1":
@@ -104,12 +103,13 @@ def test_certainty_by_plain_numpy(runs, lists):
     assert found == pytest.approx(expected)
 
 
-def test_captions_are_means_over_seeds(lists):
-    row = of(lists.captions, test_set="set1", column="pmc", way="grown")
+def test_captions_are_means_over_seeds(runs):
+    captions = caption_scores(runs, LAYOUT, resamples=50)
+    row = of(captions, test_set="set1", column="pmc", way="grown")
     assert (row.modality, row.station, row.organ_f1, row.all) == pytest.approx((70, 70, 70, 70))
     assert row.reachable == pytest.approx(50) and row.seeds == 2
-    assert lists.captions[0].test_set == "set1"
-    assert {c.column for c in lists.captions} == {"pmc", "pmc_msa"}
+    assert captions[0].test_set == "set1"
+    assert {c.column for c in captions} == {"pmc", "pmc_msa"}
 
 
 def test_sizes_by_a_plain_loop(runs, lists):
@@ -127,13 +127,14 @@ def test_sizes_by_a_plain_loop(runs, lists):
     assert math.isnan(row.three) and row.n_three == row.n_more == 0 < row.n_one
 
 
-def test_runs_without_the_files_are_noted_with_the_remedy(lists, tmp_path):
+def test_runs_without_the_files_are_noted_with_the_remedy(runs, lists, tmp_path):
     text = " ".join(lists.notes)
     assert "No decisions of pmc_m (seed 0), pmc_m (seed 1), pmc_ms" in text and "stages=[evaluate]" in text
-    assert "No captions of pmc_m" in text and "stages=[retrieve]" in text
+    text = paged(runs, resamples=10)
+    assert "No captions of pmc_m (seed 0), pmc_m (seed 1), pmc_ms" in text
     write_suite(tmp_path, seeds=(0,))
     runs = read_suite(tmp_path, "table3", list(LAYOUT.columns))[0]
-    text = page(build(runs, LAYOUT, {}, resamples=10), runs, {}, suite="old")
+    text = paged(runs, resamples=10)
     assert "stages=[evaluate], which trains nothing" in text and "ways to make a list" not in text
 
 
@@ -151,8 +152,7 @@ def test_damaged_decisions_are_named(tmp_path):
 
 
 def test_the_page_shows_the_lists(runs, lists):
-    table = build(runs, LAYOUT, {}, resamples=20)
-    text = page(table, runs, stacks(runs), suite="s", measures=lists)
+    text = paged(runs, stacks(runs), resamples=50)
     Tags(text)
     row = of(lists.descriptions, test_set="samples_ct", column="pmc_msa", way="abstaining")
     assert f"{row.organ_f1:.1f} <span" in text and "Risk against coverage by test set" in text

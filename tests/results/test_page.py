@@ -16,6 +16,7 @@ from support import compose_config
 from anatomy_clip.results.breakdown import by_group, confusion, per_label
 from anatomy_clip.results.examples import cards
 from anatomy_clip.results.page import page, settings
+from anatomy_clip.results.panel import Suite, panels_of
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.slices import select
 from anatomy_clip.results.table import build
@@ -39,14 +40,19 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(runs):
-    table = build(runs, LAYOUT, {"organ/set1_mr": {"pmc_msa": 91.62}}, resamples=50)
-    return page(
-        table, runs, stacks(runs), suite="table3", data_cards=data_cards(), commands=["make results <SUITE=table3>"]
-    )
+    paper = {"organ/set1_mr": {"pmc_msa": 91.62}}
+    shown = {"data_cards": data_cards(), "commands": ["make results <SUITE=table3>"]}
+    return paged(runs, stacks(runs), paper, resamples=50, **shown)
+
+
+def paged(runs, images=None, paper=None, resamples=20, **shown):
+    """The page of runs of Table III's columns."""
+    suite = Suite("table3", LAYOUT, runs, images=images or {}, paper=paper or {}, resamples=resamples)
+    return page(suite, panels_of(suite), **shown)
 
 
 def stacks(runs):
-    sizes = runs[0].predictions.groupby("set")["row"].max() + 1
+    sizes = runs[0].tables["zero_shot"].groupby("set")["row"].max() + 1
     return {name: np.full((sizes[name], 16, 16), 90, np.uint8) for name in ("set1", "samples_ct")}
 
 
@@ -109,7 +115,7 @@ def test_its_numbers_are_the_tables(text, runs):
 
 
 def test_no_patient_and_no_folder_is_named(text, runs):
-    patients = set(runs[0].predictions["patient"]) | set(runs[0].predictions["series"])
+    patients = set(runs[0].tables["zero_shot"]["patient"]) | set(runs[0].tables["zero_shot"]["series"])
     assert not [name for name in patients if re.search(rf"\b{re.escape(name)}\b", text)]
     assert "/mnt" not in text and "base.ckpt" in text
     assert "&lt;SUITE=table3&gt;" in text  # text is escaped
@@ -171,27 +177,26 @@ def test_the_gallery_holds_right_and_wrong_slices_of_every_set_with_images(runs)
 def test_gallery_slices_carry_their_best_caption_and_its_faults(runs):
     run = next(r for r in runs if r.name == "pmc_msa")  # the last column, whose slices the page shows
     assert {c.caption for c in cards(run, stacks(runs), 32)} == {""}
-    frame = run.predictions[["set", "row", "source", "patient"]].assign(way="seen", reachable=True)
+    frame = run.tables["zero_shot"][["set", "row", "source", "patient"]].assign(way="seen", reachable=True)
     frame = frame.assign(modality_right=1.0, orientation_right=0.0, organ_f1_right=0.5, all_right=0.0)
     frame["station_right"] = np.where(frame["row"] % 2, 1.0, np.nan)  # a slice without a station has no fault there
     frame["organ_exact_right"] = (frame["row"] % 3 == 0).astype(float)
     frame["caption"] = frame["set"] + " slice " + frame["row"].astype(str)
     table = pd.concat([frame, frame.assign(way="grown", caption="of the beam")]).sample(frac=1, random_state=0)
-    run = replace(run, captions=table)
+    run = replace(run, tables=run.tables | {"captions": table})
     found = cards(run, stacks(runs), 32)
     for card in found:
         name, _, row = card.caption.rpartition(" slice ")
         assert name == card.test_set
         assert card.caption_faults == (("plane",) if int(row) % 3 == 0 else ("plane", "organs"))
     said = [run if r.folder == run.folder else r for r in runs]
-    text = page(build(said, LAYOUT, {}, resamples=20), said, stacks(said), suite="table3")
+    text = paged(said, stacks(said))
     assert re.findall("<q>(.*?)</q>", text) == [card.caption for card in found]
     assert text.count("wrong in it: plane, organs") == sum(len(card.caption_faults) == 2 for card in found) > 0
 
 
 def test_a_suite_without_runs_of_its_columns_or_images_still_gives_a_page(runs):
-    table = build(runs[:1], LAYOUT, {}, resamples=20)
-    assert "no pictures" in page(table, runs[:1], {}, suite="half")
+    assert "no pictures" in paged(runs[:1])
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

@@ -34,7 +34,7 @@ def test_select_gives_rows_in_order_with_targets_by_label(tmp_path):
     assert slices is not None and slices.scores.shape == slices.targets.shape == (96, 5)
     rows = [key[1] for key in slices.keys]
     assert rows == sorted(rows)
-    frame = run.predictions
+    frame = run.tables["zero_shot"]
     one = frame[(frame["set"] == "set1") & (frame["row"] == rows[3])].iloc[0]
     assert [ORGANS[k] for k in np.flatnonzero(slices.targets[3])] == sorted(one["organ_targets"], key=ORGANS.index)
     assert slices.scores[3].tolist() == list(one["organ_scores"])
@@ -48,8 +48,8 @@ def test_select_gives_rows_in_order_with_targets_by_label(tmp_path):
         (lambda f: (f / "results.json").unlink(), "results.json is missing"),
         (lambda f: (f / "results.json").write_text("{"), "results.json is damaged"),
         (lambda f: (f / "results.json").write_text('{"scores": []}'), "results.json is damaged"),
-        (lambda f: (f / "predictions.parquet").unlink(), "predictions.parquet is missing"),
-        (lambda f: (f / "predictions.parquet").write_bytes(b"PAR1 half"), "can't be read"),
+        (lambda f: (f / "zero_shot.parquet").unlink(), "zero_shot.parquet is missing"),
+        (lambda f: (f / "zero_shot.parquet").write_bytes(b"PAR1 half"), "can't be read"),
     ],
 )
 def test_a_broken_run_is_left_out_with_a_note(tmp_path, damage, message):
@@ -65,15 +65,15 @@ def test_a_broken_run_is_left_out_with_a_note(tmp_path, damage, message):
 def test_missing_column_unknown_target_and_wrong_length(tmp_path):
     folder = write_run(tmp_path, "pmc", 0, 0.5, sets=["set1"])
     run = read_run(folder)
-    run.predictions.drop(columns="organ_scores").to_parquet(folder / "predictions.parquet")
+    run.tables["zero_shot"].drop(columns="organ_scores").to_parquet(folder / "zero_shot.parquet")
     with pytest.raises(ValueError, match=r"lacks the column.*organ_scores"):
         read_run(folder)
     results = json.loads((folder / "results.json").read_text())
-    run.predictions.to_parquet(folder / "predictions.parquet")
-    (folder / "results.json").write_text(json.dumps(results | {"labels": {"organs": ORGANS[:4], "stations": []}}))
+    run.tables["zero_shot"].to_parquet(folder / "zero_shot.parquet")
+    (folder / "results.json").write_text(json.dumps(results | {"labels": {"organ": ORGANS[:4], "station": []}}))
     with pytest.raises(ValueError, match="must hold 4 numbers"):
         select(read_run(folder), "organ", "set1", ["CT"])
-    renamed = {"organs": [*ORGANS[:4], "spleen"], "stations": []}
+    renamed = {"organ": [*ORGANS[:4], "spleen"], "station": []}
     (folder / "results.json").write_text(json.dumps(results | {"labels": renamed}))
     with pytest.raises(ValueError, match="target 'knee' is no label"):
         select(read_run(folder), "organ", "set1", ["CT"])

@@ -19,7 +19,7 @@ def runs(tmp_path_factory):
 
 
 def rows_of(run, test_set, modality):
-    frame = run.predictions
+    frame = run.tables["zero_shot"]
     return frame[(frame["set"] == test_set) & (frame["modality"] == modality)].to_dict("records")
 
 
@@ -76,7 +76,7 @@ def test_gallery_holds_right_and_wrong_slices_under_ids_that_name_nobody(runs):
     other = gallery_rows(run, {"set1": stack}, 12, Pseudonyms("pepper"))
     column = {name: n for n, name in enumerate(GALLERY_COLUMNS)}
     assert {row[column["slice"]] for _, row in found}.isdisjoint(row[column["slice"]] for _, row in other)
-    frame = run.predictions[run.predictions["set"] == "set1"].set_index("row")
+    frame = run.tables["zero_shot"][run.tables["zero_shot"]["set"] == "set1"].set_index("row")
     for image, row in found:
         truth = frame.loc[int(image[0, 0])]
         assert row[column["true organs"]] == ", ".join(truth["organ_targets"])

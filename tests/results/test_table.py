@@ -55,7 +55,7 @@ def table(suite, laptop):
 def plain_hits(run, test_set, modalities):
     """(patient, hit) of each counted slice by a plain loop."""
     found = {}
-    for row in run.predictions.to_dict("records"):
+    for row in run.tables["zero_shot"].to_dict("records"):
         if row["set"] == test_set and row["modality"] in modalities and len(row["organ_targets"]):
             best = ORGANS[int(np.argmax(row["organ_scores"]))]
             found[row["row"]] = (f"fake/{row['patient']}", 100.0 * (best in row["organ_targets"]))
@@ -156,8 +156,8 @@ def test_seeds_with_other_slices_are_not_averaged(tmp_path, laptop):
     folder = write_run(tmp_path, "pmc", 1, 0.3)
     import pandas as pd
 
-    frame = pd.read_parquet(folder / "predictions.parquet")
-    frame[frame["index"] > 0].to_parquet(folder / "predictions.parquet")
+    frame = pd.read_parquet(folder / "zero_shot.parquet")
+    frame[frame["index"] > 0].to_parquet(folder / "zero_shot.parquet")
     table = built(read_suite(tmp_path, "table3")[0], laptop)
     assert {c.seeds for c in table.cells + table.further if c.n} == {1}
     assert any("left out pmc, seed 1" in note for note in table.notes)
@@ -169,7 +169,7 @@ def test_disagreement_with_the_evaluation_is_noted(tmp_path, laptop):
     mine = next(c for c in built(runs, laptop).cells if c.row == "organ/set1_mr")
     results = json.loads((folder / "results.json").read_text())
     for value, noted in ((mine.value / 100, False), (0.5123, True)):
-        results["scores"] = [{"cell": "test/organ/set1_mr", "value": value, "n": 1, "lo": 0, "hi": 1}]
+        results["scores"]["zero_shot"] = [{"cell": "test/organ/set1_mr", "value": value, "n": 1, "lo": 0, "hi": 1}]
         (folder / "results.json").write_text(json.dumps(results))
         notes = built(read_suite(tmp_path, "table3")[0], laptop).notes
         assert any("results.json" in note for note in notes) == noted
@@ -212,7 +212,7 @@ def test_p_values_of_many_patients(tmp_path, laptop, monkeypatch):
 
 
 def test_baselines_by_hand(table, suite):
-    frame = suite[0].predictions
+    frame = suite[0].tables["zero_shot"]
     targets = [set(t) for t in frame[(frame["set"] == "set1") & (frame["modality"] == "MR")]["organ_targets"] if len(t)]
     baseline = next(b for b in table.baselines if b.row == "organ/set1_mr")
     shares = {organ: 100 * np.mean([organ in t for t in targets]) for organ in ORGANS}

@@ -13,7 +13,8 @@ DECIDE_NO_NUMBER = (
     "+trainer.enable_progress_bar=false data.workers=7 paths.data=/elsewhere logger=wandb checkpoint_every=5"
 ).split()
 DECIDE_NUMBERS = (  # each of two devices takes a batch of its own
-    "trainer.devices=2 trainer.precision=bf16-mixed optim.optimizer.lr=1 data.batch_size=2 seed=1"
+    "trainer.devices=2 trainer.precision=bf16-mixed optim.optimizer.lr=1 data.batch_size=2 seed=1 "
+    "init.image=s/first/seed_0"
 ).split()
 
 

@@ -1,5 +1,6 @@
 import ctypes
 import faulthandler
+import json
 import time
 from functools import partial
 
@@ -112,7 +113,8 @@ def test_a_crash_a_hang_a_memory_bomb_and_a_panic_cost_their_volumes_only(tmp_pa
             partial(hostile, tmp_path / name, deeds), volumes, tmp_path / name / "train", render,
             settings=SETTINGS, workers=2, max_bad_share=0.7, limits=Limits(seconds=3, memory_gb=0.5),
         )  # fmt: skip
-        stores.append([(tmp_path / name / "train" / file).read_bytes() for file in ("images.npy", "manifest.parquet")])
+        files = ("images.npy", "digests.npy", "manifest.parquet")
+        stores.append([(tmp_path / name / "train" / file).read_bytes() for file in files])
         if deeds:
             assert [(one.where, one.reason) for one in summary.refusals] == [
                 ("v0", "its process died of SIGSEGV"),
@@ -183,6 +185,11 @@ def test_up_to_date_means_whole_and_made_with_these_settings(tmp_path):
     prepare(tmp_path, tmp_path / "log")
     assert up_to_date(tmp_path / "train", digest(SETTINGS))
     assert not up_to_date(tmp_path / "train", digest({"source": "other"}))
+    meta = tmp_path / "train" / "store.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"version": 1}))
+    assert not up_to_date(tmp_path / "train", digest(SETTINGS))
+    prepare(tmp_path, tmp_path / "log")
+    assert up_to_date(tmp_path / "train", digest(SETTINGS))
 
 
 def test_nothing_at_all_is_an_error(tmp_path):
@@ -192,7 +199,8 @@ def test_nothing_at_all_is_an_error(tmp_path):
 
 def test_a_store_names_no_folder_and_a_cured_split_no_refusals(tmp_path):
     prepare(tmp_path, tmp_path / "log", bad=("v2",))
-    assert {p.name for p in (tmp_path / "train").iterdir()} == {"images.npy", "manifest.parquet", "store.json"}
+    files = {"images.npy", "digests.npy", "manifest.parquet", "store.json"}
+    assert {p.name for p in (tmp_path / "train").iterdir()} == files
     prepare(tmp_path, tmp_path / "log")
     assert not (tmp_path / "train_refusals.csv").exists()
     settings = {"source": {"root": "/home/someone/raw", "modality": "CT", "steps": [1.0, "a/b"]}}

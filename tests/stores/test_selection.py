@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages
 from anatomy_clip.stores.selection import first_patients
@@ -22,14 +22,14 @@ RECORDS = [
 
 
 def chosen(count, seed=0, records=RECORDS):
-    return {(records[row].source, records[row].patient) for row in first_patients(records, count, seed)}
+    return {(records[row].source, records[row].patient) for row in first_patients(Manifest(records), count, seed)}
 
 
 def test_fewer_patients_lie_within_more_and_each_with_all_its_slices():
     draws = [chosen(n) for n in range(1, 41)]
     assert [len(draw) for draw in draws] == list(range(1, 41))
     assert all(a < b for a, b in pairwise(draws))
-    rows = first_patients(RECORDS, 13, 0)
+    rows = first_patients(Manifest(RECORDS), 13, 0)
     assert rows == [n for n, r in enumerate(RECORDS) if (r.source, r.patient) in draws[12]]
 
 
@@ -44,7 +44,7 @@ def test_the_draw_follows_ids_and_seed_not_the_order_of_the_rows():
 @pytest.mark.parametrize("count", [0, 41])
 def test_a_number_of_patients_that_cannot_be_had_is_refused(count):
     with pytest.raises(ValueError, match=rf"data.train_patients={count}: the training stores hold 40"):
-        first_patients(RECORDS, count, 0)
+        first_patients(Manifest(RECORDS), count, 0)
 
 
 def test_chosen_images_are_those_of_their_rows():

@@ -1,4 +1,3 @@
-import json
 import tracemalloc
 
 import numpy as np
@@ -6,7 +5,7 @@ import pytest
 
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.stores.store import SliceStore, read_meta, write_store
+from anatomy_clip.stores.store import SliceStore, pixel_digest, read_meta, write_store
 
 
 def records(n):
@@ -47,9 +46,41 @@ def test_a_missing_image_is_one_clear_message(tmp_path):
         SliceStore.open(tmp_path / "train")
 
 
-@pytest.mark.parametrize("name", ["images.npy", "manifest.parquet"])
+def test_named_arrays_lie_beside_the_images(tmp_path):
+    arrays = {"masks": np.arange(24, dtype=np.uint8).reshape(3, 2, 4), "ages": np.array([3.5, 0, 80], np.float32)}
+    write_store(tmp_path / "train", images(3), records(3), {}, arrays)
+    found = SliceStore.open(tmp_path / "train", verify=True).arrays
+    assert set(found) == {"masks", "ages", "digests"}
+    for name, array in arrays.items():
+        assert isinstance(found[name], np.memmap) and not found[name].flags.writeable
+        np.testing.assert_array_equal(found[name], array)
+    np.save(tmp_path / "train" / "masks.npy", arrays["masks"][:2])
+    with pytest.raises(ValueError, match=r"masks\.npy: holds \(2, 2, 4\) for 3 image\(s\); prepare the data again"):
+        SliceStore.open(tmp_path / "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("masks", 2), ("images", 3), ("digests", 3), ("../masks", 3), ("a.b", 3), ("", 3)]
+)
+def test_an_array_that_does_not_belong_is_refused(tmp_path, name, rows):
+    with pytest.raises(ValueError, match=rf"array '{name}' of shape \({rows},\) for 3 record"):
+        write_store(tmp_path / "train", images(3), records(3), {}, {name: np.zeros(rows)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_digests_tell_pixels_and_shape(tmp_path):
+    pixels = images(3)
+    pixels[2] = pixels[0]
+    write_store(tmp_path / "train", (part for part in (pixels[:1], pixels[1:])), records(3), {})
+    digests = SliceStore.open(tmp_path / "train").arrays["digests"]
+    assert digests.shape == (3, 16) and digests.dtype == np.uint8
+    assert (digests[0] == digests[2]).all() and (digests[0] != digests[1]).any()
+    assert digests[1].tobytes() == pixel_digest(pixels[1]) != pixel_digest(pixels[1].reshape(4, 16))
+
+
+@pytest.mark.parametrize("name", ["images.npy", "manifest.parquet", "digests.npy", "masks.npy"])
 def test_a_flipped_byte_is_found_by_its_checksum(tmp_path, name):
-    write_store(tmp_path / "train", images(3), records(3), {})
+    write_store(tmp_path / "train", images(3), records(3), {}, {"masks": np.ones((3, 8))})
     path = tmp_path / "train" / name
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
@@ -60,7 +91,7 @@ def test_a_flipped_byte_is_found_by_its_checksum(tmp_path, name):
 
 def test_half_a_store_is_no_store(tmp_path):
     write_store(tmp_path / "train", images(3), records(3), {})
-    for name in ("images.npy", "manifest.parquet", "store.json"):
+    for name in ("images.npy", "digests.npy", "manifest.parquet", "store.json"):
         copy = tmp_path / f"without-{name}"
         copy.mkdir()
         for file in (tmp_path / "train").iterdir():
@@ -70,12 +101,21 @@ def test_half_a_store_is_no_store(tmp_path):
             SliceStore.open(copy)
 
 
-def test_another_version_is_refused(tmp_path):
-    write_store(tmp_path / "train", images(1), records(1), {})
-    path = tmp_path / "train" / "store.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 99}))
-    with pytest.raises(ValueError, match="version 99, expected 1"):
-        SliceStore.open(tmp_path / "train")
+@pytest.mark.parametrize(
+    ("source", "command"),
+    [
+        ({"_target_": "anatomy_clip.sources.phantom.source.PhantomSource"}, "prepare source=phantom"),
+        ({"_target_": "anatomy_clip.sources.roco.RocoV2", "root": "(path)"}, "prepare source=rocov2"),
+        ({"_target_": "elsewhere.PhantomSource"}, r"prepare source=\.\.\."),
+        ("phantom", r"prepare source=\.\.\."),
+    ],
+)
+def test_a_store_of_version_1_is_refused_with_the_command_that_makes_it_again(tmp_path, source, command):
+    store = tmp_path / "data" / "phantom" / "train"
+    write_store(store, images(1), records(1), {"settings": {"source": source}, "version": 1})
+    said = rf"{store}/store\.json: version 1, expected 2; .*anatomy-clip {command} paths\.data={tmp_path}/data$"
+    with pytest.raises(ValueError, match=said):
+        SliceStore.open(store)
 
 
 def test_counts_must_agree_when_writing(tmp_path):

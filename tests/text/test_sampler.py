@@ -49,7 +49,7 @@ def sampler(name, **changes):
 def caption(prompts, record, seed=0):
     organs = BODY.organs_of(record.structures, record.orientation)
     stations = BODY.stations_of(record.structures, record.orientation)
-    return prompts(record, organs, stations, np.random.default_rng(seed))
+    return prompts.texts(record, {"organ": organs, "station": stations}, np.random.default_rng(seed))["caption"][0]
 
 
 def many(prompts, record, n=2000):
@@ -141,7 +141,7 @@ def test_some_stations_are_named_with_the_organs_that_belong_there():
     prompts = sampler("organs_stations", some_stations=0.6)
 
     def counts(organs, stations):
-        return Counter(prompts(ABDOMEN, organs, stations, np.random.default_rng(seed)) for seed in range(2000))
+        return Counter(prompts.caption(ABDOMEN, organs, stations, np.random.default_rng(seed)) for seed in range(2000))
 
     # named stations -> the organs of brain, neck, heart and knee that belong to one of them
     belong = {
@@ -196,10 +196,10 @@ def test_no_caption_is_cut_by_the_tokenizer():
     length = 0
     for name in ("organs", "organs_stations", "augmented"):
         prompts = sampler(name)
-        texts = prompts.longest_captions(BODY)
+        texts = prompts.vocabulary(BODY)
         whole = replace(ABDOMEN, modality=Modality.MR, protocol=Protocol.FLAIR, orientation=Orientation.SAGITTAL)
         rng = np.random.default_rng(0)
-        drawn = [prompts(whole, BODY.organs, BODY.stations, rng) for _ in range(200)]
+        drawn = [prompts.caption(whole, BODY.organs, BODY.stations, rng) for _ in range(200)]
         longest = max(len(tokenizer.encode(text)) + 2 for text in texts)  # start and end of text
         assert max(len(tokenizer.encode(text)) + 2 for text in drawn) <= longest
         # and what training takes for all words of its captions is all of them
@@ -234,6 +234,6 @@ def test_own_caption_is_returned_as_it_is():
     own = OwnCaption()
     figure = replace(ABDOMEN, caption="Axial CT: hypodense lesion (arrow).")
     assert caption(own, figure) == figure.caption
-    assert own.longest_captions(BODY, [figure, figure]) == [figure.caption]
+    assert own.vocabulary(BODY, [figure, figure]) == [figure.caption]
     with pytest.raises(ValueError, match="patient p, series 1, slice 0"):
         caption(own, ABDOMEN)

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from batches import make_batch
 from omegaconf import OmegaConf
-
-from anatomy_clip.core.types import Batch
 
 benchmark = pytest.importorskip("benchmark_training")
 
@@ -18,13 +17,12 @@ MODEL = OmegaConf.create({
 
 def batches(count, n=12):
     generator = torch.Generator().manual_seed(0)
-    empty = torch.zeros(n, 1, dtype=torch.bool)
     for length in range(6, 6 + count):
         images = torch.randint(0, 256, (n, 1, 32, 32), generator=generator, dtype=torch.uint8)
         tokens = torch.randint(1, 400, (n, length), generator=generator)
         tokens[:, -1] = 511  # end of text
         tokens[: n // 2] = tokens[n // 2 :]  # captions repeat
-        yield Batch(images, tokens, empty, empty, torch.zeros(n), torch.arange(n))
+        yield make_batch(images, tokens)
 
 
 def test_losses_of_20_steps_are_those_of_open_clips_trainer(tmp_path):

@@ -20,6 +20,7 @@ from anatomy_clip.stores.store import write_store
 from anatomy_clip.text.sampler import PromptSampler
 from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import warmup_cosine
+from anatomy_clip.training.watchers import ZeroShotWatcher
 
 TAXONOMY = Taxonomy.load("whole_body")
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 32}
@@ -48,11 +49,12 @@ def fit(folder, ranks, batch_size):
     prompts = {k: tokenize([f"{n} scan" for n in names])[:, None] for k, names in labels.items()}
     module = TrainModule(
         model, CLIP(model), lambda modules: torch.optim.SGD([p for m in modules for p in m.parameters()], lr=0.1),
-        partial(warmup_cosine, warmup_steps=1), prompts=prompts, labels=labels, validation_sets=["set"], recipe={},
+        partial(warmup_cosine, warmup_steps=1), watchers=[ZeroShotWatcher(prompts, labels, ["set"])],
+        validation_sets=["set"], recipe={},
     )  # fmt: skip
     data = SliceDataModule(
         [folder / "train"], {"set": folder / "validation"}, {}, taxonomy=TAXONOMY,
-        prompts=PromptSampler(["{organ} {modality}", "{modality}"]), augment=ImageAugment(16), batch_size=batch_size,
+        texts=PromptSampler(["{organ} {modality}", "{modality}"]), augment=ImageAugment(16), batch_size=batch_size,
     )  # fmt: skip
     trainer = lightning.Trainer(
         accelerator="cpu", devices=ranks, strategy="ddp" if ranks > 1 else "auto", max_epochs=2, logger=False,

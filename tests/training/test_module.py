@@ -4,15 +4,16 @@ import lightning
 import numpy as np
 import pytest
 import torch
+from batches import make_batch
 from sklearn.metrics import roc_auc_score
 
-from anatomy_clip.core.types import Batch
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint
+from anatomy_clip.training.watchers import ZeroShotWatcher
 
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 32}
 TEXT = {"context_length": 77, "vocab_size": 512, "width": 16, "heads": 1, "layers": 1}
@@ -27,9 +28,9 @@ def batches(count, seed):
         return torch.randint(0, high, shape, generator=generator, dtype=dtype)
 
     return [
-        Batch(
-            integers(256, 8, 1, 16, 16, dtype=torch.uint8), integers(500, 8, 6), integers(2, 8, 3).bool(),
-            integers(2, 8, 2).bool(), integers(2, 8), torch.arange(8),
+        make_batch(
+            integers(256, 8, 1, 16, 16, dtype=torch.uint8), integers(500, 8, 6),
+            integers(2, 8, 3), integers(2, 8, 2), integers(2, 8),
         )
         for _ in range(count)
     ]  # fmt: skip
@@ -60,8 +61,7 @@ def module():
         CLIP(model),
         partial(adamw, lr=1e-3, weight_decay=0.1),
         partial(warmup_cosine, warmup_steps=1),
-        prompts=PROMPTS,
-        labels=LABELS,
+        watchers=[ZeroShotWatcher(PROMPTS, LABELS, ["phantom"])],
         validation_sets=["phantom"],
         recipe={"taxonomy": {"name": "test"}},
         log_every=2,
@@ -92,9 +92,9 @@ def test_validation_cells_equal_numpy_and_scikit_learn(tmp_path):
     with torch.no_grad():
         data = batches(3, 2)
         images = torch.cat([made.model.encode_image(b.images).embedding for b in data])
-        scores = (images @ made.model.encode_prompts(PROMPTS["organ"]).T).numpy()
-    organs = torch.cat([b.organs for b in data]).numpy()
-    ct = torch.cat([b.modalities for b in data]).numpy() == 0
+        scores = (images @ made.objective.embed_classes(made.model, PROMPTS["organ"]).T).numpy()
+    organs = torch.cat([b.labels["organ"] for b in data]).numpy() == 1
+    ct = torch.cat([b.labels["modality"] for b in data]).numpy()[:, 0] == 1
     counted = ct & organs.any(axis=1)
     hit = organs[np.arange(len(organs)), scores.argmax(axis=1)][counted].mean()
     logged = trainer.callback_metrics

@@ -12,19 +12,20 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from anatomy_clip import __version__
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.evaluation.embedded import embed_texts
+from anatomy_clip.evaluation.embedded import embed_classes, embed_texts
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.inference.decisions import Decisions
 from anatomy_clip.models.export.folders import LAYOUTS
 from anatomy_clip.models.export.model_card import Training, model_card
-from anatomy_clip.models.tokenizers import tokenize_classes
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.models.weights.read import read_checkpoint
+from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.stores.store import MANIFEST, read_meta
 from anatomy_clip.text.captions import plausible_captions
 from anatomy_clip.text.class_prompts import EvaluationPrompts
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
 
 CONFIG, CHECKPOINT, RESULTS = "config.yaml", "last.ckpt", "results.json"
+_PACKAGES = ("torch", "open_clip_torch", "numpy")
 _DISPLAY = ("level", "width", "low", "high")
 
 
@@ -54,10 +56,11 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
         cfg.paths.data = data
     taxonomy = Taxonomy.from_dict(recipe["taxonomy"])
     model = _model(recipe["model"], run / CHECKPOINT)
-    prompts = EvaluationPrompts(cfg.eval.prompts.organ_templates, cfg.eval.prompts.station_templates)
+    templates = cfg.eval.zero_shot.prompts
+    prompts = EvaluationPrompts(templates.organ_templates, templates.station_templates)
     texts = prompts.texts(taxonomy)
     captions, preprocessing = _of_stores(cfg, taxonomy, model.image_size)
-    told = training(cfg, run, {"organ": taxonomy.organs, "station": taxonomy.stations})
+    told = training(cfg, run, taxonomy)
     bundle = Bundle(
         name=told.name,
         taxonomy=taxonomy,
@@ -79,19 +82,21 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
     return read_bundle(to)
 
 
-def training(cfg: DictConfig, run: Path, labels: Mapping[str, Sequence[str]]) -> Training:
+def training(cfg: DictConfig, run: Path, taxonomy: Taxonomy) -> Training:
     """What a run's folder says of its training; a whole path gives its last names, nothing of the machine.
 
     Args:
         cfg: the run's config.
         run: its folder.
-        labels: label kind -> names.
+        taxonomy: what it was trained with.
     """
     results = _json(run / RESULTS) if (run / RESULTS).is_file() else {}
     recipe = read_checkpoint(run / CHECKPOINT)["recipe"]
     weights = recipe.get("weights")
-    start = _short(cfg.model.get("weights") or "random weights", 1)
-    prompts = cfg.eval.prompts
+    image = OmegaConf.select(cfg, "init.image")
+    source = f"the image tower of {_short(image, 3)}" if image else cfg.model.get("weights")
+    start = _short(source or "random weights", 1)
+    prompts = cfg.eval.zero_shot.prompts
     return Training(
         name=f"{cfg.suite}/{cfg.name}, seed {cfg.seed}",
         start=f"{start}, SHA-256 {weights['sha256']}" if weights else start,
@@ -99,8 +104,8 @@ def training(cfg: DictConfig, run: Path, labels: Mapping[str, Sequence[str]]) ->
         captions=list(cfg.prompts.get("templates", ["the source's own captions"])),
         augmentation=[name for name, value in cfg.augment.items() if isinstance(value, DictConfig)],
         evaluation=[*prompts.get("organ_templates", []), *prompts.get("station_templates", [])],
-        labels=labels,
-        scores=results.get("scores", []),
+        labels={"organ": taxonomy.organs, "station": taxonomy.stations},
+        scores=results.get("scores", {}).get("zero_shot", []),
         versions=recipe["versions"],
     )
 
@@ -110,10 +115,11 @@ def embed(
     model: ImageTextModel, prompts: Mapping[str, Sequence[Sequence[str]]], captions: Sequence[Sentence]
 ) -> dict[str, Floats]:
     """Embed prompts, one embedding a label, and captions, one each; float32, unit norm."""
+    objective = CLIP(model)  # a bundle compares as CLIP does, in the joint space of the towers
     found: dict[str, Any] = {}
     for kind, rows in prompts.items():
-        found[kind] = model.encode_prompts(tokenize_classes(rows, model.context_length, model.tokenizer))
-    found["caption"] = embed_texts(model, [caption.text for caption in captions], torch.device("cpu"))
+        found[kind] = embed_classes(model, objective, rows)
+    found["caption"] = embed_texts(model, objective, [caption.text for caption in captions])
     return {kind: np.asarray(value.numpy(), np.float32) for kind, value in found.items()}
 
 
@@ -185,7 +191,7 @@ def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tu
 
 
 def _versions() -> dict[str, str]:
-    return {package: version(package) for package in ("anatomy_clip", "torch", "open_clip_torch", "numpy")}
+    return {"anatomy_clip": __version__, **{package: version(package) for package in _PACKAGES}}
 
 
 def _json(path: Path) -> Any:

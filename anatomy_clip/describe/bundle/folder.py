@@ -109,7 +109,7 @@ class Bundle:
 
         def encode(pictures: NDArray[np.uint8]) -> Floats:
             with torch.inference_mode():
-                embedding = model.encode_image(torch.from_numpy(pictures)[:, None]).embedding  # (N, D)
+                embedding = model.encode_image(torch.from_numpy(pictures)[:, None]).joint  # (N, D)
             return np.asarray(embedding.numpy(), np.float32)
 
         return encode

@@ -43,7 +43,7 @@ def write_tower(model: ImageTextModel, path: Path) -> None:
             self.model = model
 
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            return self.model.encode_image(pictures[:, None]).embedding  # (N, D)
+            return self.model.encode_image(pictures[:, None]).joint  # (N, D)
 
     tower, side = Tower().eval(), model.image_size
     pictures = torch.randint(256, (_CHECKED, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -97,7 +97,7 @@ class Tasks:
             ) from error
         image = torch.from_numpy(self._bundle.preprocessing.input(picture[None])[:, None])  # (1, 1, S, S)
         with torch.inference_mode():
-            cosines = model.encode_image(image).embedding @ model.encode_text(tokens).embedding.T  # (1, C)
+            cosines = model.encode_image(image).joint @ model.encode_text(tokens).joint.T  # (1, C)
         cosines = cosines[0].double()
         shares = torch.softmax(cosines * np.exp(model.initial_logit_scale), dim=0)
         return Comparison(tuple(cosines.tolist()), tuple(shares.tolist()))

@@ -49,15 +49,14 @@ def prepare_towers(
             raise ValueError(
                 "optim.prepare: low_rank freezes both towers itself; set frozen_image and frozen_text to 0"
             )
-        adapt(model.image, low_rank)
-        adapt(model.text, low_rank)
-    for name, frozen in (("image", frozen_image), ("text", frozen_text)):
-        freeze(getattr(model, name), frozen, name)
-    if checkpoint_activations:
-        for name in ("image", "text"):
-            _checkpoint_blocks(getattr(model, name), name)
+        for tower in model.towers().values():
+            adapt(tower, low_rank)
+    for name, tower in model.towers().items():
+        freeze(tower, {"image": frozen_image, "text": frozen_text}[name], name)
+        if checkpoint_activations:
+            _checkpoint_blocks(tower, name)
     if compile_backend is not None:
-        for tower in (model.image, model.text):
+        for tower in model.towers().values():
             # In place: `torch.compile(tower)` would rename the weights. Captions differ in number and length.
             tower.compile(backend=compile_backend)
 

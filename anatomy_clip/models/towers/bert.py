@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.tokenizers import need_transformers
+from anatomy_clip.models.tower import Tower
 
 # Sizes that open_clip's own configurations leave to a file on the hub; ours state them under open_clip's keys.
 SIZES = ("vocab_size", "width", "heads", "layers")
@@ -22,7 +23,7 @@ _KNOWN = {
 }
 
 
-class BertTower(nn.Module):
+class BertTower(Tower):
     """The parts of open_clip's `HFTextEncoder` around a BERT, run only as far as the batch's longest caption.
 
     Attention doesn't reach padding, and the embedding of a position doesn't depend on what follows: leaving padding
@@ -31,15 +32,17 @@ class BertTower(nn.Module):
     Args:
         encoder: the `HFTextEncoder`.
         context_length: most tokens of a caption.
+        joint: keep its projection into the joint space.
     """
 
-    def __init__(self, encoder: Any, context_length: int) -> None:
+    def __init__(self, encoder: Any, context_length: int, joint: bool = True) -> None:
         super().__init__()
         self.context_length = context_length
         self.pad = int(encoder.config.pad_token_id)
         self.transformer = encoder.transformer
         self.pooler = encoder.pooler
-        self.proj = encoder.proj
+        self.proj = encoder.proj if joint else None
+        self.width = int(encoder.config.hidden_size)
 
     def forward(self, tokens: Tensor) -> Features:
         """Embed (B, L) token ids, L at most the context length; `local` is (B, L, W).
@@ -53,7 +56,8 @@ class BertTower(nn.Module):
         mask = (tokens != self.pad).long()  # (B, L)
         out = self.transformer(input_ids=tokens, attention_mask=mask)
         pooled = self.pooler(out, mask)  # (B, W)
-        return Features(pooled, normalize(self.proj(pooled), dim=-1), out.last_hidden_state)
+        embedding = None if self.proj is None else normalize(self.proj(pooled), dim=-1)
+        return Features(pooled, out.last_hidden_state, embedding)
 
 
 def bert_config(text: Mapping[str, Any], pad: int) -> Any:

@@ -12,14 +12,17 @@ import open_clip
 import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CLIP, _build_vision_tower
+from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
+from open_clip.timm_model import TimmModel
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
+from anatomy_clip.models.tower import Tower
 from anatomy_clip.models.towers.bert import CLS_POOLER, BertTower, bert_config
 from anatomy_clip.models.towers.prefix_trees import prefix_trees
 from anatomy_clip.models.weights.load import Weights, load_weights, read_weights, settings, settle
@@ -32,12 +35,20 @@ _TEXT_TOWER = {
 }  # fmt: skip
 
 
-class VisionTower(nn.Module):
-    """A vision transformer whose projection is kept apart, so that pooled and local features can be had too."""
+class VisionTower(Tower):
+    """A vision transformer whose projection is kept apart.
 
-    def __init__(self, visual: VisionTransformer) -> None:
+    Args:
+        visual: open_clip's network.
+        joint: keep its projection into the joint space.
+    """
+
+    projections = ("projection",)
+
+    def __init__(self, visual: VisionTransformer, joint: bool = True) -> None:
         super().__init__()
-        self.projection = nn.Parameter(visual.proj.detach().clone())  # (W, D)
+        self.width = int(visual.proj.shape[0])
+        self.projection = nn.Parameter(visual.proj.detach().clone()) if joint else None  # (W, D)
         visual.proj = None
         visual.output_tokens = True
         self.visual = visual
@@ -45,38 +56,89 @@ class VisionTower(nn.Module):
     def forward(self, pixels: Tensor) -> Features:
         """Embed (B, 3, H, W) normalised images; `local` is (B, patches, W)."""
         pooled, tokens = self.visual(pixels)
-        return Features(pooled, normalize(pooled @ self.projection, dim=-1), tokens)
+        return Features(pooled, tokens, None if self.projection is None else _unit(pooled @ self.projection))
 
 
-class ConvolutionTower(nn.Module):
-    """A CLIP ResNet or a timm network; it projects as it pools, so `pooled` is the embedding before normalisation."""
+class TimmTower(Tower):
+    """A timm network; arguments as of `VisionTower`."""
 
-    def __init__(self, visual: nn.Module) -> None:
+    def __init__(self, visual: TimmModel, joint: bool = True) -> None:
         super().__init__()
+        self.width = int(visual.trunk.num_features)
+        self.projections = ("visual.head.", f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")
         # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
         self.visual = visual.to(memory_format=torch.channels_last)
+        if not joint:
+            visual.head = None
+            visual.trunk.reset_classifier(0)
 
     def forward(self, pixels: Tensor) -> Features:
-        """Embed (B, 3, H, W) normalised images."""
-        pooled = self.visual(pixels)
-        return Features(pooled, normalize(pooled, dim=-1))
+        """Embed (B, 3, H, W) normalised images; `local` is (B, regions or patches, W)."""
+        trunk = self.visual.trunk
+        features = trunk.forward_features(pixels)  # (B, W, H, W) of a convolutional network, else (B, R, W)
+        local = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
+        pooled = trunk.forward_head(features, pre_logits=True)  # (B, W), or all of them where the head pools
+        embedding = None if self.visual.head is None else _unit(self.visual.head(trunk.get_classifier()(pooled)))
+        return Features(pooled if pooled.ndim == 2 else local.mean(dim=1), local, embedding)
 
 
-class TextTower(nn.Module):
+class ResNetTower(Tower):
+    """CLIP's ResNet, which pools by attention; arguments as of `VisionTower`."""
+
+    projections = ("visual.attnpool.c_proj.",)
+
+    def __init__(self, visual: ModifiedResNet, joint: bool = True) -> None:
+        super().__init__()
+        self.width = int(visual.attnpool.c_proj.in_features)
+        self.visual = visual.to(memory_format=torch.channels_last)
+        if not joint:
+            visual.attnpool.c_proj = None
+
+    def forward(self, pixels: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images; `local` is (B, regions, W)."""
+        maps = self.visual.stem(pixels)
+        for layer in (self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4):
+            maps = layer(maps)
+        local = maps.flatten(2).transpose(1, 2)  # (B, R, W)
+        pool = self.visual.attnpool
+        pooled = _attention_pool(pool, local)
+        return Features(pooled, local, None if pool.c_proj is None else _unit(pool.c_proj(pooled)))
+
+
+def _attention_pool(pool: AttentionPool2d, local: Tensor) -> Tensor:
+    """Pool (B, R, W) regions as (B, W): the attention of their mean to all of them (Radford et al. 2021, 2.4)."""
+    x = torch.cat([local.mean(dim=1, keepdim=True), local], dim=1) + pool.positional_embedding  # (B, 1 + R, W)
+    parts = (pool.q_proj(x[:, :1]), pool.k_proj(x), pool.v_proj(x))
+    query, key, value = (part.unflatten(-1, (pool.num_heads, -1)).transpose(1, 2) for part in parts)
+    pooled = scaled_dot_product_attention(query, key, value)  # (B, heads, 1, W / heads)
+    flat: Tensor = pooled.transpose(1, 2).flatten(1)
+    return flat
+
+
+def _unit(x: Tensor) -> Tensor:
+    return normalize(x, dim=-1)
+
+
+class TextTower(Tower):
     """CLIP's causal text transformer, run once for each token that captions begin with alike, and for no padding.
 
     Attention is causal, so what follows a token can't change what the tower makes of it: captions that begin alike
     share that part, and what follows the end-of-text token isn't needed. The embeddings are the same.
+
+    Args:
+        clip: open_clip's model.
+        joint: keep its projection into the joint space.
     """
 
-    def __init__(self, clip: CLIP) -> None:
+    def __init__(self, clip: CLIP, joint: bool = True) -> None:
         super().__init__()
+        self.width = int(clip.text_projection.shape[0])
         self.context_length = clip.context_length
         self.transformer = clip.transformer
         self.token_embedding = clip.token_embedding
         self.positional_embedding = clip.positional_embedding
         self.ln_final = clip.ln_final
-        self.text_projection = clip.text_projection
+        self.text_projection = clip.text_projection if joint else None
         self.heads = clip.transformer.resblocks[0].attn.num_heads
 
     def forward(self, tokens: Tensor) -> Features:
@@ -95,7 +157,8 @@ class TextTower(nn.Module):
         x = self.transformer(x, attn_mask=trees.mask.repeat_interleave(self.heads, dim=0))
         x = self.ln_final(x).flatten(0, 1)  # (G * N, W)
         pooled = x[trees.nodes[:, -1]]
-        return Features(pooled, normalize(pooled @ self.text_projection, dim=-1), x[trees.nodes])
+        embedding = None if self.text_projection is None else _unit(pooled @ self.text_projection)
+        return Features(pooled, x[trees.nodes], embedding)
 
 
 def from_config(
@@ -106,6 +169,8 @@ def from_config(
     quick_gelu: bool | None = None,
     normalisation: str | None = None,
     weights: str | None = None,
+    text_tower: bool = True,
+    joint: bool = True,
 ) -> ImageTextModel:
     """Build a CLIP model from open_clip's configuration keys.
 
@@ -119,6 +184,8 @@ def from_config(
         quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
         normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
         weights: file, folder or hub reference to start from (see `weights.read.locate`); None for random weights.
+        text_tower: build the text tower.
+        joint: build the projections into the joint space.
 
     Raises:
         ValueError: a key isn't open_clip's, the text tower isn't of CLIP's kind, or the weights are missing, can't
@@ -133,14 +200,14 @@ def from_config(
     }
     flat = settings(architecture)
     build = _with_bert if flat["text.hf_model_name"] else _with_clips_text
-    visual, text_tower, tokenizer = build(architecture, found)
-    tower = VisionTower if isinstance(visual, VisionTransformer) else ConvolutionTower
+    visual, texts, tokenizer = build(architecture, found, text_tower, joint)
+    tower = next(tower for kind, tower in _TOWERS.items() if isinstance(visual, kind))
     model = ImageTextModel(
-        tower(visual),
-        text_tower,
+        tower(visual, joint),
+        texts,
         image_size=int(vision["image_size"]),
         context_length=flat["text.context_length"],
-        embedding_width=embed_dim,
+        embedding_width=embed_dim if joint else None,
         initial_logit_scale=float(torch.tensor(_LOGIT_SCALE)),
         architecture=architecture,
         normalisation=settle("normalisation", normalisation, found, "clip"),
@@ -151,20 +218,26 @@ def from_config(
     return model
 
 
-_Networks = tuple[nn.Module, nn.Module, Tokenizer]  # open_clip's image network, our text tower, its tokenizer
+# open_clip's image network, our text tower, its tokenizer
+_Networks = tuple[nn.Module, Tower | None, Tokenizer]
+_TOWERS: dict[type[nn.Module], Any] = {
+    VisionTransformer: VisionTower, TimmModel: TimmTower, ModifiedResNet: ResNetTower,
+}  # fmt: skip
 
 
-def _with_clips_text(architecture: Mapping[str, Any], found: Weights | None) -> _Networks:
+def _with_clips_text(
+    architecture: Mapping[str, Any], found: Weights | None, text_tower: bool, joint: bool
+) -> _Networks:
     flat = settings(architecture)
     other = [f"{key}={flat[key]}" for key, value in _TEXT_TOWER.items() if flat[key] != value]
     if other:
         raise ValueError(f"only CLIP's causal text transformer can be built, not one with {', '.join(other)}")
     vision, text = (dict(architecture[key]) for key in ("vision_cfg", "text_cfg"))
     clip = CLIP(architecture["embed_dim"], vision, text, quick_gelu=architecture["quick_gelu"])
-    return clip.visual, TextTower(clip), ClipTokenizer()
+    return clip.visual, TextTower(clip, joint) if text_tower else None, ClipTokenizer()
 
 
-def _with_bert(architecture: Mapping[str, Any], found: Weights | None) -> _Networks:
+def _with_bert(architecture: Mapping[str, Any], found: Weights | None, text_tower: bool, joint: bool) -> _Networks:
     width, vision, text = (architecture[key] for key in ("embed_dim", "vision_cfg", "text_cfg"))
     tokenizer = None if found is None else found.tokenizer
     if not isinstance(tokenizer, WordPieceTokenizer):
@@ -183,7 +256,8 @@ def _with_bert(architecture: Mapping[str, Any], found: Weights | None) -> _Netwo
     if flat["text.hf_pooler_type"] != CLS_POOLER:
         encoder.transformer.pooler = None  # a layer that nothing would read, and that files don't have
     visual = _build_vision_tower(width, dict(vision), architecture["quick_gelu"])
-    return visual, BertTower(encoder, flat["text.context_length"]), tokenizer
+    texts = BertTower(encoder, flat["text.context_length"], joint) if text_tower else None
+    return visual, texts, tokenizer
 
 
 def from_name(
@@ -192,6 +266,8 @@ def from_name(
     quick_gelu: bool | None = None,
     normalisation: str | None = None,
     weights: str | None = None,
+    text_tower: bool = True,
+    joint: bool = True,
 ) -> ImageTextModel:
     """Build a CLIP model by the name of an open_clip architecture, such as `ViT-B-32-quickgelu`.
 
@@ -200,6 +276,8 @@ def from_name(
         quick_gelu: see `from_config`; a name with the ending -quickgelu states it already.
         normalisation: see `from_config`.
         weights: see `from_config`.
+        text_tower: see `from_config`.
+        joint: see `from_config`.
 
     Raises:
         ValueError: the architecture is unknown, or the weights are missing, can't tell what is left open, or don't fit.
@@ -217,6 +295,8 @@ def from_name(
         quick_gelu=named,
         normalisation=normalisation,
         weights=weights,
+        text_tower=text_tower,
+        joint=joint,
     )
 
 

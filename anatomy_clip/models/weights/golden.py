@@ -38,13 +38,15 @@ def golden_embeddings(model: ImageTextModel) -> tuple[Tensor, Tensor]:
     """Embed a fixed synthetic image and a fixed sentence; the model's mode is left as it was.
 
     Returns:
-        (D,) of the image whose pixel (y, x) is (7 y + 13 x) mod 256, and (D,) of `GOLDEN_SENTENCE`.
+        (D,) of the image whose pixel (y, x) is (7 y + 13 x) mod 256, and (D,) of `GOLDEN_SENTENCE`; (W,) pooled where
+        the model has no joint projection, and nothing, (0,), of the sentence where it has no text tower.
     """
     training = model.training
     model.eval()
     y, x = torch.meshgrid(torch.arange(model.image_size), torch.arange(model.image_size), indexing="ij")
     image = ((7 * y + 13 * x) % 256).to(torch.uint8)[None, None]  # (1, 1, H, W)
     tokens = torch.tensor(model.tokenizer.encode(GOLDEN_SENTENCE))[None]  # (1, L)
-    embeddings = model.encode_image(image).embedding[0], model.encode_text(tokens).embedding[0]
+    features = [model.encode_image(image)] + ([] if model.text is None else [model.encode_text(tokens)])
     model.train(training)
-    return embeddings
+    found = [(f.pooled if f.embedding is None else f.embedding)[0] for f in features]
+    return found[0], found[1] if len(found) > 1 else torch.zeros(0)

@@ -1,0 +1,1 @@
+"""Small networks that an objective puts on a tower's features."""

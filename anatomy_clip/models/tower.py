@@ -1,0 +1,23 @@
+"""What every tower is."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from anatomy_clip.core.types import Features
+
+
+class Tower(nn.Module):
+    """From images or token ids to `Features`.
+
+    Attributes:
+        width: W, of the pooled features, before any projection.
+        projections: what the names of the tensors of the joint projection begin with; of image towers.
+    """
+
+    width: int
+    projections: tuple[str, ...] = ()
+
+    def forward(self, inputs: Tensor) -> Features:
+        """Embed (B, 3, H, W) normalised images, or (B, L) token ids."""
+        raise NotImplementedError

@@ -1,0 +1,55 @@
+"""The image tower that an earlier run trained, into a new model; everything else of that model stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.weights.checks import check_facts, check_keys
+from anatomy_clip.models.weights.golden import provenance
+from anatomy_clip.models.weights.load import OWN, Weights, read_weights, settings
+
+_PREFIX = "image."
+_BESIDE_VISION = ("quick_gelu", "normalisation")  # what an image tower's outputs hang on too
+
+
+def read_image_tower(checkpoint: Path) -> Weights:
+    """Read the weights of a finished run.
+
+    Raises:
+        ValueError: there is no checkpoint, it isn't a run's, its training hasn't finished, or its network isn't told.
+    """
+    if not checkpoint.is_file():
+        raise ValueError(
+            f"init.image: {checkpoint} isn't there; name a run that trained, <suite>/<name>/seed_N or its folder"
+        )
+    weights = read_weights(checkpoint)
+    if weights.layout != OWN or not weights.facts:
+        raise ValueError(f"init.image: {checkpoint} isn't what a run left; weights from elsewhere go to model.weights")
+    return weights
+
+
+def load_image_tower(model: ImageTextModel, weights: Weights) -> None:
+    """Fill a model's image tower, and write where it came from to `model.provenance`.
+
+    A joint projection that only one of the two has stays random, or is left out.
+
+    Raises:
+        ValueError: the towers differ; names the settings or tensors.
+    """
+    where = f"init.image: {weights.file}"
+    check_facts(_of_image(settings(model.architecture, model.normalisation)), _of_image(weights.facts), where)
+    expected = model.image.state_dict()
+    found = {name.removeprefix(_PREFIX): t for name, t in weights.tensors.items() if name.startswith(_PREFIX)}
+    joint = model.image.projections
+    if not all(any(name.startswith(joint) for name in tensors) for tensors in (expected, found)):
+        expected = {name: tensor for name, tensor in expected.items() if not name.startswith(joint)}
+        found = {name: tensor for name, tensor in found.items() if not name.startswith(joint)}
+    check_keys(expected, found, where)
+    model.image.load_state_dict(found, strict=False)
+    model.provenance = provenance(model, weights.source, f"the image tower of {OWN}", weights.file)
+
+
+def _of_image(facts: dict[str, Any]) -> dict[str, Any]:
+    return {key: v for key, v in facts.items() if key.startswith("vision.") or key in _BESIDE_VISION}

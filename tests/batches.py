@@ -1,0 +1,22 @@
+"""Batches of given tensors."""
+
+import torch
+
+from anatomy_clip.core.types import Batch, Texts
+
+
+def make_batch(images, tokens=None, organs=None, stations=None, modalities=None, rows=None):
+    """N samples: (V * N, 1, H, W) images, (T, L) captions, labels as (N, K) bool or int, modalities as (N,)."""
+    n = len(images) if rows is None else len(rows)
+    rows = torch.arange(n) if rows is None else torch.as_tensor(rows)
+    nothing = torch.zeros(n, 1)
+    labels = {"organ": nothing if organs is None else organs, "station": nothing if stations is None else stations}
+    modality = torch.zeros(n) if modalities is None else modalities
+    labels["modality"] = torch.nn.functional.one_hot(modality.long(), 2)
+    texts = {} if tokens is None else {"caption": Texts(tokens, torch.arange(n).repeat(len(tokens) // n))}
+    return Batch(images, texts, {space: values.to(torch.int8) for space, values in labels.items()}, rows)
+
+
+def captions(batch):
+    """(T, L) the tokens of a batch's captions."""
+    return batch.texts["caption"].ids
