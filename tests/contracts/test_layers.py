@@ -29,7 +29,7 @@ ONLY_IN = {
     "lightning": ("training/", "data/datamodule.py", "runs/stages.py", "runs/wiring.py"),
     "pydicom": ("imaging/", "sources/", "describe/"),
     "highdicom": ("imaging/", "sources/", "describe/"),
-    "open_clip": ("models/towers/open_clip.py", "models/weights/load.py", "models/tokenizers.py"),
+    "open_clip": ("models/towers/", "models/weights/load.py", "models/tokenizers.py"),
     "sklearn": ("evaluation/linear_probe.py", "metrics/", "results/"),
     "transformers": ("models/towers/bert.py", "models/tokenizers.py"),
 }

@@ -11,7 +11,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.models.tokenizers import ClipTokenizer
-from anatomy_clip.models.towers.open_clip import TextTower
+from anatomy_clip.models.towers.text import TextTower
 from anatomy_clip.objectives.moco import MoCo
 from anatomy_clip.runs.wiring import build, build_data, build_model, build_objective, build_watchers
 from anatomy_clip.stores.store import write_store

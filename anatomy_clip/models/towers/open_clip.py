@@ -1,4 +1,4 @@
-"""CLIP towers from open_clip, wrapped so that they return `Features` and take captions of any length."""
+"""CLIP models built from open_clip's configuration keys or by the name of an architecture."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ import open_clip
 import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CLIP, _build_vision_tower
-from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
+from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import VisionTransformer
-from torch import Tensor, nn
-from torch.nn.functional import normalize, scaled_dot_product_attention
+from torch import nn
 
-from anatomy_clip.core.types import Features
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
 from anatomy_clip.models.tower import Tower
 from anatomy_clip.models.towers.bert import CLS_POOLER, BertTower, bert_config
-from anatomy_clip.models.towers.prefix_trees import prefix_trees
+from anatomy_clip.models.towers.image import ResNetTower, TimmTower, VisionTower
+from anatomy_clip.models.towers.text import TextTower
 from anatomy_clip.models.weights.load import Weights, load_weights, read_weights, settings, settle
 
 _LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's start
@@ -33,132 +32,6 @@ _TEXT_TOWER = {
     "text.pool_type": "argmax", "text.no_causal_mask": False, "text.embed_cls": False,
     "text.proj_type": "linear", "text.proj_bias": False, "text.tokenizer_mode": None, "text.tokenizer_kwargs": None,
 }  # fmt: skip
-
-
-class VisionTower(Tower):
-    """A vision transformer whose projection is kept apart.
-
-    Args:
-        visual: open_clip's network.
-        joint: keep its projection into the joint space.
-    """
-
-    projections = ("projection",)
-
-    def __init__(self, visual: VisionTransformer, joint: bool = True) -> None:
-        super().__init__()
-        self.width = int(visual.proj.shape[0])
-        self.projection = nn.Parameter(visual.proj.detach().clone()) if joint else None  # (W, D)
-        visual.proj = None
-        visual.output_tokens = True
-        self.visual = visual
-
-    def forward(self, pixels: Tensor) -> Features:
-        """Embed (B, 3, H, W) normalised images; `local` is (B, patches, W)."""
-        pooled, tokens = self.visual(pixels)
-        return Features(pooled, tokens, None if self.projection is None else _unit(pooled @ self.projection))
-
-
-class TimmTower(Tower):
-    """A timm network; arguments as of `VisionTower`."""
-
-    def __init__(self, visual: TimmModel, joint: bool = True) -> None:
-        super().__init__()
-        self.width = int(visual.trunk.num_features)
-        self.projections = ("visual.head.", f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")
-        # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
-        self.visual = visual.to(memory_format=torch.channels_last)
-        if not joint:
-            visual.head = None
-            visual.trunk.reset_classifier(0)
-
-    def forward(self, pixels: Tensor) -> Features:
-        """Embed (B, 3, H, W) normalised images; `local` is (B, regions or patches, W)."""
-        trunk = self.visual.trunk
-        features = trunk.forward_features(pixels)  # (B, W, H, W) of a convolutional network, else (B, R, W)
-        local = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
-        pooled = trunk.forward_head(features, pre_logits=True)  # (B, W), or all of them where the head pools
-        embedding = None if self.visual.head is None else _unit(self.visual.head(trunk.get_classifier()(pooled)))
-        return Features(pooled if pooled.ndim == 2 else local.mean(dim=1), local, embedding)
-
-
-class ResNetTower(Tower):
-    """CLIP's ResNet, which pools by attention; arguments as of `VisionTower`."""
-
-    projections = ("visual.attnpool.c_proj.",)
-
-    def __init__(self, visual: ModifiedResNet, joint: bool = True) -> None:
-        super().__init__()
-        self.width = int(visual.attnpool.c_proj.in_features)
-        self.visual = visual.to(memory_format=torch.channels_last)
-        if not joint:
-            visual.attnpool.c_proj = None
-
-    def forward(self, pixels: Tensor) -> Features:
-        """Embed (B, 3, H, W) normalised images; `local` is (B, regions, W)."""
-        maps = self.visual.stem(pixels)
-        for layer in (self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4):
-            maps = layer(maps)
-        local = maps.flatten(2).transpose(1, 2)  # (B, R, W)
-        pool = self.visual.attnpool
-        pooled = _attention_pool(pool, local)
-        return Features(pooled, local, None if pool.c_proj is None else _unit(pool.c_proj(pooled)))
-
-
-def _attention_pool(pool: AttentionPool2d, local: Tensor) -> Tensor:
-    """Pool (B, R, W) regions as (B, W): the attention of their mean to all of them (Radford et al. 2021, 2.4)."""
-    x = torch.cat([local.mean(dim=1, keepdim=True), local], dim=1) + pool.positional_embedding  # (B, 1 + R, W)
-    parts = (pool.q_proj(x[:, :1]), pool.k_proj(x), pool.v_proj(x))
-    query, key, value = (part.unflatten(-1, (pool.num_heads, -1)).transpose(1, 2) for part in parts)
-    pooled = scaled_dot_product_attention(query, key, value)  # (B, heads, 1, W / heads)
-    flat: Tensor = pooled.transpose(1, 2).flatten(1)
-    return flat
-
-
-def _unit(x: Tensor) -> Tensor:
-    return normalize(x, dim=-1)
-
-
-class TextTower(Tower):
-    """CLIP's causal text transformer, run once for each token that captions begin with alike, and for no padding.
-
-    Attention is causal, so what follows a token can't change what the tower makes of it: captions that begin alike
-    share that part, and what follows the end-of-text token isn't needed. The embeddings are the same.
-
-    Args:
-        clip: open_clip's model.
-        joint: keep its projection into the joint space.
-    """
-
-    def __init__(self, clip: CLIP, joint: bool = True) -> None:
-        super().__init__()
-        self.width = int(clip.text_projection.shape[0])
-        self.context_length = clip.context_length
-        self.transformer = clip.transformer
-        self.token_embedding = clip.token_embedding
-        self.positional_embedding = clip.positional_embedding
-        self.ln_final = clip.ln_final
-        self.text_projection = clip.text_projection if joint else None
-        self.heads = clip.transformer.resblocks[0].attn.num_heads
-
-    def forward(self, tokens: Tensor) -> Features:
-        """Embed (B, L) token ids, L at most the context length; sorted ones, neighbours alike, are quickest.
-
-        `local` is (B, L, W); past a caption's end it repeats the end's vector.
-
-        Raises:
-            ValueError: the captions are longer than the context.
-        """
-        length = tokens.shape[1]
-        if length > self.context_length:
-            raise ValueError(f"captions of {length} tokens don't fit the context of {self.context_length}")
-        trees = prefix_trees(tokens, tokens.argmax(dim=1))  # a caption ends with the largest id
-        x = self.token_embedding(trees.tokens) + self.positional_embedding[trees.positions]  # (G, N, W)
-        x = self.transformer(x, attn_mask=trees.mask.repeat_interleave(self.heads, dim=0))
-        x = self.ln_final(x).flatten(0, 1)  # (G * N, W)
-        pooled = x[trees.nodes[:, -1]]
-        embedding = None if self.text_projection is None else _unit(pooled @ self.text_projection)
-        return Features(pooled, x[trees.nodes], embedding)
 
 
 def from_config(
