@@ -15,7 +15,7 @@ from anatomy_clip.stores.store import SliceStore
 from tests.integration.test_whole_path import config
 
 SMALL = ["model.weights=null", "objective.width=8", "eval=[zero_shot,linear_probe]", "trainer.max_steps=4",
-         "eval.contrast=null", "~data.test.shifted"]  # fmt: skip
+         "eval.contrast=null", "eval.captions.beam=0", "~data.test.shifted"]  # fmt: skip
 
 
 def trained(data, outputs, method):
@@ -32,7 +32,6 @@ def trained(data, outputs, method):
     return cfg, results
 
 
-@torch.no_grad()
 def test_convirt_names_organs_through_its_heads(data, tmp_path):
     cfg, results = trained(data, tmp_path, "convirt")
     assert {"test/organ/set1_ct", "test/organ/set1_mr"} <= {s["cell"] for s in results["scores"]["zero_shot"]}
@@ -43,14 +42,16 @@ def test_convirt_names_organs_through_its_heads(data, tmp_path):
     names = tokenize(
         [f"An image of {organ} organs" for organ in taxonomy.organs], model.context_length, model.tokenizer
     )
-    text = normalize(objective.text_head(model.encode_text(names).pooled), dim=-1)
+    with torch.no_grad():
+        text = normalize(objective.text_head(model.encode_text(names).pooled), dim=-1)
     test_data = build_data(cfg, taxonomy, model)
     test_data.setup("test")
     loader, _ = test_data.test_sets()["set1"]
     for batch in loader:
-        features = model.encode_image(batch.images)
+        with torch.no_grad():
+            features = model.encode_image(batch.images)
+            image = normalize(objective.image_head(features.pooled), dim=-1)
         assert features.embedding is None  # the towers project into no joint space
-        image = normalize(objective.image_head(features.pooled), dim=-1)
         rows = table.set_index("row").loc[batch.rows.tolist(), "organ_scores"]
         np.testing.assert_allclose(np.stack(rows), (image @ text.T).numpy(), atol=1e-5)
 
