@@ -322,9 +322,7 @@ def methods_in_memory(cfg: DictConfig, steps: int, count: int, folder: Path) -> 
         }
         found = list(rounds(count, variants))
         ratios = [watches[VARIANTS[2]].seconds() / watches[VARIANTS[1]].seconds() for watches in found]
-        same = all(torch.equal(*(torch.stack(w[v].losses) for v in VARIANTS[1:])) for w in found)
         print(f"{name}, batches of {cfg.data.batch_size} in memory, {steps} steps: time / bare loop {_spread(ratios)}")
-        print(f"losses of {name} are {'the same' if same else 'not the same: its draws differ'}")
 
 
 def main(count: int) -> None:

@@ -84,6 +84,8 @@ class LinearProbe(Evaluator):
         features, labels = _features(train)[chosen], train.labels[self.space][chosen]
         mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
         validation = list(run.sets("validation").values())
+        if not validation:
+            raise ValueError("linear_probe chooses its penalty on validation slices, but data.validation names no set")
         seen = np.concatenate([(_features(one) - mean) / spread for one in validation])
         truth = np.concatenate([one.labels[self.space] for one in validation])
         best, weights, strength = -np.inf, np.empty(0), self.strengths[0]

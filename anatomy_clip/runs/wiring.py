@@ -85,7 +85,7 @@ def build_objective(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) 
 
 
 def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> tuple[ImageTextModel, Objective]:
-    """Load the model that a run trained, and what its objective learned.
+    """Load the model that a run trained, and what its objective learned to compare images with texts.
 
     Raises:
         ValueError: there is no finished checkpoint, or it was trained with another taxonomy.
@@ -101,10 +101,11 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> tuple[ImageTe
         )
     model = build_model(cfg, weights=str(path))
     objective = build_objective(cfg, taxonomy, model)
-    objective.setup(model)
-    prefix = "objective."
-    learned = {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}
-    objective.load_state_dict(learned)
+    if objective.compares:  # of another, evaluators ask nothing
+        objective.setup(model)
+        prefix = "objective."
+        learned = {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}
+        objective.load_state_dict(learned)
     return model, objective
 
 
