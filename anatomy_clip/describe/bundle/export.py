@@ -162,6 +162,11 @@ def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
     recipe = read_checkpoint(run / CHECKPOINT).get("recipe", {})
     if not isinstance(cfg, DictConfig) or not {"taxonomy", "model", "versions"} <= set(recipe):
         raise ValueError(f"{run}: its {CONFIG} or {CHECKPOINT} isn't what a run of anatomy_clip leaves")
+    if not OmegaConf.select(cfg, "eval.zero_shot.prompts"):
+        raise ValueError(
+            f"{run}: its {CONFIG} has no evaluator zero_shot, whose prompts and thresholds a bundle holds; evaluate it "
+            "with eval=zero_shot. A run of version 0.1.0 must be run again with overwrite=true"
+        )
     return cfg, recipe
 
 
