@@ -40,8 +40,6 @@ class LinearProbe(Evaluator):
         resamples: bootstrap resamples of patients.
     """
 
-    compares = False
-
     def __init__(
         self,
         taxonomy: Taxonomy,

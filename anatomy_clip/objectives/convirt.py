@@ -37,7 +37,7 @@ class ConVIRT(Objective):
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Weigh both directions over the batch of all ranks; of several texts a sample, the first counts."""
-        texts = batch.by_text("caption")[0].texts["caption"].ids
+        texts = batch.texts["caption"].ids[: len(batch)]  # (B, L), the first of every sample
         images = gather_with_grad(self.embed_images(model.encode_image(batch.images)))  # (N, D)
         spoken = gather_with_grad(self.embed_texts(model.encode_text(texts)))  # (N, D)
         scale = torch.tensor(1 / self.temperature, device=images.device)
