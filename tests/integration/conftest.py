@@ -6,7 +6,7 @@ from support import compose_config
 
 from anatomy_clip.cli.prepare import prepare
 
-SMALL = {"train": 6, "validation": 3, "set1": 3, "shifted": 2, "figures": 4}
+SMALL = {"train": 6, "validation": 3, "set1": 3, "shifted_validation": 2, "shifted_test": 2, "figures": 4}
 
 
 @pytest.fixture(scope="session")

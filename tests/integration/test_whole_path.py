@@ -87,7 +87,7 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     absent = [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
     assert results["notes"] == dict.fromkeys(("zero_shot", "contrast", "captions"), absent)
     table = pd.read_parquet(folder / "zero_shot.parquet")
-    assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted"))
+    assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted_test"))
     contrast = pd.read_parquet(folder / "contrast.parquet")
     assert set(contrast["set"]) == {"set1", "shifted"} and contrast["win"].between(0, 1).all()
     shown = table[(table["organ_targets"].map(len) > 0) & (table["station_targets"].map(len) > 0)]
