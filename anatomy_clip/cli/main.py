@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from anatomy_clip import __version__
-from anatomy_clip.cli.program import PROGRAMS, go_offline
+from anatomy_clip.cli.program import PROGRAMS, set_environment
 
 _DESCRIBE_END = """\
 exit status: 0 everything was described; 1 nothing was; 2 wrong usage; 3 some files were refused.
@@ -17,7 +17,7 @@ Research software, not for diagnosis. The JSON, the CSV and the library are docu
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit status, and prints a ValueError as one clear line."""
-    go_offline()
+    set_environment()
     arguments = command_line().parse_args(argv)
     try:
         status: int = arguments.run(arguments)

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from anatomy_clip.cli.plain_errors import plain_errors
+from anatomy_clip.core.processors import share_processors
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,7 +35,7 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: the program ended with another status than 0.
     """
-    go_offline()
+    set_environment()
     import hydra
 
     from anatomy_clip.cli.configs import config_folder
@@ -59,7 +60,8 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
         sys.argv = given
 
 
-def go_offline() -> None:
-    """Let no library ask the network by itself, unless the environment allows it."""
+def set_environment() -> None:
+    """Let no library ask the network by itself, and no thread keep a processor while it waits, unless told otherwise."""
+    share_processors()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for its version otherwise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from anatomy_clip.core.limits import Limits
+from anatomy_clip.core.processors import processors
 from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.describe.body_parts import defined_term
@@ -99,7 +99,7 @@ class Describer:
             modality=known, batch_size=batch_size, keep=pictures, progress=progress,
         )  # fmt: skip
         if items:
-            pipeline.run(_processes() if workers is None else workers, limits)
+            pipeline.run(processors() if workers is None else workers, limits)
         dicom = [read for read in pipeline.found if read.series is not None]
         for read, noted in zip(dicom, with_header_doubts([read.series for read in dicom if read.series]), strict=True):
             read.series = noted
@@ -159,10 +159,6 @@ class Describer:
         machine = facts.modality or Modality(caption.modality.split()[0])
         plane = Orientation(caption.orientation)
         return describe_series(self.bundle, replace(facts, modality=machine, orientation=plane, notes=notes), seen)
-
-
-def _processes() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _embedded(read: Read, modality: Modality | None) -> Embedded:

@@ -1,0 +1,23 @@
+import os
+import subprocess
+import sys
+
+from anatomy_clip.core.processors import processors
+
+
+def test_a_container_is_given_what_its_quota_says(tmp_path):
+    quota = tmp_path / "cpu.max"
+    bound = processors(tmp_path / "absent")
+    for text, given in (("max 100000", bound), ("100000 100000", 1), ("50000 100000", 1), ("broken", bound)):
+        quota.write_text(text + "\n")
+        assert processors(quota) == given
+    quota.write_text(f"{100_000 * (bound + 3)} 100000\n")
+    assert processors(quota) == bound
+
+
+def test_waiting_threads_sleep_unless_told_otherwise():
+    show = "from anatomy_clip.cli.program import set_environment as s; s(); import os; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, said in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
+        done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == said
