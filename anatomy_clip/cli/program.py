@@ -61,7 +61,7 @@ def start(name: str, arguments: Sequence[str] | None = None) -> None:
 
 
 def set_environment() -> None:
-    """Let no library ask the network by itself, and no thread keep a processor while it waits, unless told otherwise."""
+    """Let no library ask the network by itself, and threads that wait sleep, unless the environment says otherwise."""
     share_processors()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the package index for its version otherwise
