@@ -16,7 +16,7 @@ def test_a_container_is_given_what_its_quota_says(tmp_path):
 
 
 def test_waiting_threads_sleep_unless_told_otherwise():
-    show = "import os; from anatomy_clip.cli import program as p; p.set_environment(); print(os.environ['OMP_WAIT_POLICY'])"
+    show = "import os, anatomy_clip.cli.program as p; p.set_environment(); print(os.environ['OMP_WAIT_POLICY'])"
     for given, said in (({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")):
         environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
         done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
