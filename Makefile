@@ -1,5 +1,7 @@
 # Every target makes or refreshes .venv itself; a stamp file keeps that quick when nothing changed.
-PYTHON ?= python3.11
+# Any Python from 3.11 to 3.13, the first that is there.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c \
+	"import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12), (3, 13)) and print('$(name)')" 2>/dev/null)))
 SEEDS ?= 0
 SUITE ?= table3
 OUTPUTS ?= outputs
@@ -39,7 +41,7 @@ help: ## List the targets
 setup: $(STAMP) ## Make .venv and install the project into it
 
 $(STAMP): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11 or set PYTHON="; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "no Python from 3.11 to 3.13 found: install one, or set PYTHON="; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (some gigabytes the first time)"
 	@$(PY) -m pip install -q -e '.[dev]'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.core.names import did_you_mean
+
+_FOLDER = re.compile(r"[^./\\\0][^/\\\0]*")  # a run's suite or name
 
 
 def check_overrides(arguments: Sequence[str], config_dir: Path, config_name: str) -> None:
@@ -58,7 +61,11 @@ def find_problem(arguments: Sequence[str], config_dir: Path, config_name: str) -
         config = compose(config_name, overrides=chosen)
         known = set(_paths(config)) | {"hydra"}
         options = sorted(known | set(loader.list_groups("")))
-        return next((p for o in overrides if o not in groups and (p := _key_problem(o, known, options))), None)
+        for override in (o for o in overrides if o not in groups):
+            problem = _key_problem(override, known, options, config) or _place_problem(override)
+            if problem:
+                return problem
+        return None
 
 
 def _repository(loader: ConfigLoader) -> Any:
@@ -88,11 +95,36 @@ def _options(loader: ConfigLoader, group: str) -> list[str]:
     return list(loader.get_group_options(group, results_filter=ObjectType.CONFIG))
 
 
-def _key_problem(override: Override, known: set[str], options: Iterable[str]) -> str | None:
+def _key_problem(override: Override, known: set[str], options: Iterable[str], config: DictConfig) -> str | None:
     key = override.key_or_group
     if override.is_add() or override.is_delete() or key.split(".")[0] == "hydra" or key in known:
         return None
-    return f"{override.input_line}: there is no '{key}' in the config{did_you_mean(key, options, 0.4)}"
+    problem = f"{override.input_line}: there is no '{key}' in the config{did_you_mean(key, options, 0.4)}"
+    place = OmegaConf.select(config, key.rpartition(".")[0]) if "." in key else None
+    if isinstance(place, DictConfig) and "_target_" not in place:  # it takes any names
+        problem += f"; to add one, write +{override.input_line}"
+    return problem
+
+
+def _place_problem(override: Override) -> str | None:
+    """What is wrong with a suite, a name or a seed, which make the path of a run's folder."""
+    key = override.key_or_group
+    if override.is_delete() or key not in ("suite", "name", "seed"):
+        return None
+    for value in override.sweep_iterator() if override.is_sweep_override() else [override.value()]:
+        if key == "seed" and (type(value) is not int or not 0 <= value < 2**32) and not _refers(value):
+            return f"seed={value}: give a whole number from 0 to {2**32 - 1}"
+        if key != "seed" and not isinstance(value, str):
+            read = "nothing" if value is None else f"the truth value {value}" if isinstance(value, bool) else value
+            text = "NAME" if override.is_sweep_override() else override.input_line.partition("=")[2]
+            return f"{override.input_line}: {key} is read as {read}, not as text; write \"{key}='{text}'\""
+        if key != "seed" and not (_refers(value) or _FOLDER.fullmatch(value.strip("'\""))):
+            return f"{key}={value}: give the name of one folder, without '/' or '\\' and not beginning with a dot"
+    return None
+
+
+def _refers(value: Any) -> bool:
+    return isinstance(value, str) and "${" in value
 
 
 def _paths(config: Any, prefix: str = "") -> list[str]:

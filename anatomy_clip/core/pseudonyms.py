@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -46,11 +47,16 @@ def path_below(root: Path, name: str, where: str = "") -> Path:
     plain = PurePosixPath(name)
     if not name or "\0" in name or "\\" in name or plain.is_absolute() or ".." in plain.parts:
         raise Refused(f"path {name!r} is not below the source's root", "give a relative path without '..'", where)
-    path = root / plain
+    path = next((root / form for form in _spellings(str(plain)) if (root / form).exists()), root / plain)
     if not path.resolve().is_relative_to(root.resolve()):
         reason = f"path {name!r} leaves the source's root by a symbolic link"
         raise Refused(reason, "put a copy in its place, or take it out", where)
     return path
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """A name as it is given, and with its accents composed and apart: file systems and spreadsheets differ in that."""
+    yield from dict.fromkeys([name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)])
 
 
 def walk_files(root: Path) -> Iterator[str]:

@@ -48,7 +48,9 @@ def warmup_cosine(optimizer: torch.optim.Optimizer, *, total_steps: int, warmup_
         ValueError: the warm-up is as long as the training, or longer.
     """
     if not 0 <= warmup_steps < total_steps:
-        raise ValueError(f"optim.warmup_steps={warmup_steps} must be less than the {total_steps} training steps")
+        raise ValueError(
+            f"optim.scheduler.warmup_steps={warmup_steps}: give fewer than the {total_steps} steps of the training"
+        )
 
     def factor(step: int) -> float:
         if step < warmup_steps:

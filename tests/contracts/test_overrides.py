@@ -38,6 +38,38 @@ def test_right_overrides_pass(overrides):
     assert find_problem(overrides, CONF, "config") is None
 
 
+@pytest.mark.parametrize(
+    ("override", "remedy"),
+    [
+        ("suite=2031", "write \"suite='2031'\""),
+        ("suite=20310102", "as text"),
+        ("name=1.50", "write \"name='1.50'\""),
+        ("name=yes_it_is,true", "the truth value True"),
+        ("suite=null", "nothing"),
+        ("suite=../evil", "name of one folder"),
+        ("name=/tmp/run", "name of one folder"),
+        ("name=a/b", "name of one folder"),
+        ("suite=.hydra", "name of one folder"),
+        ("seed=-1", "whole number from 0"),
+        ("seed=1.5", "whole number from 0"),
+        ("seed=0,-2", "whole number from 0"),
+    ],
+)
+def test_a_run_folder_stays_in_its_suite_and_keeps_its_name(override, remedy):
+    problem = find_problem([override], CONF, "config")
+    assert problem is not None
+    assert remedy in problem
+
+
+def test_a_quoted_number_is_a_name():
+    assert find_problem(["suite='2031'", "name=v1.50", "seed=4294967295"], CONF, "config") is None
+
+
+@pytest.mark.parametrize(("override", "added"), [("data.test.mine=s", True), ("data.batchsize=8", False)])
+def test_where_names_are_free_the_message_says_how_to_add_one(override, added):
+    assert (f"write +{override}" in find_problem([override], CONF, "config")) == added
+
+
 def test_bad_grammar_is_one_line():
     problem = find_problem(["seed=[1,"], CONF, "config")
     assert problem

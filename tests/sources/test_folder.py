@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
@@ -129,9 +130,18 @@ def test_without_a_table_everything_is_taken_in_a_fixed_order(tmp_path):
     source = Folder(tmp_path, modality="CT")
     assert source.volumes("all") == ["s1/deep", "s2/x.nii.gz"]
     assert [(r.index, v) for r, v in taken(source)] == [(0, 0), (1, 10), (0, 0), (1, 10)]
-    assert NiftiFolder(tmp_path).volumes("all") == ["s2/x.nii.gz"]
-    with pytest.raises(ValueError, match=r"doesn't say whether it is CT or MR; set source\.modality"):
-        list(NiftiFolder(tmp_path).slices("all", "s2/x.nii.gz"))
+    assert DicomFolder(tmp_path).volumes("all") == ["s1/deep"]
+    with pytest.raises(ValueError, match=r"don't say whether they are CT or MR; set source\.modality"):
+        NiftiFolder(tmp_path).volumes("all")  # before any file is read
+
+
+def test_a_table_is_read_as_spreadsheets_write_it(tmp_path):
+    save_nifti(tmp_path / "Scans" / unicodedata.normalize("NFD", "Schädel.nii"))
+    first = row("Scans\\" + unicodedata.normalize("NFC", "Schädel.nii"), 0, 2, modality="ct", plane="Axial")
+    table(tmp_path, ("",) * len(COLUMNS), first, ("",) * len(COLUMNS))
+    found = taken(Folder(tmp_path, "labels.csv"))
+    assert [value for _, value in found] == [0, 10, 20]
+    assert {(record.modality, record.orientation) for record, _ in found} == {("CT", "axial")}
 
 
 def test_no_record_tells_a_name_a_date_or_a_path(tmp_path):

@@ -35,5 +35,5 @@ def test_rate_warms_up_then_follows_the_cosine():
 
 
 def test_warm_up_longer_than_training_is_refused():
-    with pytest.raises(ValueError, match="warmup_steps=50 must be less than the 10 training steps"):
+    with pytest.raises(ValueError, match=r"optim\.scheduler\.warmup_steps=50: give fewer than the 10 steps"):
         warmup_cosine(adamw([nn.Linear(2, 2)], lr=1.0, weight_decay=0.0), total_steps=10, warmup_steps=50)

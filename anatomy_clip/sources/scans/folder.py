@@ -87,7 +87,8 @@ class Folder:
         """Paths of files and folders, from the root: the table's, or all that are there.
 
         Raises:
-            ValueError: the root is missing, or a row names a path that is missing or lies outside.
+            ValueError: the root is missing, a row names a path that is missing or lies outside, or nothing says whether
+                NIfTI files are CT or MR.
         """
         if self._table_path:
             for path, rows in self._table.items():
@@ -95,7 +96,10 @@ class Folder:
                     raise ValueError(f"{rows[0].where}: path {path!r} is missing below {self.root}; mend the row")
             return list(self._table)
         found = (path if is_nifti(path) else str(PurePosixPath(path).parent) for path in walk_files(self.root))
-        return [path for path in dict.fromkeys(found) if self._takes(path)]
+        taken = [path for path in dict.fromkeys(found) if self._takes(path)]
+        if any(is_nifti(path) for path in taken):
+            self._modality([])
+        return taken
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
         """Stream the slices of one volume, and the refusals of files of it.
@@ -118,10 +122,18 @@ class Folder:
         if not is_nifti(volume):
             yield from dicom_stacks(self.root, path, volume, bool(rows), self.keep_burned_in)
             return
+        modality = self._modality(rows)
+        yield nifti_stack(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
+
+    def _modality(self, rows: Sequence[LabelRow]) -> Modality:
+        """Of NIfTI files: what the table or the settings say."""
         modality = rows[0].modality if rows else self.modality
         if modality is None:
-            raise ValueError(f"{path}: NIfTI doesn't say whether it is CT or MR; set source.modality or source.labels")
-        yield nifti_stack(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
+            raise ValueError(
+                f"{self.root}: NIfTI files don't say whether they are CT or MR; set source.modality=CT or MR, or give "
+                "a table (source.labels)"
+            )
+        return modality
 
     def _labelled(self, stack: Stack, rows: Sequence[LabelRow]) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
         """A stack's slices with their records: those that a row covers, or all where there are no rows."""

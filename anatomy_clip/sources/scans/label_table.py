@@ -101,7 +101,8 @@ def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
             missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
             if missing:
                 raise ValueError(f"{path}: has no column {', '.join(missing)}; columns are separated by ','")
-            return [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
+            rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
+            return [(number, row) for number, row in rows if any(row.values())]  # spreadsheets leave empty rows
     except FileNotFoundError:
         raise ValueError(f"{path}: label table is missing; put it there, or set source.labels") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -121,7 +122,7 @@ def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
         raise ValueError(f"{where}: protocol is {protocol}, but CT has none; leave it empty")
     return LabelRow(
         where=where,
-        path=cells["path"].rstrip("/"),
+        path=cells["path"].replace("\\", "/").rstrip("/"),  # as Windows writes it
         patient=cells["patient"],
         modality=modality,
         protocol=protocol,
@@ -134,9 +135,10 @@ def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
 
 
 def _term(kind: type[Term], word: str, where: str) -> Term:
+    same = {term.value.casefold(): term for term in kind}  # ct, Axial: a spreadsheet's spelling
     try:
-        return kind(word)
-    except ValueError:
+        return same[word.casefold()]
+    except KeyError:
         known = ", ".join(repr(term.value) for term in kind)
         raise ValueError(f"{where} {word!r} is unknown; known are {known}") from None
 
