@@ -41,6 +41,7 @@ from anatomy_clip.runs.wiring import (
     recipe,
     versions,
 )
+from anatomy_clip.training.devices import check_devices
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +65,8 @@ def run(cfg: DictConfig) -> None:
     check_targets(OmegaConf.to_container(cfg, resolve=False))
     if OmegaConf.is_dict(cfg.trainer.devices):
         build(cfg.trainer.devices)  # takes this run's GPU before anything looks for one
+    elif "fit" in cfg.stages:
+        check_devices(cfg.trainer.accelerator, cfg.trainer.devices)
     folder, first = run_folder(cfg), is_first_rank()
     if cfg.overwrite and first and folder.exists():
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""One run on each GPU of a node: each takes a GPU that no other run holds."""
+"""GPUs: whether those that a run asks for are there, and one run on each of a node's, which no other run holds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,31 @@ import fcntl
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 _held: list[IO[str]] = []  # open for as long as the process lives; the system lets go of the lock, however it ends
+
+
+def check_devices(accelerator: str, devices: Any) -> None:
+    """Refuse a trainer that asks for more GPUs than PyTorch can use here.
+
+    Args:
+        accelerator: Lightning's setting; other kinds than NVIDIA's GPUs are left to Lightning.
+        devices: Lightning's setting: how many on each node, or which.
+
+    Raises:
+        ValueError: says how many there are, and what to set.
+    """
+    if accelerator not in ("gpu", "cuda"):
+        return
+    import torch
+
+    there, asked = torch.cuda.device_count(), len(devices) if isinstance(devices, Sequence) else devices
+    remedy = f"set trainer.devices={there}, at most" if there else "set trainer=cpu"
+    if not there or (isinstance(asked, int) and asked > there):
+        raise ValueError(f"trainer.devices={devices}: PyTorch finds {there or 'no'} GPU on this machine; {remedy}")
 
 
 def free_gpu(poll_seconds: float = 5.0) -> int:

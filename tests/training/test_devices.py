@@ -6,6 +6,7 @@ from hydra import compose, initialize_config_dir
 from support import CONF
 
 from anatomy_clip.training import devices
+from anatomy_clip.training.devices import check_devices
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +65,25 @@ def test_a_slurm_job_has_one_task_a_gpu_on_every_node(trainer, nodes, tasks):
         assert launcher._target_.endswith("SlurmLauncher")
         assert (launcher.nodes, launcher.tasks_per_node, launcher.gpus_per_node) == (nodes, tasks, tasks)
         assert launcher.max_num_timeout > 0
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "said"),
+    [
+        (0, 8, "finds no GPU on this machine; set trainer=cpu"),
+        (0, "auto", "finds no GPU"),
+        (2, 8, "finds 2 GPU on this machine; set trainer.devices=2, at most"),
+        (2, [0, 1, 2], "finds 2 GPU"),
+    ],
+)
+def test_gpus_that_are_not_there_are_said_before_a_run_begins(monkeypatch, there, asked, said):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: there)
+    check_devices("cpu", asked)
+    with pytest.raises(ValueError, match=said):
+        check_devices("gpu", asked)
+
+
+def test_gpus_that_are_there_pass(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    for asked in (8, 1, -1, "auto", [0, 3]):
+        check_devices("gpu", asked)
