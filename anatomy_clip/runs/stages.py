@@ -188,6 +188,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO
     from anatomy_clip.training.module import TrainModule
     from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
+    from anatomy_clip.training.threads import ComputeThreads
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device lists say nothing here
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -205,7 +206,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
         validation_sets=list(cfg.data.validation),
         recipe=recipe(cfg, taxonomy, model) | patients_entry(patients),
     )
-    restarts = [StepSeeds(cfg.seed), LastCheckpoint(folder, every_n_steps=cfg.checkpoint_every)]
+    restarts = [ComputeThreads(), StepSeeds(cfg.seed), LastCheckpoint(folder, every_n_steps=cfg.checkpoint_every)]
     trainer = build(
         cfg.trainer,
         default_root_dir=str(folder),

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from anatomy_clip.core.processors import processors
+from anatomy_clip.core.processors import free_processors, processors
 
 
 def test_a_container_is_given_what_its_quota_says(tmp_path):
@@ -21,3 +21,15 @@ def test_waiting_threads_sleep_unless_told_otherwise():
         environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | given
         done = subprocess.run([sys.executable, "-c", show], env=environment, capture_output=True, text=True, check=True)
         assert done.stdout.strip() == said
+
+
+def test_a_busy_process_takes_a_processor():
+    spin = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(spin) for _ in range(processors() + 1)]
+    try:
+        assert free_processors(0.3) == 1
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert 1 <= free_processors(0.1) <= processors()
