@@ -31,7 +31,7 @@ def runs(tmp_path):
 
 
 def test_wins_are_means_over_seeds(runs):
-    found = wins(runs, LAYOUT, resamples=20)
+    found = wins(runs, LAYOUT)
     assert set(found) == {("set1", "organ"), ("set1", "station")}
     assert set(found["set1", "organ"]) == {"pmc", "pmc_msa"}
     cell = found["set1", "organ"]["pmc_msa"]
@@ -49,7 +49,7 @@ def test_examples_step_through_the_slices(runs):
 
 
 def test_the_page_shows_them(runs):
-    text = paged(runs, stacks(runs), resamples=10)
+    text = paged(runs, stacks(runs))
     assert 'id="contrast"' in text and "right words of 0" in text
     assert ">80.0 <span" in text
 

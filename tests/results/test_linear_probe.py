@@ -55,7 +55,7 @@ def outputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def suite(outputs):
-    return Suite("probe", LAYOUT, *read_suite(outputs, "probe", list(LAYOUT.columns)), resamples=50)
+    return Suite("probe", LAYOUT, *read_suite(outputs, "probe", list(LAYOUT.columns)))
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_numbers_of_a_run_for_a_dashboard(panel):
 
 
 def test_the_program_shows_the_probe_alone(outputs, capsys):
-    results(compose_config("results", "suite=probe", "table=probe", f"paths.outputs={outputs}", "resamples=20"))
+    results(compose_config("results", "suite=probe", "table=probe", f"paths.outputs={outputs}"))
     written = {path.name for path in (outputs / "probe").iterdir() if path.is_file()}
     assert written == {"probe.md", "probe.csv", "results.html"}
     out = capsys.readouterr().out
@@ -129,7 +129,7 @@ def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
     folder = write_probe(tmp_path, "clip", 1, 0.5)
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     rows[rows["row"] > 0].to_parquet(folder / "linear_probe.parquet")
-    suite = Suite("probe", LAYOUT, read_suite(tmp_path, "probe")[0], resamples=10)
+    suite = Suite("probe", LAYOUT, read_suite(tmp_path, "probe")[0])
     panels = panels_of(suite)
     assert {one.seeds for one in panels["linear_probe"].scores} == {1}
     assert "linear probe of clip, set1, 10 %: left out 1 seed(s) with other slices" in notes_of(suite, panels)

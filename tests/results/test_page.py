@@ -42,12 +42,12 @@ def runs(tmp_path_factory):
 def text(runs):
     paper = {"organ/set1_mr": {"pmc_msa": 91.62}}
     shown = {"data_cards": data_cards(), "commands": ["make results <SUITE=table3>"]}
-    return paged(runs, stacks(runs), paper, resamples=50, **shown)
+    return paged(runs, stacks(runs), paper, **shown)
 
 
-def paged(runs, images=None, paper=None, resamples=20, **shown):
+def paged(runs, images=None, paper=None, **shown):
     """The page of runs of Table III's columns."""
-    suite = Suite("table3", LAYOUT, runs, images=images or {}, paper=paper or {}, resamples=resamples)
+    suite = Suite("table3", LAYOUT, runs, images=images or {}, paper=paper or {})
     return page(suite, panels_of(suite), **shown)
 
 
@@ -108,7 +108,7 @@ def test_it_can_be_used_without_eyes_or_mouse(text):
 
 
 def test_its_numbers_are_the_tables(text, runs):
-    table = build(runs, LAYOUT, {}, resamples=50)
+    table = build(runs, LAYOUT, {})
     cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_ct", "pmc_msa"))
     assert f'class="best">{cell.value:.1f} <span class="faint">[{cell.lo:.1f}, {cell.hi:.1f}]' in text
     assert "paper 91.6" in text

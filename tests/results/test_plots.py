@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
 def drawn(runs, draw, differs, columns=("few", "some", "all")):
     """The table and the plot that is drawn of it."""
     made = layout({name: name for name in columns}, ROWS, {}, "x", differs=differs, plot=draw)
-    table = build(runs, made, {}, resamples=50)
+    table = build(runs, made, {})
     kept = []
     save = Figure.savefig
     with mock.patch.object(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))):

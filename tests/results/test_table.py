@@ -44,7 +44,7 @@ def suite(tmp_path_factory):
 
 
 def built(runs, layout, **kwargs):
-    return build(runs, layout, PAPER["table3"], mean_gain=PAPER["mean_gain_over_pmc"], resamples=200, **kwargs)
+    return build(runs, layout, PAPER["table3"], mean_gain=PAPER["mean_gain_over_pmc"], **kwargs)
 
 
 @pytest.fixture(scope="module")
