@@ -13,6 +13,7 @@ from support import compose_config
 from test_page import Tags
 
 from anatomy_clip.cli.results import main as results
+from anatomy_clip.metrics.crossed import crossed_mean
 from anatomy_clip.results.page import page
 from anatomy_clip.results.panel import Suite, notes_of, panels_of
 from anatomy_clip.results.read import read_run, read_suite
@@ -63,9 +64,9 @@ def panel(suite):
     return panels_of(suite)["linear_probe"]
 
 
-def plain(run, test_set, share):
+def plain(run, test_set, share, taken=slice(None)):
     """Mean AUROC over labels, their known slices alone, mean over draws."""
-    rows = run.tables["linear_probe"]
+    rows = run.tables["linear_probe"][taken]
     draws = []
     for _, part in rows[(rows["set"] == test_set) & (rows["share"] == share)].groupby("draw"):
         scores, targets = (np.array(part[key].to_list()) for key in ("scores", "targets"))
@@ -86,11 +87,20 @@ def test_cells_are_means_over_seeds_of_scikit_learns(panel):
             assert np.isnan(one.lo) and one.patients == 1
 
 
-def test_interval_is_that_of_the_mean_over_seeds(panel):
-    """Narrower than any one seed's would be on average: noise of single seeds averages out."""
-    cells = {one.column: one for one in panel.scores if (one.test_set, one.share) == ("set1", 1.0)}
-    widths = [n["probe/100/set1/hi"] - n["probe/100/set1/lo"] for n in map(panel.numbers, panel.runs)]
-    assert cells["clip"].hi - cells["clip"].lo < np.mean(widths[:2])
+def test_interval_is_that_of_seeds_and_of_patients_left_out_in_turn(panel):
+    found, values = (
+        next(one for one in panel.scores if (one.test_set, one.share, one.column) == ("set1", 0.1, "clip")),
+        [],
+    )
+    for run in (run for run in panel.runs if run.name == "clip"):
+        rows = run.tables["linear_probe"]
+        patients = sorted(set(rows[rows["set"] == "set1"]["patient"]))
+        without = np.array([plain(run, "set1", 0.1, rows["patient"] != patient) for patient in patients])
+        values.append(plain(run, "set1", 0.1) - 7 * (without - without.mean()))
+    expected = crossed_mean(values, bounds=(0, 1))
+    assert (found.lo, found.hi) == (pytest.approx(expected.lo), pytest.approx(expected.hi))
+    alone = panel.numbers(next(run for run in panel.runs if run.name == "clip"))
+    assert alone["probe/10/set1/lo"] == pytest.approx(crossed_mean(values[:1]).lo)
 
 
 def test_markdown_csv_terminal_and_page_say_the_same(panel, suite):
