@@ -26,8 +26,7 @@ def repeats(runs: Sequence[Run]) -> list[str]:
         own = len(one_a_training(seeds))
         if own < len(seeds):
             notes.append(
-                f"{name}: its {len(seeds)} seeds evaluate the weights of {own} training{'s' if own > 1 else ''}, "
-                f"which {'count' if own > 1 else 'counts'} once each: the same weights say nothing of what another "
-                "training would change"
+                f"{name}: its {len(seeds)} seeds evaluate the weights of {own} training{'s' if own > 1 else ''}, and "
+                f"count as {own}: the same weights say nothing of what another training would change"
             )
     return notes

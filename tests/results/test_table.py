@@ -277,7 +277,7 @@ def test_seeds_of_the_same_weights_are_one_training(many, laptop):
     kept = one_a_training(many)
     assert [(r.name, r.seed) for r in kept if r.name == "pmc"] == [("pmc", 0)] and len(kept) == 10
     (note,) = repeats(many)
-    assert note.startswith("pmc: its 3 seeds evaluate the weights of 1 training, which counts once")
+    assert note.startswith("pmc: its 3 seeds evaluate the weights of 1 training, and count as 1")
     table = built(kept, laptop)
     cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_mr", "pmc"))
     assert cell.seeds == 1 and math.isnan(cell.spread) and cell.lo < cell.value < cell.hi
