@@ -24,6 +24,7 @@ from anatomy_clip.results.panel import Panel, Suite, notes_of, panels_of
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.readme import refresh
 from anatomy_clip.results.table import read_paper
+from anatomy_clip.results.trainings import repeats
 from anatomy_clip.runs import wiring
 from anatomy_clip.sources.cards import cards
 from anatomy_clip.stores.store import images_of
@@ -82,8 +83,8 @@ def suite_of(cfg: DictConfig, **shown: Any) -> tuple[Suite, list[str]]:
     own = str(files("anatomy_clip.results") / "paper.yaml")
     paper, mean_gain = read_paper(Path(cfg.paper or own))
     confounded = confounds(runs, layout)
-    known = {"paper": paper, "mean_gain": mean_gain, "resamples": cfg.resamples}
-    return Suite(cfg.suite, layout, runs, [*confounded, *notes], **known, **shown), confounded
+    notes = (*confounded, *repeats(runs), *notes)
+    return Suite(cfg.suite, layout, runs, notes, paper=paper, mean_gain=mean_gain, **shown), confounded
 
 
 def _commands(suite: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -112,15 +112,38 @@ class LinearProbe(Evaluator):
 
 
 def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Score:
-    """Mean AUROC over labels of the same slices, mean over draws, of one run or of several seeds.
+    """Mean AUROC over labels of the same slices, mean over draws, of one run.
 
-    A label that a share of the patients doesn't show has no classifier, and counts as chance: else small shares would
-    be measured on fewer, commoner labels. `n` counts slices with a known label.
+    `n` counts slices with a known label.
 
     Args:
         cell: the cell's name.
         draws: rows of one test set and share, a table a draw.
         resamples: bootstrap resamples of patients.
+    """
+    statistic, patients = mean_statistic(draws)
+    value = float(statistic(np.ones((1, len(patients))))[0])
+    interval = bootstrap_statistic(statistic, patients, resamples)
+    return Score(cell, value, known_slices(draws[0]), interval.lo, interval.hi)
+
+
+def known_slices(rows: pd.DataFrame) -> int:
+    """Slices with a known label."""
+    return int((np.array(rows["targets"].to_list()) >= 0).any(axis=1).sum())
+
+
+def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Floats], NDArray[np.str_]]:
+    """The mean AUROC over labels, mean over draws, as a function of how often each slice is taken.
+
+    A label that a share of the patients doesn't show has no classifier, and counts as chance: else small shares would
+    be measured on fewer, commoner labels.
+
+    Args:
+        draws: rows of one test set and share, a table a draw.
+
+    Returns:
+        From (R, N), how often each of R samples holds each of the N slices, to (R,) values, NaN where a sample has
+        none; and (N,) the patient of each slice.
     """
     draws = [one.sort_values("row") for one in draws]
     arrays = [(np.nan_to_num(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
@@ -129,10 +152,7 @@ def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Scor
         each = [_mean_resampled(*pair, counts) for pair in arrays]
         return np.asarray(np.mean(each, axis=0))
 
-    value = float(np.mean([_mean_auroc(*pair) for pair in arrays]))
-    interval = bootstrap_statistic(statistic, patients_of(draws[0]), resamples)
-    counted = int((arrays[0][1] >= 0).any(axis=1).sum())
-    return Score(cell, value, counted, interval.lo, interval.hi)
+    return statistic, patients_of(draws[0])
 
 
 def _features(one: EmbeddedSet) -> Floats:

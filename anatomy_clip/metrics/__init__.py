@@ -1,1 +1,1 @@
-"""Pure functions on arrays: hit@1, AUROC, bootstrap intervals."""
+"""Pure functions on arrays: hit@1, AUROC, intervals."""

@@ -100,33 +100,6 @@ def _percentiles(values: NDArray[np.float64], level: float) -> Interval:
     return Interval(float(lo), float(hi))
 
 
-def paired_p_value(gains: ArrayLike, patients: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p-value of a mean gain over nothing, by the percentile bootstrap over patients.
-
-    Twice the smaller share of resampled means that lie on one side of 0, or on it: the level at which the percentile
-    interval begins to hold 0 (Efron and Tibshirani, "An Introduction to the Bootstrap", section 15.4). One is added to
-    count and resamples, so it is never below 2 / (resamples + 1). Few patients give too small values.
-
-    Args:
-        gains: (N,) float, difference of two systems on each slice; NaN = the slice doesn't count.
-        patients: (N,) patient of each slice.
-        resamples: resamples to draw.
-        seed: seed of the draws.
-
-    Returns:
-        0 to 1; NaN with fewer than two patients.
-
-    Raises:
-        ValueError: lengths differ, or `resamples` < 1.
-    """
-    means = _means(gains, patients, resamples, seed, None)
-    kept = means[~np.isnan(means)]
-    if not len(kept):
-        return float("nan")
-    below, above = int((kept <= 0).sum()), int((kept >= 0).sum())
-    return min(1.0, 2.0 * (min(below, above) + 1) / (len(kept) + 1))
-
-
 def _means(
     values: ArrayLike, patients: ArrayLike, resamples: int, seed: int, per: ArrayLike | None
 ) -> NDArray[np.float64]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from anatomy_clip.evaluation.base import patients_of
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
-from anatomy_clip.results.slices import mean_of, seed_means
+from anatomy_clip.results.slices import by_seed
 from anatomy_clip.text.captions import SLOTS, WAYS
 
 _VALUES = ("reachable", *(f"{slot}_right" for slot in SLOTS))
@@ -22,7 +21,7 @@ class CaptionScore(NamedTuple):
         slices, seeds: how many.
         reachable: slices whose true caption could be chosen at all.
         modality, orientation, station, organ_f1, organ_exact, all: as `caption_retrieval.judge`.
-        organ_f1_lo, organ_f1_hi: 95 % interval of a bootstrap over patients.
+        organ_f1_lo, organ_f1_hi: 95 % interval over seeds and patients.
     """
 
     test_set: str
@@ -41,15 +40,16 @@ class CaptionScore(NamedTuple):
     organ_f1_hi: float
 
 
-def caption_scores(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> list[CaptionScore]:
+def caption_scores(runs: Sequence[Run], layout: Layout) -> list[CaptionScore]:
     """Measure the captions of every test set, way and column that were searched; sets in the order of the rows."""
     sets = layout.test_sets()
     found = []
-    for column, name, way, seeds, rows in seed_means(runs, layout.columns, "captions", "way", _VALUES):
-        if name in sets:
-            f1 = mean_of(100 * rows["organ_f1_right"].to_numpy(), patients_of(rows), resamples)
-            means = {value.removesuffix("_right"): 100 * float(rows[value].mean()) for value in _VALUES}
+    for rows in by_seed(runs, layout.columns, "captions", "way"):
+        if rows.test_set in sets:
+            f1 = rows.crossed("organ_f1_right")
+            means = {value.removesuffix("_right"): 100 * rows.mean(value) for value in _VALUES}
             bounds = {"organ_f1_lo": f1.lo, "organ_f1_hi": f1.hi}
-            found.append(CaptionScore(name, column, way, len(rows), seeds, **means, **bounds))
+            known = (rows.test_set, rows.column, rows.kind, len(rows.parts[0]), f1.seeds)
+            found.append(CaptionScore(*known, **means, **bounds))
     order = list(layout.columns)
     return sorted(found, key=lambda s: (sets.index(s.test_set), WAYS.index(s.way), order.index(s.column)))

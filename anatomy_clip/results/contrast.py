@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anatomy_clip.evaluation.base import patients_of
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
-from anatomy_clip.results.slices import mean_of, seed_means
+from anatomy_clip.results.slices import by_seed
 
 
 class Wins(NamedTuple):
@@ -18,9 +17,10 @@ class Wins(NamedTuple):
 
     Attributes:
         value: mean over slices and seeds, percent.
-        lo, hi: 95 % interval of a bootstrap over patients.
+        lo, hi: 95 % interval over seeds and patients.
         margin: mean difference in cosine.
         n: slices.
+        seeds: trainings.
     """
 
     value: float
@@ -28,16 +28,16 @@ class Wins(NamedTuple):
     hi: float
     margin: float
     n: int
+    seeds: int
 
 
-def wins(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Mapping[tuple[str, str], Mapping[str, Wins]]:
+def wins(runs: Sequence[Run], layout: Layout) -> Mapping[tuple[str, str], Mapping[str, Wins]]:
     """(Test set, slot) -> column -> wins; empty where no run was evaluated so."""
     found: dict[tuple[str, str], dict[str, Wins]] = {}
-    means = seed_means(runs, layout.columns, "contrast", "slot", ("win", "margin"))
-    for column, name, slot, _, rows in means:
-        won = mean_of(100 * rows["win"].to_numpy(), patients_of(rows), resamples)
-        margin = float(rows["margin"].mean())
-        found.setdefault((name, slot), {})[column] = Wins(won.value, won.lo, won.hi, margin, won.n)
+    for rows in by_seed(runs, layout.columns, "contrast", "slot"):
+        won = rows.crossed("win")
+        one = Wins(won.value, won.lo, won.hi, rows.mean("margin"), len(rows.parts[0]), won.seeds)
+        found.setdefault((rows.test_set, rows.kind), {})[rows.column] = one
     return found
 
 

@@ -15,7 +15,7 @@ from anatomy_clip.metrics.multilabel import consistent, exact_match, f1, sample_
 from anatomy_clip.metrics.selective import RiskCoverage, risk_coverage
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import Run
-from anatomy_clip.results.slices import Slices, mean_of, select
+from anatomy_clip.results.slices import Slices, percent_of, select
 
 Bools = NDArray[np.bool_]
 WAYS: Mapping[str, str] = {
@@ -33,7 +33,7 @@ class Description(NamedTuple):
         test_set, column, way: what was measured; a key of `WAYS`.
         slices, patients, seeds: how many.
         organ_f1, organ_f1_lo, organ_f1_hi: mean F1 of a slice's organs, 1 where it shows and is given none, with the
-            95 % interval of a bootstrap over patients.
+            95 % interval over seeds and patients.
         organ_micro, organ_macro: F1 over all pairs of slice and organ, and the mean over organs.
         organ_exact, organ_exact_lo, organ_exact_hi: slices with the very organs that they show.
         station_f1, station_exact: the same of stations.
@@ -135,10 +135,10 @@ def _judged(runs: Sequence[Run], column: str, test_set: str) -> Iterator[Judged]
             yield Judged(column, test_set, organs, stations, run.decisions, decided)
 
 
-def describe(found: Sequence[Judged], resamples: int = 1000) -> list[Description]:
+def describe(found: Sequence[Judged]) -> list[Description]:
     """Measure the lists of every test set, column and way."""
     groups = _groups(found)
-    return [_description(seeds, way, resamples) for seeds in groups for way in WAYS]
+    return [_description(seeds, way) for seeds in groups for way in WAYS]
 
 
 def certainties(found: Sequence[Judged]) -> list[Certainty]:
@@ -174,14 +174,13 @@ def _groups(found: Sequence[Judged]) -> list[list[Judged]]:
     return list(groups.values())
 
 
-def _description(seeds: Sequence[Judged], way: str, resamples: int) -> Description:
+def _description(seeds: Sequence[Judged], way: str) -> Description:
     first = seeds[0]
     given = [named(one, way) for one in seeds]
     organ = [f1(organs, one.organs.targets) for one, (organs, _) in zip(seeds, given, strict=True)]
     shown, stations = first.organs.targets, first.stations.targets
-    # (N,) percent, mean over seeds
-    by_slice = [100 * np.mean([of(organs, shown) for organs, _ in given], axis=0) for of in (sample_f1, exact_match)]
-    organ_f1, exact = (mean_of(values, first.organs.patients, resamples) for values in by_slice)
+    by_slice = [np.stack([of(organs, shown) for organs, _ in given]) for of in (sample_f1, exact_match)]  # (S, N)
+    organ_f1, exact = (percent_of(shares.astype(np.float64), first.organs.patients) for shares in by_slice)
     agree = [consistent(*pair, first.decisions.belongs) for pair in given]
     return Description(
         test_set=first.test_set,

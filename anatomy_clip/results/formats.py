@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 DASH = "\N{EN DASH}"
 
@@ -22,3 +23,16 @@ def interval(lo: float, hi: float, sign: bool = False, digits: int = 1) -> str:
 def p_value(p: float) -> str:
     """A p-value: three decimals, "< 0.001" below, a dash where it isn't known."""
     return "< 0.001" if p < 0.001 else number(p, 3)
+
+
+def interval_words(seeds: Iterable[int]) -> str:
+    """What intervals hold, as a clause; `seeds` are the trainings behind each."""
+    known = {n for n in seeds if n}
+    if not known or min(known) > 1:
+        return "95 % interval over trainings (seeds) and patients"
+    if max(known) > 1:
+        return (
+            "95 % interval over trainings (seeds) and patients (over patients alone, without the chance of training, "
+            "where a column has one training)"
+        )
+    return "95 % interval over patients alone, which doesn't hold the chance of training"

@@ -30,13 +30,13 @@ class Measures:
     notes: tuple[str, ...]
 
 
-def measure(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> Measures:
+def measure(runs: Sequence[Run], layout: Layout) -> Measures:
     """Measure the runs of a layout's columns; those that lack decisions are noted."""
     runs = [run for run in runs if run.name in layout.columns]
     found = judged(runs, layout)
     return Measures(
         judged=tuple(found),
-        descriptions=tuple(describe(found, resamples)),
+        descriptions=tuple(describe(found)),
         certainties=tuple(certainties(found)),
         sizes=tuple(by_size(runs, layout)),
         notes=lacking("decisions", [run for run in runs if run.decisions is None]),

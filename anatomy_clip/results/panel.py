@@ -10,10 +10,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.results.formats import interval, number, p_value
+from anatomy_clip.results.formats import interval, interval_words, number, p_value
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.panels import panel_class
 from anatomy_clip.results.read import Run
+from anatomy_clip.results.trainings import one_a_training
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Suite:
         mean_gain: task -> the paper's mean gain of the last column over the first, points.
         images: test set -> (N, S, S) uint8, by the rows' numbers; only slices of these are shown.
         slices_a_set: most slices of a test set that are shown.
-        resamples: bootstrap resamples of patients.
     """
 
     name: str
@@ -40,7 +40,6 @@ class Suite:
     mean_gain: Mapping[str, float] | None = None
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     slices_a_set: int = 32
-    resamples: int = 1000
 
 
 class Section(NamedTuple):
@@ -60,7 +59,7 @@ class Panel:
 
     Attributes:
         columns: those that a table of the evaluator needs.
-        runs: the runs of the suite's columns that have such a table.
+        runs: the runs of the suite's columns that have such a table, one a training.
     """
 
     columns: ClassVar[Sequence[str]]
@@ -68,7 +67,9 @@ class Panel:
     def __init__(self, evaluator: str, suite: Suite) -> None:
         self.evaluator = evaluator
         self.suite = suite
-        self.runs = [run for run in suite.runs if run.name in suite.layout.columns and evaluator in run.tables]
+        self.runs = one_a_training(
+            run for run in suite.runs if run.name in suite.layout.columns and evaluator in run.tables
+        )
 
     def notes(self) -> Sequence[str]:
         """What is missing or odd."""
@@ -129,7 +130,7 @@ def _engine() -> Any:
     engine = jinja2.Environment(
         loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    engine.globals |= {"number": number, "interval": interval, "p_value": p_value}
+    engine.globals |= {"number": number, "interval": interval, "p_value": p_value, "interval_words": interval_words}
     return engine
 
 

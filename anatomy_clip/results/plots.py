@@ -11,10 +11,12 @@ from anatomy_clip.core.plots import new_plot, png_of
 from anatomy_clip.metrics.calibration import reliability
 from anatomy_clip.metrics.classification import auroc
 from anatomy_clip.results.descriptions import Judged
+from anatomy_clip.results.formats import interval_words
+from anatomy_clip.results.gains import Step
 from anatomy_clip.results.layout import Layout, RowSpec
 from anatomy_clip.results.read import TASKS, Run
 from anatomy_clip.results.slices import Slices, by_run
-from anatomy_clip.results.table import Cell, Step, Table, by_row
+from anatomy_clip.results.table import Cell, Table, by_row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -171,6 +173,7 @@ def curve(x: Mapping[str, float], label: str) -> Callable[[Table], bytes]:
             axis.grid(axis="y", color="#dddddd", linewidth=0.6)
             axis.legend(fontsize=7, frameon=False, loc="lower right")
         axes[0].set_ylabel("hit@1, percent")
+        figure.suptitle(f"bands: {interval_words(table.seeds)}", fontsize=7)
         return png_of(figure)
 
     return draw
@@ -194,6 +197,7 @@ def gains() -> Callable[[Table], bytes]:
             steps = {(s.column, s.over): s for s in table.steps if s.row == row.row}
             _dots(axis, [steps.get(pair) for pair in pairs])
             axis.set_title(row.text, fontsize=7)
+        figure.suptitle(f"lines: {interval_words(step.seeds for step in table.steps)}", fontsize=7)
         return png_of(figure)
 
     return draw
@@ -206,12 +210,12 @@ def _line(axis: Axes, x: Sequence[float], cells: Sequence[Cell], colour: str, ma
 
 
 def _dots(axis: Axes, steps: Sequence[Step | None]) -> None:
-    """A dot and its interval a line; filled where the interval doesn't hold 0."""
+    """A dot and its interval a line; filled where the gain is significant."""
     axis.axvline(0, color="#999999", linewidth=0.8)
     for y, step in enumerate(steps):
         if step is not None:
-            apart = step.lo > 0 or step.hi < 0
+            fill = "full" if step.significant else "none"
             axis.plot([step.lo, step.hi], [y, y], color="#0072b2", linewidth=1.2)
-            axis.plot([step.value], [y], "o", color="#0072b2", markersize=4.5, fillstyle="full" if apart else "none")
+            axis.plot([step.value], [y], "o", color="#0072b2", markersize=4.5, fillstyle=fill)
     axis.tick_params(axis="x", labelsize=7)
     axis.grid(axis="x", color="#dddddd", linewidth=0.6)

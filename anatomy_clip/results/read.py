@@ -38,6 +38,7 @@ class Run:
         versions: package -> version that it was evaluated with.
         config: what the run was made with; empty where the folder holds no config.
         decisions: what was chosen on validation; None where nothing was.
+        weights: SHA-256 of the weights that were evaluated; empty where it isn't known, and for random ones.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     decisions: Decisions | None = None
+    weights: str = ""
 
 
 def read_suite(
@@ -115,6 +117,7 @@ def read_run(folder: Path) -> Run:
         versions={str(k): str(v) for k, v in results.get("versions", {}).items()},
         config=_read_config(folder / "config.yaml"),
         decisions=_read_decisions(folder / DECISIONS),
+        weights=str((results.get("weights") or {}).get("sha256", "")),
     )
 
 

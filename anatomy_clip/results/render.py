@@ -8,9 +8,11 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anatomy_clip.results.formats import interval, number, p_value
+from anatomy_clip.metrics.crossed import FEW_SEEDS
+from anatomy_clip.results.formats import interval, interval_words, number, p_value
+from anatomy_clip.results.gains import FEW, SIGNIFICANT
 from anatomy_clip.results.layout import RowSpec
-from anatomy_clip.results.table import FEW, Cell, Table, by_row
+from anatomy_clip.results.table import Cell, Table, by_row
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -60,7 +62,7 @@ def to_latex(table: Table) -> str:
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering\small\setlength{\tabcolsep}{4pt}",
-        rf"  \caption{{Hit@1 in percent with the 95\,\% patient-bootstrap interval; in parentheses "
+        rf"  \caption{{Hit@1 in percent; in brackets the {_tex(interval_words(table.seeds))}; in parentheses "
         rf"the paper's number. {_tex(_data(table))}}}",
         r"  \label{tab:table3}",
         rf"  \begin{{tabular}}{{l{'c' * len(columns)}}}",
@@ -80,7 +82,8 @@ def to_rich(table: Table) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    rich = RichTable(title=f"{table.layout.title}: hit@1, percent; ours [95 %] (paper)", caption=_data(table))
+    caption = f"In brackets the {interval_words(table.seeds)}. {_data(table)}"
+    rich = RichTable(title=f"{table.layout.title}: hit@1, percent; ours [95 %] (paper)", caption=caption)
     rich.add_column("row")
     for text in table.layout.columns.values():
         rich.add_column(text, justify="right")
@@ -93,13 +96,13 @@ def to_rich(table: Table) -> RichTable:
 
 
 def _markdown_rows(table: Table, specs: Sequence[RowSpec], cells: Sequence[Cell]) -> str:
-    columns = list(table.layout.columns.values())
+    columns, above = list(table.layout.columns.values()), table.above
     lines = [
         "| " + " | ".join(["", *columns, "slices (patients)"]) + " |",
         "|" + "---|" + "---:|" * (len(columns) + 1),
     ]
     for spec, row in by_row(specs, cells):
-        values = [f"{_cell(c, '**')}{_after(' ± ', number(c.spread, missing=''))}{_paper(c)}" for c in row]
+        values = [_cell(c, "**" if (c.row, c.column) in above else "") + _spread(c) + _paper(c) for c in row]
         most = max(row, key=lambda c: c.n)
         counts = f"{most.n} ({most.patients})"
         lines.append("| " + " | ".join([f"{spec.text}<br>`{spec.row}`", *values, counts]) + " |")
@@ -107,20 +110,32 @@ def _markdown_rows(table: Table, specs: Sequence[RowSpec], cells: Sequence[Cell]
 
 
 def _legend(table: Table) -> str:
-    seeds = sorted({c.seeds for c in table.cells if c.seeds})
+    seeds = sorted(table.seeds)
     runs = " to ".join(str(s) for s in dict.fromkeys((seeds[0], seeds[-1]))) if seeds else "no"
-    plural = "seed" if runs == "1" else "seeds"
+    several = bool(seeds) and seeds[-1] > 1
     text = (
-        f"Hit@1 in percent, mean over {runs} {plural}; in brackets the 95 % interval of a bootstrap over "
-        f"patients; {'after ± the standard deviation over seeds; ' if seeds and seeds[-1] > 1 else ''}in parentheses "
-        f"the paper's number, which was measured on other data. {_data(table)}"
+        f"Hit@1 in percent, mean over {runs} {'seed' if runs == '1' else 'seeds'}; in brackets the "
+        f"{interval_words(seeds)}; {'after ± the standard deviation over seeds; ' if several else ''}in parentheses "
+        f"the paper's number, which was measured on other data. {bold_words(table)} {_data(table)}"
     )
     rows = by_row(table.layout.rows, table.cells)
     few = [spec.row for spec, row in rows if 0 < max(c.patients for c in row) < FEW]
     if few:
         names = ", ".join(f"`{row}`" for row in few)
-        text += f" Intervals from fewer than {FEW} patients ({names}) are too narrow to trust."
+        text += (
+            f" Intervals from fewer than {FEW} patients ({names}) take it on trust that patients differ about normally."
+        )
     return text
+
+
+def bold_words(table: Table) -> str:
+    """What is bold, and why nothing is where nothing can be."""
+    if any(step.p == step.p for step in table.steps):
+        return (
+            f"Bold: significantly above each column that it is measured against (p < {SIGNIFICANT}, corrected over all "
+            "gains); further test sets aren't compared."
+        )
+    return f"Nothing is called significant: that takes {FEW_SEEDS} trainings of both columns and {FEW} patients."
 
 
 def _data(table: Table) -> str:
@@ -133,23 +148,30 @@ def _data(table: Table) -> str:
 
 def _gains(table: Table) -> str:
     names = table.layout.columns
-    lines = [
-        "Percentage points on the same slices; in brackets the 95 % interval of a paired patient bootstrap, and its "
-        f"p-value, corrected by Holm over all of these comparisons (not known with fewer than {FEW} patients).",
-        "",
-    ]
+    lines = [f"{gain_words(table)} Bold: p below {SIGNIFICANT}.", ""]
     lines += ["| row | column | over | gain | p |", "|---|---|---|---:|---:|"]
     for s in table.steps:
         bounds = _after(" ", interval(s.lo, s.hi, sign=True))
-        lines.append(
-            f"| `{s.row}` | {names[s.column]} | {names[s.over]} | **{s.value:+.1f}**{bounds} | {p_value(s.adjusted)} |"
-        )
+        gain = f"**{s.value:+.1f}**" if s.significant else f"{s.value:+.1f}"
+        lines.append(f"| `{s.row}` | {names[s.column]} | {names[s.over]} | {gain}{bounds} | {p_value(s.adjusted)} |")
     first, last = next(iter(names.values())), list(names.values())[-1]
     for task, (ours, paper) in table.gains.items():
         theirs = "" if math.isnan(paper) else f" (paper {paper:+.1f})"
         mean = number(ours, sign=True, missing="not measured")
         lines += ["", f"Mean gain of {last} over {first}, {task} rows: {mean}{theirs}."]
     return "\n".join(lines)
+
+
+def gain_words(table: Table) -> str:
+    """What the numbers of gains are."""
+    pairs = {step.seeds for step in table.steps}
+    one = 1 in table.seeds and max(table.seeds) > 1
+    alone = "A column with one training is set against each of the other's; its own chance is in no interval. "
+    return (
+        f"Percentage points on the same slices, seed by seed; in brackets the {interval_words(pairs)}. "
+        f"{alone if one else ''}p: two-sided t test over trainings and patients, corrected by Holm over all of these "
+        f"comparisons; not known with fewer than {FEW_SEEDS} trainings of either column, or {FEW} patients."
+    )
 
 
 def _baselines(table: Table) -> str:
@@ -174,6 +196,10 @@ def _cell(cell: Cell, bold: str = "") -> str:
 
 def _after(before: str, text: str) -> str:
     return before + text if text else ""
+
+
+def _spread(cell: Cell) -> str:
+    return _after(" ± ", number(cell.spread, missing=""))
 
 
 def _paper(cell: Cell) -> str:

@@ -14,7 +14,7 @@ from anatomy_clip.results.contrast import wins
 from anatomy_clip.results.examples import choose_half_wrong, verdict
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.read import TASKS, Run
-from anatomy_clip.results.slices import Slices, mean_of, select
+from anatomy_clip.results.slices import Slices, percent_of, select
 from anatomy_clip.runs.settings import PLACES, deciding
 
 LABEL_COLUMNS = ("cell", "label", "n", "slices", "hit@1", "auroc", "average precision")
@@ -44,13 +44,14 @@ def cells(run: Run) -> dict[str, Slices]:
     return found
 
 
-def summary(run: Run, base: Run | None = None, resamples: int = 1000) -> dict[str, float]:
+def summary(run: Run, base: Run | None = None) -> dict[str, float]:
     """Hit@1 of every cell with interval and n, its gain over a base run on the same slices, and its AUROC by label.
+
+    Intervals are over patients alone: one run doesn't tell what another training would change.
 
     Args:
         run: the run.
         base: the run of the first column; None where there is none.
-        resamples: bootstrap resamples of patients.
 
     Returns:
         Shares, 0 to 1: `test/<cell>` with `/lo`, `/hi` and `/n`, `delta/<cell>` likewise, and
@@ -60,21 +61,21 @@ def summary(run: Run, base: Run | None = None, resamples: int = 1000) -> dict[st
     of_base = cells(base) if base is not None else {}
     for cell, slices in cells(run).items():
         hit, counted = _hits(slices)
-        values |= _measured(f"test/{cell}", hit[counted], slices.patients[counted], resamples)
+        values |= _measured(f"test/{cell}", hit[counted], slices.patients[counted])
         other = of_base.get(cell)
         if other is not None and other.keys == slices.keys:
             gain = hit - _hits(other)[0]
-            values |= _measured(f"delta/{cell}", gain[counted], slices.patients[counted], resamples)
+            values |= _measured(f"delta/{cell}", gain[counted], slices.patients[counted], -100.0)
         areas = auroc(slices.scores, slices.targets)
         for label, area, n in zip(slices.labels, areas.value, areas.positives, strict=True):
             values |= {f"test/{cell}/auroc/{label}": float(area), f"test/{cell}/auroc_n/{label}": int(n)}
     return {key: value for key, value in values.items() if not np.isnan(value)}
 
 
-def contrast_summary(run: Run, layout: Layout, resamples: int = 1000) -> dict[str, float]:
+def contrast_summary(run: Run, layout: Layout) -> dict[str, float]:
     """How often right captions win, and by how much: `contrast/<slot>/<set>` with `/lo`, `/hi`, `/n`, `/margin`."""
     values: dict[str, float] = {}
-    for (name, slot), columns in wins([run], layout, resamples).items():
+    for (name, slot), columns in wins([run], layout).items():
         for won in columns.values():
             shares = {"": won.value, "/lo": won.lo, "/hi": won.hi}
             values |= {f"contrast/{slot}/{name}{end}": share / 100 for end, share in shares.items()}
@@ -131,9 +132,11 @@ def _hits(slices: Slices) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     return hit.astype(np.float64), counted
 
 
-def _measured(key: str, values: NDArray[np.float64], patients: NDArray[np.str_], resamples: int) -> dict[str, float]:
-    mean = mean_of(values, patients, resamples)
-    return {key: mean.value, f"{key}/lo": mean.lo, f"{key}/hi": mean.hi, f"{key}/n": mean.n}
+def _measured(
+    key: str, values: NDArray[np.float64], patients: NDArray[np.str_], lowest: float = 0.0
+) -> dict[str, float]:
+    mean = percent_of(values, patients, lowest)
+    return {key: mean.value / 100, f"{key}/lo": mean.lo / 100, f"{key}/hi": mean.hi / 100, f"{key}/n": len(values)}
 
 
 def _has_path(value: Any) -> bool:

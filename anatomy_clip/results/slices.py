@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.evaluation.base import patients_of
+from anatomy_clip.metrics.crossed import Crossed, crossed_mean, ratio_values
 from anatomy_clip.results.layout import RowSpec
 from anatomy_clip.results.read import Run
 
@@ -91,54 +92,57 @@ def by_run(runs: Iterable[Run], row: RowSpec, notes: list[str] | None = None) ->
     return found
 
 
-class SeedMeans(NamedTuple):
-    """Rows of a further table of one column, test set and kind; their values are means over seeds."""
+@dataclass(frozen=True)
+class SeedRows:
+    """Rows of a further table of one column, test set and kind, of every training.
+
+    Attributes:
+        column, test_set, kind: whose they are.
+        parts: a table a seed, with the same rows in the same order.
+    """
 
     column: str
     test_set: str
     kind: str
-    seeds: int
-    rows: pd.DataFrame
+    parts: tuple[pd.DataFrame, ...]
+
+    def mean(self, name: str) -> float:
+        """Mean of a column's values over rows and seeds; NaN where there are none."""
+        return float(np.mean([part[name].mean() for part in self.parts]))
+
+    def crossed(self, name: str) -> Crossed:
+        """Mean over rows and seeds of a share, 0 to 1, in percent."""
+        shares = np.stack([part[name].to_numpy(np.float64) for part in self.parts])
+        return percent_of(shares, patients_of(self.parts[0].reset_index()))
 
 
-def seed_means(
-    runs: Sequence[Run],
-    columns: Iterable[str],
-    evaluator: str,
-    kind: str,
-    values: Sequence[str],
-) -> Iterator[SeedMeans]:
-    """Average the rows of a further table over the seeds of each column.
+def by_seed(runs: Sequence[Run], columns: Iterable[str], evaluator: str, kind: str) -> Iterator[SeedRows]:
+    """Take the rows of a further table, training by training.
 
     Args:
-        runs: the runs.
+        runs: the runs, one a training; one with other rows than its column's first is left out.
         columns: columns, in their order.
         evaluator: whose rows; runs without them are left out.
         kind: the column that tells several rows of a slice apart.
-        values: columns to average.
     """
-    import pandas as pd
-
     for column in columns:
-        tables = [run.tables[evaluator] for run in runs if run.name == column and evaluator in run.tables]
-        if tables:
-            keys = ["set", kind, "source", "patient", "row"]
-            mean = pd.concat(tables).groupby(keys, sort=False)[list(values)].mean().reset_index()
-            for (name, which), part in mean.groupby(["set", kind], sort=False):
-                yield SeedMeans(column, str(name), str(which), len(tables), part)
+        found: dict[tuple[str, str], list[pd.DataFrame]] = {}
+        for run in (run for run in runs if run.name == column and evaluator in run.tables):
+            for (name, which), rows in run.tables[evaluator].groupby(["set", kind], sort=False):
+                part = rows.set_index(["source", "patient", "row"]).sort_index()
+                parts = found.setdefault((str(name), str(which)), [])
+                if not parts or part.index.equals(parts[0].index):
+                    parts.append(part)
+        for (name, which), parts in found.items():
+            yield SeedRows(column, name, which, tuple(parts))
 
 
-class Mean(NamedTuple):
-    """A mean over slices, with the 95 % interval of a bootstrap over patients; NaN where undefined."""
+def percent_of(shares: NDArray[np.float64], patients: NDArray[np.str_], lowest: float = 0.0) -> Crossed:
+    """Mean of shares over seeds and slices, in percent, whose interval holds the chance of seeds and patients.
 
-    value: float
-    lo: float
-    hi: float
-    n: int
-    patients: int
-
-
-def mean_of(values: NDArray[np.float64], patients: NDArray[np.str_], resamples: int) -> Mean:
-    """Average N slices, which aren't none."""
-    interval = bootstrap_interval(values, patients, resamples)
-    return Mean(float(values.mean()), interval.lo, interval.hi, len(values), len(np.unique(patients)))
+    Args:
+        shares: (S, N) 0 to 1, or differences of such; NaN = the slice doesn't count.
+        patients: (N,) patient of each slice.
+        lowest: lower end of the scale, percent: -100 for differences.
+    """
+    return crossed_mean(ratio_values(100 * shares, patients), bounds=(lowest, 100.0))

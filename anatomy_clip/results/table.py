@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from anatomy_clip.metrics.bootstrap import paired_p_value
 from anatomy_clip.metrics.classification import chance_baseline, hits, majority_baseline
-from anatomy_clip.metrics.comparisons import holm
+from anatomy_clip.results.gains import Scored, Step, above, steps
 from anatomy_clip.results.layout import Layout, RowSpec
 from anatomy_clip.results.read import TASKS, Run
-from anatomy_clip.results.slices import Slices, by_run, mean_of
+from anatomy_clip.results.slices import Slices, by_run, percent_of
 
 _Taken = Mapping[tuple[str, str], Sequence[tuple[Run, Slices]]]  # (row, column) -> its seeds
-FEW = 10  # patients; with fewer a percentile interval covers too little (3: 74 %, 5: 84 %, 10: 90 % in simulation)
 _AGREES = 1e-6  # a value from the predictions against the one that the evaluation wrote
 
 
@@ -31,13 +29,13 @@ class Cell(NamedTuple):
         column: name of the experiment.
         value: hit@1, mean over seeds; NaN where there is no run or no slice.
         n: slices counted.
-        lo: lower end of the 95 % patient-bootstrap interval; NaN where undefined.
+        lo: lower end of the 95 % interval over seeds and patients (with one seed over patients alone); NaN where
+            undefined.
         hi: upper end.
-        seeds: runs averaged.
+        seeds: trainings averaged.
         paper: the paper's number; NaN where it has none.
         patients: patients behind the interval.
-        spread: standard deviation over seeds of each seed's value, points: what training by chance adds, which the
-            interval over patients doesn't hold; NaN for one seed.
+        spread: standard deviation over seeds of each seed's value, points; NaN for one seed.
     """
 
     row: str
@@ -61,23 +59,6 @@ class Baseline(NamedTuple):
     chance: float
     targets: float  # mean number of right answers a slice
     n: int
-
-
-class Step(NamedTuple):
-    """Gain of a column over another on the same slices, percentage points; a paired bootstrap's bounds.
-
-    `p` is the same bootstrap's two-sided p-value, `adjusted` Holm's correction of it over all of the table's gains;
-    NaN with fewer than `FEW` patients.
-    """
-
-    row: str
-    column: str
-    over: str
-    value: float
-    lo: float
-    hi: float
-    p: float = float("nan")
-    adjusted: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -104,20 +85,20 @@ class Table:
     gains: Mapping[str, tuple[float, float]]
     notes: tuple[str, ...]
 
+    @property
+    def above(self) -> set[tuple[str, str]]:
+        """(Row, column) of the cells that are significantly above each column that they are measured against."""
+        return above(self.layout, self.steps)
+
+    @property
+    def seeds(self) -> set[int]:
+        """Trainings behind the cells of the paper's rows."""
+        return {cell.seeds for cell in self.cells if cell.n}
+
 
 def by_row(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell]]]:
     """Each row with its cells, column by column."""
     return [(spec, [cell for cell in cells if cell.row == spec.row]) for spec in specs]
-
-
-class _Scored(NamedTuple):
-    """One row of one column: the mean over seeds of each counted slice's hit, percent."""
-
-    keys: tuple[tuple[Any, ...], ...]
-    patients: NDArray[np.str_]
-    hit: NDArray[np.float64]
-    seeds: int
-    spread: float
 
 
 def read_paper(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, float] | None]:
@@ -144,17 +125,15 @@ def build(
     *,
     mean_gain: Mapping[str, float] | None = None,
     notes: Sequence[str] = (),
-    resamples: int = 1000,
 ) -> Table:
     """Compute every cell from the predictions.
 
     Args:
-        runs: finished runs of the suite; those that are no column are ignored.
+        runs: finished runs of the suite, one a training; those that are no column are ignored.
         layout: rows and columns.
         paper: row -> column -> the paper's number, percent.
         mean_gain: task -> the paper's mean gain of the last column over the first, points.
         notes: notes to carry on, such as runs that couldn't be read.
-        resamples: bootstrap resamples of patients.
 
     Raises:
         ValueError: predictions contradict their labels.
@@ -177,17 +156,17 @@ def build(
     def cells(specs: Sequence[RowSpec]) -> tuple[Cell, ...]:
         names = [(spec.row, column) for spec in specs for column in layout.columns]
         return tuple(
-            _cell(row, column, scored[row, column], paper.get(row, {}).get(column, float("nan")), resamples)
+            _cell(row, column, scored[row, column], paper.get(row, {}).get(column, float("nan")))
             for row, column in names
         )
 
-    main = cells(rows)
+    main, gains = cells(rows), steps(rows, layout, scored, found)
     return Table(
         layout=replace(layout, rows=rows, further=further),
         cells=main,
         further=cells(further),
         baselines=tuple(b for spec in rows + further if (b := _baseline(spec, layout, taken))),
-        steps=_steps(rows, layout, scored, resamples),
+        steps=gains,
         replaced={old.row: new.row for old, new in zip(layout.rows, rows, strict=True) if old != new},
         gains=_mean_gains(main, layout, mean_gain or {}),
         notes=tuple(dict.fromkeys(found)),
@@ -205,37 +184,36 @@ def _or_instead(spec: RowSpec, present: Set[str], layout: Layout, notes: list[st
     return next(other for other in layout.further if other.row == spec.instead)
 
 
-def _over_seeds(seeds: Sequence[tuple[Run, Slices]], spec: RowSpec, notes: list[str]) -> _Scored | None:
-    """Average each slice's hit over the runs of one column, percent."""
+def _over_seeds(seeds: Sequence[tuple[Run, Slices]], spec: RowSpec, notes: list[str]) -> Scored | None:
+    """The counted slices of one column's runs."""
     if not seeds:
         return None
     first = seeds[0][1]
     _, counted = hits(first.scores, first.targets)
-    hit = []
-    for run, slices in seeds:
-        hit.append(100.0 * hits(slices.scores, slices.targets)[0][counted].astype(np.float64))
-        _compare_with_evaluation(run, spec, hit[-1], notes)
+    hit = np.stack([hits(slices.scores, slices.targets)[0][counted].astype(np.float64) for _, slices in seeds])
+    for (run, _), of_seed in zip(seeds, hit, strict=True):
+        _compare_with_evaluation(run, spec, of_seed, notes)
     keys = tuple(key for key, counts in zip(first.keys, counted, strict=True) if counts)
-    spread = float(np.std([each.mean() for each in hit], ddof=1)) if len(hit) > 1 and keys else float("nan")
-    return _Scored(keys, first.patients[counted], np.mean(hit, axis=0), len(hit), spread)
+    return Scored(keys, first.patients[counted], tuple(run.seed for run, _ in seeds), hit)
 
 
 def _compare_with_evaluation(run: Run, spec: RowSpec, hit: NDArray[np.float64], notes: list[str]) -> None:
     cell = f"test/{spec.task}/{spec.test_set}_{'_'.join(m.lower() for m in spec.modalities)}"
     written = run.scores.get(cell, float("nan"))
-    if len(hit) and abs(hit.mean() / 100 - written) > _AGREES:
+    if len(hit) and abs(hit.mean() - written) > _AGREES:
         notes.append(
             f"{run.name}, seed {run.seed}: {cell} is {written:.4f} in results.json but "
-            f"{hit.mean() / 100:.4f} from the predictions, which the table follows"
+            f"{hit.mean():.4f} from the predictions, which the table follows"
         )
 
 
-def _cell(row: str, column: str, scored: _Scored | None, paper: float, resamples: int) -> Cell:
-    if scored is None or not len(scored.hit):
-        seeds = scored.seeds if scored else 0
+def _cell(row: str, column: str, scored: Scored | None, paper: float) -> Cell:
+    if scored is None or not scored.keys:
+        seeds = len(scored.seeds) if scored else 0
         return Cell(row, column, float("nan"), 0, float("nan"), float("nan"), seeds, paper)
-    mean = mean_of(scored.hit, scored.patients, resamples)
-    return Cell(row, column, mean.value, mean.n, mean.lo, mean.hi, scored.seeds, paper, mean.patients, scored.spread)
+    mean = percent_of(scored.hit, scored.patients)
+    spread = float(np.std(100 * scored.hit.mean(axis=1), ddof=1)) if mean.seeds > 1 else float("nan")
+    return Cell(row, column, mean.value, len(scored.keys), mean.lo, mean.hi, mean.seeds, paper, mean.patients, spread)
 
 
 def _baseline(spec: RowSpec, layout: Layout, taken: _Taken) -> Baseline | None:
@@ -247,29 +225,6 @@ def _baseline(spec: RowSpec, layout: Layout, taken: _Taken) -> Baseline | None:
     size = slices.targets.sum(axis=1)
     label, right = slices.labels[majority.label], float(size[size > 0].mean())
     return Baseline(spec.row, label, 100 * majority.value, 100 * chance.value, right, majority.n)
-
-
-def _steps(
-    rows: Sequence[RowSpec],
-    layout: Layout,
-    scored: Mapping[tuple[str, str], _Scored | None],
-    resamples: int,
-) -> tuple[Step, ...]:
-    """Each column against those that it is measured against, and the last against the first."""
-    names = list(layout.columns)
-    pairs = layout.pairs() + ([(names[-1], names[0])] if len(names) > 2 else [])
-    steps = []
-    for spec in rows:
-        for column, over in dict.fromkeys(pairs):
-            a, b = scored[spec.row, column], scored[spec.row, over]
-            if a is None or b is None or a.keys != b.keys or not len(a.hit):
-                continue
-            gain = a.hit - b.hit
-            mean = mean_of(gain, a.patients, resamples)
-            p = paired_p_value(gain, a.patients) if mean.patients >= FEW else float("nan")
-            steps.append(Step(spec.row, column, over, mean.value, mean.lo, mean.hi, p))
-    adjusted = holm([step.p for step in steps])
-    return tuple(step._replace(adjusted=float(p)) for step, p in zip(steps, adjusted, strict=True))
 
 
 def _mean_gains(cells: Sequence[Cell], layout: Layout, paper: Mapping[str, float]) -> dict[str, tuple[float, float]]:

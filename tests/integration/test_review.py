@@ -128,7 +128,7 @@ def train_and_publish(root, patch):
     patch.setattr(TrainModule, "training_step", fail)
     with pytest.raises(RuntimeError, match=NAME):
         run(config("pmc_ms", f"model.weights={weights}"))
-    shown = [f"paths.outputs={root}/outputs", "suite=small", "resamples=50"]
+    shown = [f"paths.outputs={root}/outputs", "suite=small"]
     show = f"{{set1: {test}}}"
     results(compose_config("results", *shown, f"page.stores={show}", "allow_confounds=true"))
     publish(compose_config("publish", *shown, f"gallery.stores={show}"))

@@ -34,7 +34,6 @@ def reported(data, outputs, suite):
     results(
         compose_config(
             "results", f"suite={suite}", f"table={suite}", f"paths.outputs={outputs}", f"paths.data={data}",
-            "resamples=50",
         )
     )  # fmt: skip
     return outputs / suite

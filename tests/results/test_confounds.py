@@ -88,7 +88,7 @@ def test_the_report_shows_an_undeclared_difference_everywhere_and_fails_unless_i
     for name, lr in (("pmc", 0.1), ("pmc_m", 0.2)):
         folder = write_run(tmp_path, name, 0, 0.5, sets=("set1",))
         (folder / "config.yaml").write_text(f"name: {name}\noptim: {{lr: {lr}}}\n")
-    cfg = compose_config("results", f"paths.outputs={tmp_path}", "resamples=20", "page.stores={}", "gallery.stores={}")
+    cfg = compose_config("results", f"paths.outputs={tmp_path}", "page.stores={}", "gallery.stores={}")
     with pytest.raises(ValueError, match=r"1 undeclared difference.*allow_confounds=true"):
         results(cfg)
     words = "undeclared difference between pmc_m, seed 0, and pmc, seed 0: optim.lr is 0.2, not 0.1"

@@ -31,11 +31,14 @@ def runs(tmp_path):
 
 
 def test_wins_are_means_over_seeds(runs):
-    found = wins(runs, LAYOUT, resamples=20)
+    found = wins(runs, LAYOUT)
     assert set(found) == {("set1", "organ"), ("set1", "station")}
     assert set(found["set1", "organ"]) == {"pmc", "pmc_msa"}
     cell = found["set1", "organ"]["pmc_msa"]
-    assert cell.value == pytest.approx(80) and cell.lo == pytest.approx(80) and cell.n == 6
+    assert cell.value == pytest.approx(80) and (cell.n, cell.seeds) == (6, 2)
+    assert (cell.lo, cell.hi) == (0, 100)  # seeds are all that differs: one degree of freedom
+    same = found["set1", "organ"]["pmc"]
+    assert (same.value, same.lo, same.hi) == (50, 50, 50)
     assert cell.margin == pytest.approx(0.3)
     assert wins([], LAYOUT) == {}
 
@@ -49,7 +52,7 @@ def test_examples_step_through_the_slices(runs):
 
 
 def test_the_page_shows_them(runs):
-    text = paged(runs, stacks(runs), resamples=10)
+    text = paged(runs, stacks(runs))
     assert 'id="contrast"' in text and "right words of 0" in text
     assert ">80.0 <span" in text
 

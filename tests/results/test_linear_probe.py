@@ -13,6 +13,7 @@ from support import compose_config
 from test_page import Tags
 
 from anatomy_clip.cli.results import main as results
+from anatomy_clip.metrics.crossed import crossed_mean
 from anatomy_clip.results.page import page
 from anatomy_clip.results.panel import Suite, notes_of, panels_of
 from anatomy_clip.results.read import read_run, read_suite
@@ -55,7 +56,7 @@ def outputs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def suite(outputs):
-    return Suite("probe", LAYOUT, *read_suite(outputs, "probe", list(LAYOUT.columns)), resamples=50)
+    return Suite("probe", LAYOUT, *read_suite(outputs, "probe", list(LAYOUT.columns)))
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,9 @@ def panel(suite):
     return panels_of(suite)["linear_probe"]
 
 
-def plain(run, test_set, share):
+def plain(run, test_set, share, taken=slice(None)):
     """Mean AUROC over labels, their known slices alone, mean over draws."""
-    rows = run.tables["linear_probe"]
+    rows = run.tables["linear_probe"][taken]
     draws = []
     for _, part in rows[(rows["set"] == test_set) & (rows["share"] == share)].groupby("draw"):
         scores, targets = (np.array(part[key].to_list()) for key in ("scores", "targets"))
@@ -86,11 +87,20 @@ def test_cells_are_means_over_seeds_of_scikit_learns(panel):
             assert np.isnan(one.lo) and one.patients == 1
 
 
-def test_interval_is_that_of_the_mean_over_seeds(panel):
-    """Narrower than any one seed's would be on average: noise of single seeds averages out."""
-    cells = {one.column: one for one in panel.scores if (one.test_set, one.share) == ("set1", 1.0)}
-    widths = [n["probe/100/set1/hi"] - n["probe/100/set1/lo"] for n in map(panel.numbers, panel.runs)]
-    assert cells["clip"].hi - cells["clip"].lo < np.mean(widths[:2])
+def test_interval_is_that_of_seeds_and_of_patients_left_out_in_turn(panel):
+    found, values = (
+        next(one for one in panel.scores if (one.test_set, one.share, one.column) == ("set1", 0.1, "clip")),
+        [],
+    )
+    for run in (run for run in panel.runs if run.name == "clip"):
+        rows = run.tables["linear_probe"]
+        patients = sorted(set(rows[rows["set"] == "set1"]["patient"]))
+        without = np.array([plain(run, "set1", 0.1, rows["patient"] != patient) for patient in patients])
+        values.append(plain(run, "set1", 0.1) - 7 * (without - without.mean()))
+    expected = crossed_mean(values, bounds=(0, 1))
+    assert (found.lo, found.hi) == (pytest.approx(expected.lo), pytest.approx(expected.hi))
+    alone = panel.numbers(next(run for run in panel.runs if run.name == "clip"))
+    assert alone["probe/10/set1/lo"] == pytest.approx(crossed_mean(values[:1]).lo)
 
 
 def test_markdown_csv_terminal_and_page_say_the_same(panel, suite):
@@ -117,7 +127,7 @@ def test_numbers_of_a_run_for_a_dashboard(panel):
 
 
 def test_the_program_shows_the_probe_alone(outputs, capsys):
-    results(compose_config("results", "suite=probe", "table=probe", f"paths.outputs={outputs}", "resamples=20"))
+    results(compose_config("results", "suite=probe", "table=probe", f"paths.outputs={outputs}"))
     written = {path.name for path in (outputs / "probe").iterdir() if path.is_file()}
     assert written == {"probe.md", "probe.csv", "results.html"}
     out = capsys.readouterr().out
@@ -129,7 +139,7 @@ def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
     folder = write_probe(tmp_path, "clip", 1, 0.5)
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     rows[rows["row"] > 0].to_parquet(folder / "linear_probe.parquet")
-    suite = Suite("probe", LAYOUT, read_suite(tmp_path, "probe")[0], resamples=10)
+    suite = Suite("probe", LAYOUT, read_suite(tmp_path, "probe")[0])
     panels = panels_of(suite)
     assert {one.seeds for one in panels["linear_probe"].scores} == {1}
     assert "linear probe of clip, set1, 10 %: left out 1 seed(s) with other slices" in notes_of(suite, panels)

@@ -32,7 +32,7 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lists(runs):
-    return measure(runs, LAYOUT, resamples=50)
+    return measure(runs, LAYOUT)
 
 
 def of(rows, **wanted):
@@ -104,7 +104,7 @@ def test_certainty_by_plain_numpy(runs, lists):
 
 
 def test_captions_are_means_over_seeds(runs):
-    captions = caption_scores(runs, LAYOUT, resamples=50)
+    captions = caption_scores(runs, LAYOUT)
     row = of(captions, test_set="set1", column="pmc", way="grown")
     assert (row.modality, row.station, row.organ_f1, row.all) == pytest.approx((70, 70, 70, 70))
     assert row.reachable == pytest.approx(50) and row.seeds == 2
@@ -130,11 +130,11 @@ def test_sizes_by_a_plain_loop(runs, lists):
 def test_runs_without_the_files_are_noted_with_the_remedy(runs, lists, tmp_path):
     text = " ".join(lists.notes)
     assert "No decisions of pmc_m (seed 0), pmc_m (seed 1), pmc_ms" in text and "stages=[evaluate]" in text
-    text = paged(runs, resamples=10)
+    text = paged(runs)
     assert "No captions of pmc_m (seed 0), pmc_m (seed 1), pmc_ms" in text
     write_suite(tmp_path, seeds=(0,))
     runs = read_suite(tmp_path, "table3", list(LAYOUT.columns))[0]
-    text = paged(runs, resamples=10)
+    text = paged(runs)
     assert "stages=[evaluate], which trains nothing" in text and "ways to make a list" not in text
 
 
@@ -152,7 +152,7 @@ def test_damaged_decisions_are_named(tmp_path):
 
 
 def test_the_page_shows_the_lists(runs, lists):
-    text = paged(runs, stacks(runs), resamples=50)
+    text = paged(runs, stacks(runs))
     Tags(text)
     row = of(lists.descriptions, test_set="samples_ct", column="pmc_msa", way="abstaining")
     assert f"{row.organ_f1:.1f} <span" in text and "Risk against coverage by test set" in text

@@ -42,12 +42,12 @@ def runs(tmp_path_factory):
 def text(runs):
     paper = {"organ/set1_mr": {"pmc_msa": 91.62}}
     shown = {"data_cards": data_cards(), "commands": ["make results <SUITE=table3>"]}
-    return paged(runs, stacks(runs), paper, resamples=50, **shown)
+    return paged(runs, stacks(runs), paper, **shown)
 
 
-def paged(runs, images=None, paper=None, resamples=20, **shown):
+def paged(runs, images=None, paper=None, **shown):
     """The page of runs of Table III's columns."""
-    suite = Suite("table3", LAYOUT, runs, images=images or {}, paper=paper or {}, resamples=resamples)
+    suite = Suite("table3", LAYOUT, runs, images=images or {}, paper=paper or {})
     return page(suite, panels_of(suite), **shown)
 
 
@@ -108,10 +108,17 @@ def test_it_can_be_used_without_eyes_or_mouse(text):
 
 
 def test_its_numbers_are_the_tables(text, runs):
-    table = build(runs, LAYOUT, {}, resamples=50)
+    table = build(runs, LAYOUT, {})
     cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_ct", "pmc_msa"))
-    assert f'class="best">{cell.value:.1f} <span class="faint">[{cell.lo:.1f}, {cell.hi:.1f}]' in text
+    assert f'>{cell.value:.1f} <span class="faint">[{cell.lo:.1f}, {cell.hi:.1f}]' in text
     assert "paper 91.6" in text
+
+
+def test_it_says_what_intervals_hold_and_marks_nothing_without_a_test(text, runs):
+    assert text.count("95 % interval over trainings (seeds) and patients") == 2 and 'class="above"' not in text
+    alone = paged([run for run in runs if run.seed == 0])
+    assert "95 % interval over patients alone, which doesn&#39;t hold the chance of training" in alone
+    assert "Holds 0?" not in alone and "bootstrap" not in alone
 
 
 def test_no_patient_and_no_folder_is_named(text, runs):

@@ -42,7 +42,7 @@ def keep(folder, names):
 
 def suite_of(folder):
     runs, notes = read_suite(folder.parents[2], "table3", list(LAYOUT.columns))
-    return Suite("table3", LAYOUT, runs, notes, resamples=10)
+    return Suite("table3", LAYOUT, runs, notes)
 
 
 def test_a_panel_is_a_module_of_the_evaluators_name():
@@ -55,7 +55,7 @@ def test_the_page_has_the_sections_of_what_a_run_has_and_nothing_else(folder, na
     keep(folder, names)
     suite = suite_of(folder)
     assert list(panels_of(suite)) == [name for name in ALL if name in names]
-    text = paged(suite.runs, stacks(suite.runs) if "zero_shot" in names else {}, resamples=10)
+    text = paged(suite.runs, stacks(suite.runs) if "zero_shot" in names else {})
     tags = Tags(text).tags
     wanted = [section for name in names for section in OF[name]] + ALWAYS
     assert sorted(a["id"] for tag, a in tags if tag == "section") == sorted(wanted)
@@ -67,7 +67,7 @@ def test_the_page_has_the_sections_of_what_a_run_has_and_nothing_else(folder, na
 @pytest.mark.parametrize(("names", "files"), [(("contrast",), set()), (("captions",), {"captions.csv"})])
 def test_the_program_writes_what_a_run_has_and_nothing_else(folder, names, files, capsys):
     keep(folder, names)
-    options = [f"paths.outputs={folder.parents[2]}", "resamples=10", "page.stores={}", "gallery.stores={}"]
+    options = [f"paths.outputs={folder.parents[2]}", "page.stores={}", "gallery.stores={}"]
     results(compose_config("results", *options))
     written = {path.name for path in (folder.parents[2] / "table3").iterdir() if path.is_file()}
     assert written == files | {"results.html"}

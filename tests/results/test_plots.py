@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
 def drawn(runs, draw, differs, columns=("few", "some", "all")):
     """The table and the plot that is drawn of it."""
     made = layout({name: name for name in columns}, ROWS, {}, "x", differs=differs, plot=draw)
-    table = build(runs, made, {}, resamples=50)
+    table = build(runs, made, {})
     kept = []
     save = Figure.savefig
     with mock.patch.object(Figure, "savefig", lambda self, *a, **k: (kept.append(self), save(self, *a, **k))):
@@ -58,6 +58,9 @@ def test_gains_are_drawn_over_what_each_column_is_measured_against(runs):
         steps = {s.column: s.value for s in table.steps if s.row == row.row and s.over == "all"}
         np.testing.assert_allclose(dots, [(steps["some"], 0), (steps["few"], 1)])
         assert all(value < 0 for value in steps.values())
+        filled = {line.get_fillstyle() for line in axis.get_lines() if line.get_marker() == "o"}
+        assert filled == {"none"}  # one seed: nothing is called significant, however large
+    assert "doesn't hold the chance of training" in figure.get_suptitle()
 
 
 def test_numbers_that_cannot_be_drawn_are_named(runs):

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import fake_suite
@@ -15,12 +16,14 @@ import yaml
 from fake_suite import ORGANS, write_run, write_suite
 from support import compose_config
 
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.comparisons import holm
+from anatomy_clip.metrics.crossed import crossed_mean
 from anatomy_clip.results.layout import layout as make_layout
+from anatomy_clip.results.panel import render
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.render import CSV_COLUMNS, main_markdown, to_csv, to_latex, to_markdown, to_rich
-from anatomy_clip.results.table import build, read_paper
+from anatomy_clip.results.render import CSV_COLUMNS, bold_words, main_markdown, to_csv, to_latex, to_markdown, to_rich
+from anatomy_clip.results.table import build, by_row, read_paper
+from anatomy_clip.results.trainings import one_a_training, repeats
 from anatomy_clip.runs import wiring
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +47,7 @@ def suite(tmp_path_factory):
 
 
 def built(runs, layout, **kwargs):
-    return build(runs, layout, PAPER["table3"], mean_gain=PAPER["mean_gain_over_pmc"], resamples=200, **kwargs)
+    return build(runs, layout, PAPER["table3"], mean_gain=PAPER["mean_gain_over_pmc"], **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,13 @@ def test_cell_equals_a_plain_loop_over_seeds(suite, table):
     cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_mr", "pmc_m"))
     assert cell.value == pytest.approx(np.mean([hit for _, hit in mean.values()]))
     assert (cell.n, cell.seeds, cell.patients, cell.paper) == (len(mean), 2, 8, 62.0)
-    interval = bootstrap_interval([h for _, h in mean.values()], [p for p, _ in mean.values()], 200)
+    patients = sorted({patient for patient, _ in mean.values()})
+    values = []  # each patient's hits, linearised about the seed's share
+    for seed in by_seed:
+        of = {p: [hit for patient, hit in seed.values() if patient == p] for p in patients}
+        share = sum(map(sum, of.values())) / len(seed)
+        values.append([share + sum(hit - share for hit in of[p]) * len(patients) / len(seed) for p in patients])
+    interval = crossed_mean(values, bounds=(0, 100))
     assert (cell.lo, cell.hi) == (pytest.approx(interval.lo), pytest.approx(interval.hi))
 
 
@@ -109,7 +118,7 @@ def test_markdown_says_the_same_as_the_csv(table):
     for line in lines:
         for text in line.split(" | ")[1:5]:
             cell = next(cells)
-            found = re.fullmatch(r"\*\*(.+)\*\* \[(.+), (.+)\] ± (.+) \((.+)\)", text)
+            found = re.fullmatch(r"(.+) \[(.+), (.+)\] ± (.+) \((.+)\)", text)
             ours, lo, hi, spread, paper = found.groups()
             assert float(spread) == pytest.approx(cell.spread, abs=0.051)
             assert (ours, lo, hi) == (f"{cell.value:.1f}", f"{cell.lo:.1f}", f"{cell.hi:.1f}")
@@ -119,6 +128,7 @@ def test_markdown_says_the_same_as_the_csv(table):
 def test_markdown_names_data_and_few_patients(table):
     text = main_markdown(table)
     assert "stand-in" in text and "real CT volumes" in text and "mean over 2 seeds" in text
+    assert "over trainings (seeds) and patients; after ±" in text and "Nothing is called significant" in text
     assert "fewer than 10 patients (`organ/set1_mr`" in text
     whole = to_markdown(table)
     assert whole.startswith("# Table III") and "## Further test sets" in whole and text in whole
@@ -200,15 +210,94 @@ def test_p_values_are_corrected_over_all_gains_and_unknown_for_few_patients(tabl
     assert all(math.isnan(step.p) for step in table.steps)  # 8, 6, and 3 patients
 
 
-def test_p_values_of_many_patients(tmp_path, laptop, monkeypatch):
-    monkeypatch.setitem(fake_suite.PATIENTS, "set1", 12)
-    write_suite(tmp_path, sets=("set1",), seeds=(0,))
-    steps = built(read_suite(tmp_path, "table3")[0], laptop).steps
-    known = [step for step in steps if step.row == "organ/set1_mr"]
-    assert len(known) == 4 and all(0 < step.p <= step.adjusted <= 1 for step in known)
-    over_all = next(step for step in known if (step.column, step.over) == ("pmc_msa", "pmc"))
-    assert over_all.adjusted < 0.05
-    assert [s.adjusted for s in steps] == pytest.approx(holm([s.p for s in steps]), nan_ok=True)
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Three seeds and twelve patients; PMC's seeds evaluate the same weights."""
+    outputs = tmp_path_factory.mktemp("many")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(fake_suite.PATIENTS, "set1", 12)
+        write_suite(outputs, sets=("set1",), seeds=(0, 1, 2))
+        for name in COLUMNS:
+            for seed in (0, 1, 2):
+                weigh(outputs / f"table3/{name}/seed_{seed}", "stand-in" if name == "pmc" else f"{name} {seed}")
+    return read_suite(outputs, "table3")[0]
+
+
+def weigh(folder, digest):
+    """Note which weights a run evaluated."""
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(results | {"weights": {"sha256": digest}}))
+
+
+def test_p_values_are_of_the_differences_by_seed_and_patient(many, laptop):
+    table = built(one_a_training(many), laptop)
+    known = [step for step in table.steps if step.row == "organ/set1_mr"]
+    assert [step.over for step in known if math.isnan(step.p)] == ["pmc", "pmc"]  # of one training
+    for step in (step for step in known if step.over != "pmc"):
+        gains = []
+        for seed in (0, 1, 2):
+            a, b = (
+                plain_hits(next(r for r in many if (r.name, r.seed) == (name, seed)), "set1", ["MR"])
+                for name in (step.column, step.over)
+            )
+            share = np.mean([a[n][1] - b[n][1] for n in a])
+            of = {p: [a[n][1] - b[n][1] - share for n in a if a[n][0] == p] for p in {p for p, _ in a.values()}}
+            gains.append([share + sum(of[p]) * 12 / len(a) for p in sorted(of)])
+        expected = crossed_mean(gains)
+        assert (step.value, step.p) == (pytest.approx(expected.value), pytest.approx(expected.p))
+        assert (step.lo, step.hi) == (pytest.approx(expected.lo), pytest.approx(expected.hi)) and step.seeds == 3
+    assert [s.adjusted for s in table.steps] == pytest.approx(holm([s.p for s in table.steps]), nan_ok=True)
+
+
+def test_bold_is_what_is_significantly_above_the_column_that_it_is_measured_against(many, laptop):
+    table = built(one_a_training(many), laptop)
+    up = {(s.row, s.column) for s in table.steps if s.adjusted < 0.05 and s.value > 0 and (s.column, s.over) in BESIDE}
+    assert table.above == up and {column for _, column in up} == {"pmc_msa"}
+    text = main_markdown(table)
+    lines = [line for line in text.splitlines() if line.startswith("| ") and "`" in line]
+    assert sum(line.count("**") for line in lines) == 2 * len(up) > 0
+    assert "Bold: significantly above" in text and text.count("±") == 1 + 3 * 3  # the legend, and no ± of PMC
+    rows, shown = (
+        by_row(table.layout.rows, table.cells),
+        {"further": [], "sizes": [], "size_names": [], "baselines": []},
+    )
+    page = render(
+        "zero_shot/table.html", table=table, columns=laptop.columns, main=rows, bold=bold_words(table), **shown
+    )
+    assert page.count('class="above"') == len(up) and "Bold: significantly above" in page
+    gains = to_markdown(table).split("## Gains")[1].split("##")[0]
+    assert gains.count("**") == 2 * sum(s.adjusted < 0.05 for s in table.steps)
+    assert "A column with one training is set against each of the other's" in gains
+
+
+BESIDE = [("pmc_m", "pmc"), ("pmc_ms", "pmc_m"), ("pmc_msa", "pmc_ms")]
+
+
+def test_seeds_of_the_same_weights_are_one_training(many, laptop):
+    kept = one_a_training(many)
+    assert [(r.name, r.seed) for r in kept if r.name == "pmc"] == [("pmc", 0)] and len(kept) == 10
+    (note,) = repeats(many)
+    assert note.startswith("pmc: its 3 seeds evaluate the weights of 1 training, and count as 1")
+    table = built(kept, laptop)
+    cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_mr", "pmc"))
+    assert cell.seeds == 1 and math.isnan(cell.spread) and cell.lo < cell.value < cell.hi
+    gain = next(s for s in table.steps if (s.row, s.column, s.over) == ("organ/set1_mr", "pmc_m", "pmc"))
+    assert gain.seeds == 3 and gain.lo < gain.value < gain.hi and math.isnan(gain.p)
+    assert "(over patients alone, without the chance of training, where a column has one training)" in to_markdown(
+        table
+    )
+
+
+def test_gains_are_paired_by_the_number_of_the_seed(many, laptop):
+    runs = [r for r in many if r.name == "pmc_msa" or (r.name == "pmc_ms" and r.seed > 0)]
+    table = built(runs, laptop)
+    step = next(s for s in table.steps if s.row == "organ/set1_mr")
+    shared = built([r for r in runs if r.seed > 0], laptop).steps
+    assert step.seeds == 2 and step[:6] == next(s for s in shared if s.row == step.row)[:6]
+    assert "gains of pmc_msa over pmc_ms are from the seeds that both have (1, 2)" in table.notes
+    other = [replace(r, seed=r.seed + 7) if r.name == "pmc_ms" else r for r in runs]
+    table = built(other, laptop)
+    assert not table.steps and any("no seed: both have none alike" in note for note in table.notes)
 
 
 def test_baselines_by_hand(table, suite):

@@ -21,7 +21,7 @@ class Panel(panel.Panel):
     @cached_property
     def scores(self) -> list[CaptionScore]:
         """What was measured."""
-        return caption_scores(self.runs, self.suite.layout, self.suite.resamples)
+        return caption_scores(self.runs, self.suite.layout)
 
     def files(self) -> Mapping[str, str | bytes]:
         """Every share."""
@@ -31,6 +31,6 @@ class Panel(panel.Panel):
         """A table a column."""
         columns = self.suite.layout.columns
         shown = [name for name in columns if any(run.name == name for run in self.runs)][-1]
-        notes = lacking("captions", [run for run in self.suite.runs if run.name in columns and run not in self.runs])
+        notes = lacking("captions", [r for r in self.suite.runs if r.name in columns and "captions" not in r.tables])
         html = render("captions.html", columns=columns, captions=self.scores, shown=shown, notes=notes)
         return (Section("captions", "Captions", html),)

@@ -24,8 +24,10 @@ class Panel(panel.Panel):
 
     def sections(self) -> Sequence[Section]:
         """Shares by test set and slot, and pairs."""
-        found = wins(self.runs, self.suite.layout, self.suite.resamples)
-        html = render("contrast.html", columns=self.suite.layout.columns, wins=found, pairs=self._pairs())
+        found = wins(self.runs, self.suite.layout)
+        seeds = {won.seeds for columns in found.values() for won in columns.values()}
+        columns = self.suite.layout.columns
+        html = render("contrast.html", columns=columns, wins=found, seeds=seeds, pairs=self._pairs())
         return (Section("contrast", "Contradictions", html),)
 
     def _pairs(self) -> list[tuple[str, str, Mapping[str, Pair]]]:
@@ -40,4 +42,4 @@ class Panel(panel.Panel):
 
     def numbers(self, run: Run) -> Mapping[str, float]:
         """Shares and margins by test set and slot."""
-        return contrast_summary(run, self.suite.layout, self.suite.resamples)
+        return contrast_summary(run, self.suite.layout)

@@ -7,13 +7,14 @@ from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomy_clip.core.plots import new_plot, png_of
-from anatomy_clip.evaluation.base import Score, patients_of
-from anatomy_clip.evaluation.linear_probe import COLUMNS, mean_score
+from anatomy_clip.evaluation.linear_probe import COLUMNS, known_slices, mean_statistic
+from anatomy_clip.metrics.crossed import crossed_mean, pseudo_values
 from anatomy_clip.results import charts, panel
 from anatomy_clip.results.examples import uri
-from anatomy_clip.results.formats import interval, number
+from anatomy_clip.results.formats import interval, interval_words, number
 from anatomy_clip.results.panel import Section, render
 from anatomy_clip.results.plots import MARKS
 from anatomy_clip.results.read import Run
@@ -27,7 +28,7 @@ class ProbeScore(NamedTuple):
         test_set, share, column: what was measured.
         labelled: training patients whose labels were used.
         auroc: mean over labels of the AUROC, 0 to 1, mean over draws and seeds.
-        lo, hi: 95 % interval of a bootstrap over the test set's patients, of that mean.
+        lo, hi: 95 % interval of that mean over seeds and the test set's patients.
         spread: standard deviation over seeds; NaN for one seed.
         slices, patients, seeds: how many.
     """
@@ -59,7 +60,7 @@ class Panel(panel.Panel):
         found: dict[tuple[str, float], dict[str, ProbeScore]] = {}
         for column in self.suite.layout.columns:
             for key, seeds in self._seeds(column).items():
-                found.setdefault(key, {})[column] = _score(column, *key, seeds, self.suite.resamples)
+                found.setdefault(key, {})[column] = _score(column, *key, seeds)
         config = self.runs[0].config if self.runs else {}
         sets = dict.fromkeys([*config.get("data", {}).get("test", ()), *sorted(name for name, _ in found)])
         place = {name: n for n, name in enumerate(sets)}
@@ -103,9 +104,10 @@ class Panel(panel.Panel):
         many = " to ".join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1]))) if seeds else "no"
         return (
             f"AUROC of a linear classifier on frozen features, mean over {labels} labels and over {many} "
-            f"seed{'' if many == '1' else 's'}; in brackets the 95 % interval of a bootstrap over the test set's "
-            "patients, after ± the standard deviation over seeds. Labels that the labelled patients don't show count "
-            "as chance; labels that the test set doesn't show are left out."
+            f"seed{'' if many == '1' else 's'}; in brackets the {interval_words(seeds)}"
+            f"{', after ± the standard deviation over seeds' if seeds and seeds[-1] > 1 else ''}. Labels that the "
+            "labelled patients don't show count as chance; labels that the test set doesn't show are left out. Columns "
+            "aren't tested against each other."
         )
 
     def files(self) -> Mapping[str, str | bytes]:
@@ -174,9 +176,9 @@ class Panel(panel.Panel):
         """The run's AUROC of every test set and share: `probe/<share>/<set>` with `/lo`, `/hi` and `/n`."""
         values: dict[str, float] = {}
         for (name, share), draws in _draws(run).items():
-            one = mean_score(f"probe/{100 * share:g}/{name}", draws, self.suite.resamples)
-            known = {"": one.value, "/lo": one.lo, "/hi": one.hi, "/n": one.n}
-            values |= {f"{one.cell}{end}": value for end, value in known.items() if not np.isnan(value)}
+            one, cell = crossed_mean(_values([draws]), bounds=(0, 1)), f"probe/{100 * share:g}/{name}"
+            known = {"": one.value, "/lo": one.lo, "/hi": one.hi, "/n": known_slices(draws[0])}
+            values |= {f"{cell}{end}": value for end, value in known.items() if not np.isnan(value)}
         return values
 
     def suite_charts(self, wandb: Any) -> Mapping[str, Any]:
@@ -198,10 +200,14 @@ def _slices(rows: Any) -> set[tuple[Any, ...]]:
     return set(rows[["row", "source", "patient"]].itertuples(index=False, name=None))
 
 
-def _score(column: str, test_set: str, share: float, seeds: Sequence[Sequence[Any]], resamples: int) -> ProbeScore:
-    first = seeds[0][0]
-    mean: Score = mean_score("", [draw for draws in seeds for draw in draws], resamples)
-    each = [mean_score("", draws, 1).value for draws in seeds]
+def _values(seeds: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+    """(S, P); the mean over patients is the seed's AUROC."""
+    return np.stack([pseudo_values(*mean_statistic(draws)) for draws in seeds])
+
+
+def _score(column: str, test_set: str, share: float, seeds: Sequence[Sequence[Any]]) -> ProbeScore:
+    first, values = seeds[0][0], _values(seeds)
+    mean = crossed_mean(values, bounds=(0, 1))
     return ProbeScore(
         test_set=test_set,
         share=share,
@@ -210,10 +216,10 @@ def _score(column: str, test_set: str, share: float, seeds: Sequence[Sequence[An
         auroc=mean.value,
         lo=mean.lo,
         hi=mean.hi,
-        spread=float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"),
-        slices=mean.n,
-        patients=len(np.unique(patients_of(first))),
-        seeds=len(seeds),
+        spread=float(np.std(values.mean(axis=1), ddof=1)) if mean.seeds > 1 else float("nan"),
+        slices=known_slices(first),
+        patients=mean.patients,
+        seeds=mean.seeds,
     )
 
 

@@ -17,9 +17,18 @@ from anatomy_clip.results.measures import Measures, measure
 from anatomy_clip.results.panel import Section, render
 from anatomy_clip.results.plots import reliability_plot, risk_plot, roc_plot
 from anatomy_clip.results.read import TASKS, Run
-from anatomy_clip.results.render import main_markdown, rows_csv, to_csv, to_latex, to_markdown, to_rich
+from anatomy_clip.results.render import (
+    bold_words,
+    gain_words,
+    main_markdown,
+    rows_csv,
+    to_csv,
+    to_latex,
+    to_markdown,
+    to_rich,
+)
 from anatomy_clip.results.run_summary import summary
-from anatomy_clip.results.table import FEW, Cell, Table, build, by_row
+from anatomy_clip.results.table import Table, build, by_row
 
 
 class Panel(panel.Panel):
@@ -31,13 +40,13 @@ class Panel(panel.Panel):
     def table(self) -> Table:
         """The results table."""
         one = self.suite
-        options = {"mean_gain": one.mean_gain, "notes": one.notes, "resamples": one.resamples}
+        options = {"mean_gain": one.mean_gain, "notes": one.notes}
         return build(self.runs, one.layout, one.paper, **options)  # type: ignore[arg-type]
 
     @cached_property
     def measures(self) -> Measures:
         """What the rows say beyond the best label."""
-        return measure(self.runs, self.table.layout, self.suite.resamples)
+        return measure(self.runs, self.table.layout)
 
     @cached_property
     def curves(self) -> list[tuple[RowSpec, bytes]]:
@@ -86,13 +95,13 @@ class Panel(panel.Panel):
         table, columns = self.table, self.suite.layout.columns
         last = next((run for name in reversed(list(columns)) for run in self.runs if run.name == name), None)
         known = {"table": table, "columns": columns, "last": last and columns[last.name], "seed": last and last.seed}
-        rows, further = (_rows(*x) for x in ((table.layout.rows, table.cells), (table.layout.further, table.further)))
+        rows, further = by_row(table.layout.rows, table.cells), by_row(table.layout.further, table.further)
         parts: dict[tuple[str, str], dict[str, Any]] = {
             ("table", "Results"): {
                 "main": rows, "further": further, "sizes": self.measures.sizes, "size_names": SIZES,
-                "baselines": table.baselines,
+                "baselines": table.baselines, "bold": bold_words(table),
             },
-            ("gains", "Gains"): {"steps": table.steps, "few": FEW},
+            ("gains", "Gains"): {"steps": table.steps, "words": gain_words(table)},
             ("labels", "Label by label"): {"labels": [_label_rows(one) for one in per_label(self.runs, table.layout)]},
             ("curves", "ROC curves"): {"curves": [(row, uri(png)) for row, png in self.curves]},
             ("lists", "Descriptions"): self._lists(last),
@@ -119,8 +128,9 @@ class Panel(panel.Panel):
     def numbers(self, run: Run) -> Mapping[str, float]:
         """Hit@1 of every cell, its gain over the first column's run with the same seed, and AUROC by label."""
         first = next(iter(self.suite.layout.columns))
-        base = next((r for r in self.runs if r.name == first and r.seed == run.seed and r is not run), None)
-        return summary(run, base, self.suite.resamples)
+        named = (r for r in self.suite.runs if "zero_shot" in r.tables and r is not run)
+        base = next((r for r in named if r.name == first and r.seed == run.seed), None)
+        return summary(run, base)
 
     def charts(self, run: Run, wandb: Any, pseudonym: Callable[..., str]) -> Mapping[str, Any]:
         """Labels, confusions, ROC curves and slices."""
@@ -134,18 +144,12 @@ class Panel(panel.Panel):
         }
 
 
-def _rows(specs: Sequence[RowSpec], cells: Sequence[Cell]) -> list[tuple[RowSpec, list[Cell], float]]:
-    """Row, its cells, and its best value."""
-    rows = by_row(specs, cells)
-    return [(s, c, max((x.value for x in c if not math.isnan(x.value)), default=math.nan)) for s, c in rows]
-
-
 def _label_rows(table: LabelTable) -> dict[str, Any]:
     lines = []
     for k, label in enumerate(table.labels):
         if table.support[k]:
             values = [(100 * s.hit[k], s.auroc[k], s.precision[k]) for s in table.columns.values()]
-            lines.append((label, int(table.support[k]), values, max(v[0] for v in values)))
+            lines.append((label, int(table.support[k]), values))
     absent = [label for k, label in enumerate(table.labels) if not table.support[k]]
     return {"row": table.row, "columns": list(table.columns), "lines": lines, "absent": absent, "n": table.slices}
 
