@@ -12,6 +12,7 @@ from anatomy_clip.results.slices import mean_of, seed_means
 from anatomy_clip.text.captions import SLOTS, WAYS
 
 _VALUES = ("reachable", *(f"{slot}_right" for slot in SLOTS))
+_COUNTS = {"organ_slices": "organ_f1", "station_slices": "station", "all_slices": "all"}  # what counts in which slot
 
 
 class CaptionScore(NamedTuple):
@@ -23,6 +24,8 @@ class CaptionScore(NamedTuple):
         reachable: slices whose true caption could be chosen at all.
         modality, orientation, station, organ_f1, organ_exact, all: as `caption_retrieval.judge`.
         organ_f1_lo, organ_f1_hi: 95 % interval of a bootstrap over patients.
+        organ_slices, station_slices, all_slices: those that count in organ_f1 and organ_exact, in station, and in all
+            and reachable; the labels of the others aren't known, or (station) there are none.
     """
 
     test_set: str
@@ -39,6 +42,9 @@ class CaptionScore(NamedTuple):
     all: float
     organ_f1_lo: float
     organ_f1_hi: float
+    organ_slices: int
+    station_slices: int
+    all_slices: int
 
 
 def caption_scores(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -> list[CaptionScore]:
@@ -49,7 +55,8 @@ def caption_scores(runs: Sequence[Run], layout: Layout, resamples: int = 1000) -
         if name in sets:
             f1 = mean_of(100 * rows["organ_f1_right"].to_numpy(), patients_of(rows), resamples)
             means = {value.removesuffix("_right"): 100 * float(rows[value].mean()) for value in _VALUES}
+            counts = {count: int(rows[f"{slot}_right"].notna().sum()) for count, slot in _COUNTS.items()}
             bounds = {"organ_f1_lo": f1.lo, "organ_f1_hi": f1.hi}
-            found.append(CaptionScore(name, column, way, len(rows), seeds, **means, **bounds))
+            found.append(CaptionScore(name, column, way, len(rows), seeds, **means, **bounds, **counts))
     order = list(layout.columns)
     return sorted(found, key=lambda s: (sets.index(s.test_set), WAYS.index(s.way), order.index(s.column)))

@@ -212,7 +212,7 @@ def _score(column: str, test_set: str, share: float, seeds: Sequence[Sequence[An
         hi=mean.hi,
         spread=float(np.std(each, ddof=1)) if len(each) > 1 else float("nan"),
         slices=mean.n,
-        patients=len(np.unique(patients_of(first))),
+        patients=len(np.unique(patients_of(first[[max(labels) >= 0 for labels in first["targets"]]]))),
         seeds=len(seeds),
     )
 
