@@ -66,7 +66,7 @@ def test_unknown_labels_take_no_part_in_the_likeness():
     organs, stations = torch.tensor([[1, 1], [1, 0], [-1, -1], [-1, -1]]), torch.tensor([[1], [-1], [0], [-1]])
     images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
     data = make_batch(images, None, organs, stations, torch.tensor([0, 0, 0, 1]))
-    # In order: {o0, o1, s, CT}, {o0, CT} of unknown stations, {CT} of unknown organs, {MR} of which nothing else is known.
+    # {o0, o1, s, CT}, {o0, CT} of unknown stations, {CT} of unknown organs, {MR} of which nothing else is known
     likeness = np.array([[1, 2 / 3, 1 / 2, 0], [2 / 3, 1, 1, 0], [1 / 2, 1, 1, 0], [0, 0, 0, 1]])
     wanted = 0.6 * np.eye(4) + 0.4 * likeness / likeness.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(SharedLabels(0.4)(data).numpy(), wanted, atol=1e-6)

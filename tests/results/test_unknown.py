@@ -6,7 +6,7 @@ import pytest
 from fake_suite import ORGANS, write_lists, write_suite
 from test_page import LAYOUT, paged, stacks
 
-from anatomy_clip.results.breakdown import by_group, confusion, per_label, slice_hits
+from anatomy_clip.results.breakdown import by_group, by_size, confusion, per_label, slice_hits
 from anatomy_clip.results.captions import caption_scores
 from anatomy_clip.results.examples import choose, verdict
 from anatomy_clip.results.gallery import gallery
@@ -63,7 +63,7 @@ def known(tmp_path_factory):
 
 
 def plain(values):
-    """NaN and None as words, so that equal is equal; floats to nine digits, since their sums may be ordered otherwise."""
+    """NaN as a word, so that equal is equal; floats to nine digits, since their sums may be ordered otherwise."""
     if isinstance(values, dict):
         return {key: plain(value) for key, value in values.items()}
     if isinstance(values, list | tuple | np.ndarray):
@@ -100,7 +100,7 @@ def test_labels_sizes_groups_and_confusions_are_those_of_the_known_slices(runs, 
         groups = [plain(by_group(some[0], kind, "set1")) for some in (runs, known[kind])]
         assert groups[0] == groups[1]
         sizes = [
-            [plain(tuple(s)) for s in measure(some, LAYOUT, 10).sizes if s.row in [row.row for row in rows]]
+            [plain(tuple(s)) for s in by_size(some, LAYOUT) if s.row in [row.row for row in rows]]
             for some in (runs, known[kind])
         ]
         assert sizes[0] and sizes[0] == sizes[1]
