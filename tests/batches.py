@@ -5,15 +5,21 @@ import torch
 from anatomy_clip.core.types import Batch, Texts
 
 
-def make_batch(images, tokens=None, organs=None, stations=None, modalities=None, rows=None):
-    """N samples: (V * N, 1, H, W) images, (T, L) captions, labels as (N, K) bool or int, modalities as (N,)."""
+def make_batch(images, tokens=None, organs=None, stations=None, modalities=None, rows=None, mask=None):
+    """N samples: (V * N, 1, H, W) images, (T, L) captions, labels as (N, K) bool or int, modalities as (N,).
+
+    Captions are text throughout where no (T, L) mask says where padding begins.
+    """
     n = len(images) if rows is None else len(rows)
     rows = torch.arange(n) if rows is None else torch.as_tensor(rows)
     nothing = torch.zeros(n, 1)
     labels = {"organ": nothing if organs is None else organs, "station": nothing if stations is None else stations}
     modality = torch.zeros(n) if modalities is None else modalities
     labels["modality"] = torch.nn.functional.one_hot(modality.long(), 2)
-    texts = {} if tokens is None else {"caption": Texts(tokens, torch.arange(n).repeat(len(tokens) // n))}
+    texts = {}
+    if tokens is not None:
+        mask = torch.ones_like(tokens, dtype=torch.bool) if mask is None else mask
+        texts["caption"] = Texts(tokens, torch.arange(n).repeat(len(tokens) // n), mask)
     return Batch(images, texts, {space: values.to(torch.int8) for space, values in labels.items()}, rows)
 
 

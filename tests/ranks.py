@@ -21,7 +21,7 @@ def share(batch, rank):
         return torch.cat([part[rows] for part in tensor.split(len(batch))])
 
     texts = {
-        kind: Texts(of_each(t.ids), torch.arange(half).repeat(len(t.ids) // len(batch)))
+        kind: Texts(of_each(t.ids), torch.arange(half).repeat(len(t.ids) // len(batch)), of_each(t.mask))
         for kind, t in batch.texts.items()
     }
     labels = {space: values[rows] for space, values in batch.labels.items()}

@@ -14,20 +14,21 @@ from anatomy_clip.core.terms import Modality
 
 Labels = NDArray[np.int8]  # (N, K): 1 shown, 0 not shown, -1 unknown
 UNKNOWN = -1
+NOT_STATED = "not stated"  # what people read where labels are unknown
 
 
-def organs_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...]:
-    """The slice's organs: stated, or else derived from its structures."""
+def organs_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...] | None:
+    """The slice's organs: stated, or else derived from its structures; None where neither is there."""
     if record.organs is not None:
         return record.organs
-    return taxonomy.organs_of(record.structures, record.orientation)
+    return taxonomy.organs_of(record.structures, record.orientation) if record.structures else None
 
 
-def stations_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...]:
-    """The slice's stations: stated, or else derived from its structures."""
+def stations_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...] | None:
+    """The slice's stations: stated, or else derived from its structures; None where neither is there."""
     if record.stations is not None:
         return record.stations
-    return taxonomy.stations_of(record.structures, record.orientation)
+    return taxonomy.stations_of(record.structures, record.orientation) if record.structures else None
 
 
 def label_names(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
@@ -45,16 +46,18 @@ def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> dict[s
     modality = {modality: n for n, modality in enumerate(Modality)}
     for row, record in enumerate(records):
         labels["modality"][row, modality[record.modality]] = 1
-        for space, stated in (("organ", record.organs), ("station", record.stations)):
-            if stated is None and not record.structures:
-                labels[space][row] = UNKNOWN
-            elif space == "organ":
-                labels[space][row] = taxonomy.organ_vector(organs_in(record, taxonomy))
-            else:
-                labels[space][row] = taxonomy.station_vector(stations_in(record, taxonomy))
+        organs, stations = organs_in(record, taxonomy), stations_in(record, taxonomy)
+        labels["organ"][row] = UNKNOWN if organs is None else taxonomy.organ_vector(organs)
+        labels["station"][row] = UNKNOWN if stations is None else taxonomy.station_vector(stations)
     return labels
 
 
+def are_known(labels: Labels) -> NDArray[np.bool_]:
+    """(N,) the slices all of whose labels, (N, K), are known."""
+    known: NDArray[np.bool_] = (labels != UNKNOWN).all(axis=1)
+    return known
+
+
 def shown_names(labels: NDArray[np.int8], names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the labels of one record, (K,), that are shown."""
+    """Names of the labels of one record, (K,), that are shown; none where they are unknown."""
     return tuple(compress(names, labels == 1))

@@ -41,8 +41,8 @@ def check(cfg: DictConfig) -> int:
     for store in stores.values():
         for n, record in enumerate(store.manifest):
             try:
-                taxonomy.organ_vector(organs_in(record, taxonomy))
-                taxonomy.station_vector(stations_in(record, taxonomy))
+                taxonomy.organ_vector(organs_in(record, taxonomy) or ())
+                taxonomy.station_vector(stations_in(record, taxonomy) or ())
             except ValueError as error:
                 raise ValueError(f"{store.path}, row {n}: {error}") from error
     records = {name: store.manifest for name, store in stores.items()}

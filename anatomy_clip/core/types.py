@@ -17,10 +17,13 @@ class Texts:
     Attributes:
         ids: (T, L) int64 token ids; L = the longest text of the batch, the others are padded.
         sample: (T,) int64, the sample of the batch that each text belongs to.
+        mask: (T, L) bool, true on the text, false on padding. The ids don't say which is which: padding has the id of
+            a word in CLIP, and another one in each BERT.
     """
 
     ids: Tensor
     sample: Tensor
+    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        texts = {kind: Texts(change(t.ids), change(t.sample)) for kind, t in self.texts.items()}
+        texts = {kind: Texts(change(t.ids), change(t.sample), change(t.mask)) for kind, t in self.texts.items()}
         labels = {space: change(values) for space, values in self.labels.items()}
         return Batch(change(self.images), texts, labels, change(self.rows))
 
@@ -64,7 +67,8 @@ class Batch:
 
     def by_text(self, kind: str) -> list[Batch]:
         """Batches of the same samples, each with one text of a kind a sample."""
-        parts = zip(*(torch.split(t, len(self)) for t in (self.texts[kind].ids, self.texts[kind].sample)), strict=True)
+        all_of = self.texts[kind]
+        parts = zip(*(torch.split(t, len(self)) for t in (all_of.ids, all_of.sample, all_of.mask)), strict=True)
         return [replace(self, texts={**self.texts, kind: Texts(*part)}) for part in parts]
 
 

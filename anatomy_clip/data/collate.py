@@ -39,4 +39,6 @@ class Collate:
     def _texts(self, texts: Sequence[tuple[str, ...]]) -> Texts:
         flat = list(chain.from_iterable(zip(*texts, strict=True)))
         ids = tokenize(flat, self.context_length, self.tokenizer)  # (T, L)
-        return Texts(ids, torch.arange(len(texts)).repeat(len(texts[0])))
+        length = torch.tensor([len(self.tokenizer.encode(text)) for text in flat])
+        mask = torch.arange(ids.shape[1]) < length[:, None]  # (T, L)
+        return Texts(ids, torch.arange(len(texts)).repeat(len(texts[0])), mask)

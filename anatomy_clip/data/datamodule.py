@@ -158,7 +158,7 @@ class SliceDataModule(lightning.LightningDataModule):
         if self.shares:
             return source_weights(self.training_records().column("source"), self.shares)
         if self.rare_below is not None:
-            return repeat_weights(self._train.labels["organ"] == 1, self.rare_below)
+            return repeat_weights(self._train.labels["organ"], self.rare_below)
         return None
 
     def val_dataloader(self) -> list[Loader]:

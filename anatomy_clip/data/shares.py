@@ -67,14 +67,15 @@ def weighted_order(
     return rng.permutation(rows + variant * len(weights)).astype(np.int64)
 
 
-def repeat_weights(labels: npt.NDArray[np.bool_], threshold: float) -> npt.NDArray[np.float64]:
+def repeat_weights(labels: npt.NDArray[np.int8], threshold: float) -> npt.NDArray[np.float64]:
     """Weigh slices so that those with rare labels come up more often (repeat factor sampling).
 
     A label that a share f of the slices shows has the factor max(1, sqrt(threshold / f)); a slice has its rarest
-    label's. Source: Gupta et al. 2019, "LVIS", section 3.3 (appendix B.2).
+    label's. A slice of unknown labels doesn't count in f and has the factor 1. Source: Gupta et al. 2019, "LVIS",
+    section 3.3 (appendix B.2).
 
     Args:
-        labels: (N, K) labels of each slice.
+        labels: (N, K) of each slice: 1 shown, 0 not shown, -1 unknown.
         threshold: share below which a label counts as rare, 0 to 1.
 
     Returns:
@@ -85,8 +86,9 @@ def repeat_weights(labels: npt.NDArray[np.bool_], threshold: float) -> npt.NDArr
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"data.rare_below={threshold}: give a share above 0 and at most 1, or null")
-    share = labels.mean(axis=0)
+    shown = labels == 1
+    share = shown.sum(axis=0) / np.maximum((labels >= 0).sum(axis=0), 1)
     factor = np.sqrt(np.maximum(1.0, threshold / np.where(share > 0, share, 1.0)))  # (K,)
-    weights: npt.NDArray[np.float64] = np.where(labels, factor, 1.0).max(axis=1)
+    weights: npt.NDArray[np.float64] = np.where(shown, factor, 1.0).max(axis=1)
     weights /= weights.sum()
     return weights

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.files import whole_file
+from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.text.captions import SLOTS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Rows(NamedTuple):
     columns: tuple[str, ...]
 
 
-ZERO_SHOT = Rows("zero_shot.parquet", (  # a row a slice
+ZERO_SHOT = Rows("zero_shot.parquet", (  # a row a slice; targets are lists of names, null where they are unknown
     "set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation",
     "organ_targets", "station_targets", "organ_scores", "station_scores",
 ))  # fmt: skip
@@ -50,7 +51,7 @@ class Score:
 
     Attributes:
         cell: the cell's name, such as `test/organ/set1_ct`.
-        value: share in [0, 1]; NaN where no slice counts.
+        value: share in [0, 1]; NaN where no slice counts, such as where no label is known.
         n: slices that count.
         lo: lower end of the 95 % patient-bootstrap interval; NaN where there is one patient only.
         hi: upper end.
@@ -63,10 +64,24 @@ class Score:
     hi: float
 
 
+def score_of(cell: str, values: NDArray[np.float64], patients: NDArray[np.str_], resamples: int) -> Score:
+    """The mean of N slices' values in [0, 1], with its patient interval; a slice of value NaN doesn't count."""
+    counted = ~np.isnan(values)
+    if not counted.any():
+        return Score(cell, float("nan"), 0, float("nan"), float("nan"))
+    interval = bootstrap_interval(values[counted], patients[counted], resamples=resamples)
+    return Score(cell, float(values[counted].mean()), int(counted.sum()), interval.lo, interval.hi)
+
+
+def stated(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The rows as of `ZERO_SHOT` whose labels of one kind are known."""
+    return table[table[f"{kind}_targets"].notna()]
+
+
 def scores_and_targets(
     table: pd.DataFrame, kind: str, names: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Scores and targets of one label kind in rows as of `ZERO_SHOT`: (N, K) float and (N, K) bool."""
+    """Scores and targets of one label kind in rows as of `stated`: (N, K) float and (N, K) bool."""
     scores = np.array(table[f"{kind}_scores"].to_list(), dtype=np.float64).reshape(-1, len(names))
     targets = [[name in found for name in names] for found in table[f"{kind}_targets"]]
     return scores, np.array(targets, dtype=np.bool_).reshape(-1, len(names))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from anatomy_clip.anatomy.labels import shown_names
+from anatomy_clip.anatomy.labels import are_known, shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.evaluation.base import CAPTIONS, Evaluator, Score, TestedRun, patients_of
+from anatomy_clip.evaluation.base import CAPTIONS, Evaluator, Score, TestedRun, patients_of, score_of
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
 from anatomy_clip.evaluation.embedded import EmbeddedSet
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.text.captions import (
     MOST,
     SLOTS,
@@ -22,11 +19,25 @@ from anatomy_clip.text.captions import (
     plausible_captions,
 )
 from anatomy_clip.text.grid import MODALITIES, contradict
+from anatomy_clip.text.templates import check_wording
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SLICES_AT_ONCE = 64  # the beam embeds what all of them ask for in one go
+
+
+class Truth(NamedTuple):
+    """What a slice shows, as far as it is known.
+
+    Attributes:
+        caption: says all of it, and nothing of what is unknown.
+        organs, stations: whether they are known.
+    """
+
+    caption: Caption
+    organs: bool = True
+    stations: bool = True
 
 
 class CaptionRetrieval(Evaluator):
@@ -39,6 +50,9 @@ class CaptionRetrieval(Evaluator):
         grown: captions that the beam may embed.
         beam: captions that the beam keeps; 0: none are grown.
         resamples: bootstrap resamples of patients.
+
+    Raises:
+        ValueError: a wording that can't do without an organ or a station.
     """
 
     compares = True
@@ -54,6 +68,7 @@ class CaptionRetrieval(Evaluator):
         resamples: int = 1000,
     ) -> None:
         self.taxonomy, self.wording = taxonomy, tuple(wording)
+        check_wording(self.wording)
         self.seen, self.grown, self.beam = seen, grown, beam
         self.resamples = resamples
 
@@ -61,7 +76,8 @@ class CaptionRetrieval(Evaluator):
         """Caption every slice of the test sets; the captions of training slices can be chosen.
 
         Returns:
-            A row a slice and way, columns as `CAPTIONS`. `reachable`: the true caption can be chosen at all.
+            A row a slice and way, columns as `CAPTIONS`. `reachable`: 1 where the true caption can be chosen at all, 0
+            where not, NaN where it isn't wholly known.
 
         Raises:
             ValueError: no training slice.
@@ -87,22 +103,23 @@ class CaptionRetrieval(Evaluator):
                 for way, search in ways.items():
                     found = zip(part.rows, part.records, search.best(images), strict=True)
                     for row, record, best in found:
-                        truth = truths[row]
-                        reachable = truth in possible if way == "seen" else self._grows(truth, longest)
-                        rows.append(_row(name, row, record, truth, way, best, reachable))
+                        true = truths[row].caption
+                        reachable = true in possible if way == "seen" else self._grows(true, longest)
+                        rows.append(_row(name, row, record, truths[row], way, best, reachable))
         if grown.refused:
             print(
                 f"captions: the beam had room for {self.grown} (eval.captions.grown), not for {len(grown.refused)} more"
             )
         return pd.DataFrame(rows, columns=list(CAPTIONS.columns))
 
-    def _truths(self, shown: EmbeddedSet) -> dict[int, Caption]:
-        """Row -> the caption that says what its slice shows."""
+    def _truths(self, shown: EmbeddedSet) -> dict[int, Truth]:
+        """Row -> what its slice shows."""
         found = {}
-        for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
+        known = zip(*(are_known(shown.labels[space]).tolist() for space in ("organ", "station")), strict=True)
+        for n, (row, record, each) in enumerate(zip(shown.rows, shown.records, known, strict=True)):
             organs = shown_names(shown.labels["organ"][n], self.taxonomy.organs)
             stations = shown_names(shown.labels["station"][n], self.taxonomy.stations)
-            found[row] = caption_of(record, organs, stations, self.wording)
+            found[row] = Truth(caption_of(record, organs, stations, self.wording), *each)
         return found
 
     def _grows(self, truth: Caption, longest: int) -> bool:
@@ -117,42 +134,45 @@ class CaptionRetrieval(Evaluator):
             patients = patients_of(part)
             for slot in SLOTS:
                 values = part[f"{slot}_right"].to_numpy(dtype=float)
-                n = int((~np.isnan(values)).sum())
-                mean = float(np.nanmean(values)) if n else float("nan")
-                interval = bootstrap_interval(values, patients, resamples=self.resamples)
-                cells.append(Score(f"caption/{way}/{slot}/{name}", mean, n, interval.lo, interval.hi))
+                cells.append(score_of(f"caption/{way}/{slot}/{name}", values, patients, self.resamples))
         return cells
 
 
 def _row(
-    name: str, row: int, record: SliceRecord, truth: Caption, way: str, found: Found, reachable: bool
+    name: str, row: int, record: SliceRecord, truth: Truth, way: str, found: Found, reachable: bool
 ) -> dict[str, Any]:
     known = {"set": name, "row": row, "source": record.source, "patient": record.patient, "way": way}
-    captions = {"caption": found.caption.text, "truth": truth.text, "reachable": reachable}
+    reach = float(reachable) if truth.organs and truth.stations else float("nan")
+    captions = {"caption": found.caption.text, "truth": truth.caption.text, "reachable": reach}
     slots = {f"{slot}_right": value for slot, value in judge(found.caption, truth).items()}
     return {**known, **captions, "score": found.score, **slots}
 
 
-def judge(named: Caption, truth: Caption) -> dict[str, float]:
+def judge(named: Caption, truth: Truth) -> dict[str, float]:
     """Tell which slots of a caption are right.
 
     Returns:
         Slot of `SLOTS` -> 0 to 1. Modality: 0 where it contradicts ("MR" and "MR T2" don't). Station: whether one
         that is named is shown; NaN for a slice without any. Organs: F1 of the two sets, 1 where both are empty, and
-        whether they are equal. All: modality and plane right, organs and stations the very same.
+        whether they are equal. All: modality and plane right, organs and stations the very same. NaN for each that
+        needs what is unknown.
     """
-    modality = named.modality not in {MODALITIES[n] for n in contradict(truth.modality)}
-    orientation = named.orientation == truth.orientation
-    station = float(bool(set(named.stations) & set(truth.stations))) if truth.stations else float("nan")
-    exact = set(named.organs) == set(truth.organs)
-    total = len(named.organs) + len(truth.organs)
-    shared = len(set(named.organs) & set(truth.organs))
-    everything = modality and orientation and exact and set(named.stations) == set(truth.stations)
+    true = truth.caption
+    modality = named.modality not in {MODALITIES[n] for n in contradict(true.modality)}
+    orientation = named.orientation == true.orientation
+    exact = set(named.organs) == set(true.organs)
+    total = len(named.organs) + len(true.organs)
+    shared = len(set(named.organs) & set(true.organs))
+    everything = modality and orientation and exact and set(named.stations) == set(true.stations)
     return {
         "modality": float(modality),
         "orientation": float(orientation),
-        "station": station,
-        "organ_f1": 2 * shared / total if total else 1.0,
-        "organ_exact": float(exact),
-        "all": float(everything),
+        "station": _if(bool(true.stations), bool(set(named.stations) & set(true.stations))),
+        "organ_f1": _if(truth.organs, 2 * shared / total if total else 1.0),
+        "organ_exact": _if(truth.organs, exact),
+        "all": _if(truth.organs and truth.stations, everything),
     }
+
+
+def _if(counts: bool, value: float) -> float:
+    return float(value) if counts else float("nan")

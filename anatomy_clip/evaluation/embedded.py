@@ -64,11 +64,6 @@ class EmbeddedSet:
             labels = {space: values[part] for space, values in self.labels.items()}
             yield EmbeddedSet(self.pooled[part], embeddings, labels, self.rows[part], self.manifest)
 
-    def shown(self, space: str) -> NDArray[np.bool_]:
-        """(N, K) which labels of a space are shown; an unknown one counts as not shown."""
-        shown: NDArray[np.bool_] = self.labels[space] == 1
-        return shown
-
 
 @torch.inference_mode()
 def embed_sets(

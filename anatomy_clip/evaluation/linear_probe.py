@@ -129,7 +129,12 @@ def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Scor
 
 def known_slices(rows: pd.DataFrame) -> int:
     """Slices with a known label."""
-    return int((np.array(rows["targets"].to_list()) >= 0).any(axis=1).sum())
+    return int(_known(rows).sum())
+
+
+def _known(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) the rows of which a label is known."""
+    return np.asarray((np.array(rows["targets"].to_list()) >= 0).any(axis=1))
 
 
 def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Floats], NDArray[np.str_]]:
@@ -142,10 +147,10 @@ def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Fl
         draws: rows of one test set and share, a table a draw.
 
     Returns:
-        From (R, N), how often each of R samples holds each of the N slices, to (R,) values, NaN where a sample has
-        none; and (N,) the patient of each slice.
+        From (R, N), how often each of R samples holds each of the N slices of which a label is known, to (R,) values,
+        NaN where a sample has none; and (N,) the patient of each slice.
     """
-    draws = [one.sort_values("row") for one in draws]
+    draws = [one[_known(one)].sort_values("row") for one in draws]
     arrays = [(np.nan_to_num(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
 
     def statistic(counts: Floats) -> Floats:

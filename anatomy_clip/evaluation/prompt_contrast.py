@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.labels import Labels
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import modality_words
-from anatomy_clip.evaluation.base import CONTRAST, Evaluator, Score, TestedRun, patients_of
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
+from anatomy_clip.evaluation.base import CONTRAST, Evaluator, Score, TestedRun, patients_of, score_of
 from anatomy_clip.text.grid import CaptionGrid, contradict
 from anatomy_clip.text.templates import SLOTS
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 _SLICES_AT_ONCE = 256
 
 
@@ -45,7 +44,7 @@ class PromptContrast(Evaluator):
 
     A right caption names one organ and one station that the slice shows, its plane and its modality. Each is set
     against every caption that differs from it in one slot, by a value that the slice contradicts. Slices without an
-    organ or a station are left out.
+    organ or a station are left out, and so are those whose organs or stations are unknown: nothing can be said of them.
 
     Args:
         template: caption with all four slots.
@@ -76,9 +75,9 @@ class PromptContrast(Evaluator):
         for name, shown in run.sets("test").items():
             for part in shown.split(_SLICES_AT_ONCE):
                 scores = (part.compared @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
-                known = zip(part.rows, part.records, part.shown("organ"), part.shown("station"), strict=True)
+                known = zip(part.rows, part.records, part.labels["organ"], part.labels["station"], strict=True)
                 for grid, (row, record, organs, stations) in zip(scores, known, strict=True):
-                    if organs.any() and stations.any():
+                    if (organs == 1).any() and (stations == 1).any():
                         rows += self._rows(name, row, record, grid, organs, stations)
         return pd.DataFrame(rows, columns=list(CONTRAST.columns))
 
@@ -86,14 +85,12 @@ class PromptContrast(Evaluator):
         """Mean win rate of every test set and slot, with patient intervals; a pure function of the rows."""
         cells = []
         for (name, slot), part in table.groupby(["set", "slot"], sort=False):
-            patients = patients_of(part)
-            interval = bootstrap_interval(part["win"].to_numpy(), patients, resamples=self.resamples)
             cell = f"contrast/{slot}/{name}"
-            cells.append(Score(cell, float(part["win"].mean()), len(part), interval.lo, interval.hi))
+            cells.append(score_of(cell, part["win"].to_numpy(), patients_of(part), self.resamples))
         return cells
 
     def _rows(
-        self, name: str, row: int, record: SliceRecord, scores: Floats, organs: Bools, stations: Bools
+        self, name: str, row: int, record: SliceRecord, scores: Floats, organs: Labels, stations: Labels
     ) -> list[dict[str, Any]]:
         known = {"set": name, "row": row, "source": record.source, "patient": record.patient}
         found = []
@@ -104,14 +101,14 @@ class PromptContrast(Evaluator):
             found.append(known | {"modality": record.modality.value} | measured | captions | values)
         return found
 
-    def contrasts(self, scores: Floats, record: SliceRecord, organs: Bools, stations: Bools) -> dict[str, Contrast]:
+    def contrasts(self, scores: Floats, record: SliceRecord, organs: Labels, stations: Labels) -> dict[str, Contrast]:
         """Contrast one slice.
 
         Args:
             scores: the grid's cosines, (planes, modalities, organs, stations).
             record: the slice.
-            organs: (K,) those that it shows, at least one.
-            stations: (S,) those that it shows, at least one.
+            organs: (K,) 1 shown, at least one; 0 not shown; -1 unknown, which isn't contradicted.
+            stations: (S,) as `organs`.
 
         Returns:
             Slot -> contrast; a slot that nothing contradicts (all stations in view) is left out.
@@ -119,14 +116,15 @@ class PromptContrast(Evaluator):
         words = modality_words(record.modality, record.protocol)
         plane = self.grid.axes["orientation"].index(record.orientation)
         machine = self.grid.axes["modality"].index(words)
-        pairs = np.argwhere(self.belongs & organs[:, None] & stations)
+        shown = (organs == 1)[:, None] & (stations == 1)  # (K, S)
+        pairs = np.argwhere(self.belongs & shown)
         if not len(pairs):  # such as an arm beside the belly: no pair agrees with the table
-            pairs = np.argwhere(organs[:, None] & stations)
+            pairs = np.argwhere(shown)
         wrong = {
             "orientation": [n for n in range(len(self.grid.axes["orientation"])) if n != plane],
             "modality": contradict(words),
-            "organ": np.flatnonzero(~organs).tolist(),
-            "station": np.flatnonzero(~stations).tolist(),
+            "organ": np.flatnonzero(organs == 0).tolist(),
+            "station": np.flatnonzero(stations == 0).tolist(),
         }
         right = [(plane, machine, int(organ), int(station)) for organ, station in pairs]
         return {slot: _contrast(scores, right, n, wrong[slot]) for n, slot in enumerate(SLOTS) if wrong[slot]}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.anatomy.labels import shown_names
+from anatomy_clip.anatomy.labels import Labels, are_known, shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.files import write_text
 from anatomy_clip.core.records import SliceRecord
@@ -24,12 +24,13 @@ from anatomy_clip.evaluation.base import (
     Score,
     TestedRun,
     patients_of,
+    score_of,
     scores_and_targets,
+    stated,
     write_rows,
 )
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.inference.decisions import choose
-from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.metrics.classification import hits
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
@@ -64,13 +65,13 @@ class ZeroShot(Evaluator):
         return self._of_sets(run, run.sets("test"))
 
     def choose(self, run: TestedRun, folder: Path) -> list[str]:
-        """Choose thresholds and calibration on the validation sets, into `decisions.json`.
+        """Choose thresholds and calibration on the validation slices whose labels are known, into `decisions.json`.
 
-        It holds null where they have no labels to choose by. Their own rows go into `zero_shot_validation.parquet`.
+        It holds null where there are none to choose by. Their own rows go into `zero_shot_validation.parquet`.
         """
         table = self._of_sets(run, run.sets("validation"))
         write_rows(table, folder / VALIDATION)
-        organ, station = (scores_and_targets(table, kind, names) for kind, names in self.labels.items())
+        organ, station = (scores_and_targets(stated(table, kind), kind, names) for kind, names in self.labels.items())
         decisions, notes = None, []
         try:
             decisions = choose(*organ, *station, self.taxonomy).to_dict()
@@ -91,7 +92,7 @@ class ZeroShot(Evaluator):
 
     def _offsets(self, run: TestedRun) -> dict[str, NDArray[np.float64]]:
         (train,) = run.sets("train").values()
-        return {kind: prior_offsets(train.shown(kind), run.logit_scale) for kind in ("organ", "station")}
+        return {kind: prior_offsets(train.labels[kind], run.logit_scale) for kind in self.labels}
 
     def _of_set(
         self,
@@ -126,7 +127,8 @@ class ZeroShot(Evaluator):
         known["index"] = int(record.index)
         for kind, names in self.labels.items():
             known[f"{kind}_scores"] = scores[kind][n].tolist()
-            known[f"{kind}_targets"] = list(shown_names(shown.labels[kind][n], names))
+            labels = shown.labels[kind][n]
+            known[f"{kind}_targets"] = list(shown_names(labels, names)) if are_known(labels[None])[0] else None
         return {"set": name, "row": row, **known}
 
     def score(self, table: pd.DataFrame) -> list[Score]:
@@ -142,16 +144,12 @@ class ZeroShot(Evaluator):
         return cells
 
     def _cell(self, kind: str, cell: str, rows: pd.DataFrame, labels: Mapping[str, Sequence[str]]) -> Score:
+        rows = stated(rows, kind)
         hit, counted = hits(*scores_and_targets(rows, kind, labels[kind]))
-        if not counted.any():
-            return Score(cell, float("nan"), 0, float("nan"), float("nan"))
-        patients = patients_of(rows)[counted]
-        values = hit[counted].astype(float)
-        interval = bootstrap_interval(values, patients, resamples=self.resamples)
-        return Score(cell, float(values.mean()), int(counted.sum()), interval.lo, interval.hi)
+        return score_of(cell, np.where(counted, hit, np.nan), patients_of(rows), self.resamples)
 
 
-def prior_offsets(labels: NDArray[np.bool_], logit_scale: float) -> NDArray[np.float64]:
+def prior_offsets(labels: Labels, logit_scale: float) -> NDArray[np.float64]:
     """What turns cosines into scores of the posterior: the log of each label's frequency, over the inverse temperature.
 
     A contrastive model's scaled cosine approaches log p(image | text) / p(image) up to a constant (van den Oord et al.
@@ -160,12 +158,13 @@ def prior_offsets(labels: NDArray[np.bool_], logit_scale: float) -> NDArray[np.f
     model that was trained without).
 
     Args:
-        labels: (N, K) labels of the training slices.
+        labels: (N, K) 1, 0 or -1 (unknown) of the training slices; frequencies are those of the slices that are known.
         logit_scale: the log of the inverse temperature that the model was trained with.
 
     Returns:
         (K,) to be added to cosines; half a slice is added to each count, so that none is infinite.
     """
+    labels = labels[are_known(labels)]
     share = (labels.sum(axis=0) + 0.5) / (len(labels) + 1)
     offsets: NDArray[np.float64] = np.log(share) / np.exp(logit_scale)
     return offsets

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.inference.label_rule import Bools, Floats, LabelRule, fit_rule
 from anatomy_clip.metrics.calibration import platt
+from anatomy_clip.metrics.targets import as_targets
 
 
 class Decided(NamedTuple):
@@ -114,14 +115,16 @@ def choose(
 ) -> Decisions:
     """Choose every number of the rules on validation slices; test slices have no say.
 
+    Organs are chosen on the N slices whose organs are known, stations on the M slices whose stations are.
+
     Lines and thresholds: see `fit_rule`. Abstention: below the highest probability at which the likeliest organ is as
     often right as wrong, by a logistic line of its own.
 
     Args:
         organ_scores: (N, K) cosines.
         organ_targets: (N, K) bool.
-        station_scores: (N, S) cosines.
-        station_targets: (N, S) bool.
+        station_scores: (M, S) cosines.
+        station_targets: (M, S) bool.
         taxonomy: labels in the order of the columns, and which organ belongs to which station.
 
     Raises:
@@ -129,7 +132,7 @@ def choose(
     """
     organ = fit_rule(taxonomy.organs, organ_scores, organ_targets, "organ")
     station = fit_rule(taxonomy.stations, station_scores, station_targets, "station")
-    level = _abstain_below(organ.probabilities(organ_scores), np.asarray(organ_targets, dtype=np.bool_))
+    level = _abstain_below(organ.probabilities(organ_scores), as_targets(organ_targets))
     return Decisions(organ, station, taxonomy.belongs, level)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from anatomy_clip.metrics.calibration import Line, cross_entropy, logit, platt, sigmoid
 from anatomy_clip.metrics.multilabel import best_threshold
+from anatomy_clip.metrics.targets import as_targets
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -74,7 +75,7 @@ class LabelRule:
 
 
 def fit_rule(labels: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, kind: str) -> LabelRule:
-    """Choose a rule on validation slices.
+    """Choose a rule on the validation slices whose labels of this kind are known.
 
     Scale: of `_SCALES`, the one of least cross entropy. Lines: `platt`, one a label; a label without positives or
     negatives gets the slope that fits all labels together (each label's scores centred) and its base rate,
@@ -91,7 +92,7 @@ def fit_rule(labels: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, kin
     Raises:
         ValueError: shapes don't fit, a score isn't finite, or no slice shows any label.
     """
-    s, t = np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.bool_)
+    s, t = np.asarray(scores, dtype=np.float64), as_targets(targets)
     if s.ndim != 2 or s.shape != t.shape or s.shape[1] != len(labels):
         raise ValueError(f"{kind} scores {s.shape} and targets {t.shape} must both be (slices, {len(labels)})")
     if not t.any():

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomy_clip.metrics.targets import as_targets
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -153,12 +155,12 @@ def cross_entropy(probabilities: ArrayLike, targets: ArrayLike) -> float:
         targets: bool, the same shape.
     """
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-15, 1 - 1e-15)
-    t = np.asarray(targets, dtype=np.bool_)
+    t = as_targets(targets)
     return float(-np.log(np.where(t, p, 1 - p)).mean()) if p.size else float("nan")
 
 
 def _checked(values: ArrayLike, targets: ArrayLike, name: str) -> tuple[Floats, Bools]:
-    v, t = np.asarray(values, dtype=np.float64), np.asarray(targets).astype(bool)
+    v, t = np.asarray(values, dtype=np.float64), as_targets(targets)
     if v.ndim != 1 or v.shape != t.shape:
         raise ValueError(f"{name} {v.shape} and targets {t.shape} must both be (slices,)")
     if not np.isfinite(v).all():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from anatomy_clip.metrics.targets import as_targets
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -108,7 +110,7 @@ def macro_hit_at_1(scores: ArrayLike, targets: ArrayLike) -> float:
         ValueError: as `hits`.
     """
     hit, _ = hits(scores, targets)
-    shows = np.asarray(targets, dtype=bool)
+    shows = as_targets(targets)
     support = shows.sum(axis=0)
     seen = support > 0
     if not seen.any():
@@ -154,7 +156,7 @@ def chance_baseline(targets: ArrayLike) -> Rate:
 def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
     """One-vs-rest AUROC of every label, ties counted half.
 
-    Every slice counts; one with an empty target set is a negative of all labels.
+    Every slice given counts; one with an empty target set is a negative of all labels.
 
     Args:
         scores: (N, K) float.
@@ -184,7 +186,7 @@ def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.fl
     Returns:
         (R, K); NaN where a resample has no positive or no negative of a label.
     """
-    s, shown = np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.bool_)
+    s, shown = np.asarray(scores, dtype=np.float64), as_targets(targets)
     areas = np.full((len(counts), s.shape[1]), np.nan)
     for k in range(s.shape[1]):
         _, rank = np.unique(s[:, k], return_inverse=True)
@@ -201,7 +203,7 @@ def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.fl
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     """One-vs-rest average precision of every label: the sum over thresholds of precision times the gain in recall.
 
-    Slices of equal score share one threshold. Every slice counts, as in `auroc`.
+    Slices of equal score share one threshold. Every slice given counts, as in `auroc`.
 
     Args:
         scores: (N, K) float.
@@ -243,10 +245,7 @@ def _checked(scores: ArrayLike, targets: ArrayLike) -> tuple[Floats, Bools]:
 
 
 def _checked_targets(targets: ArrayLike) -> Bools:
-    raw: NDArray[Any] = np.asarray(targets)
-    if raw.ndim != 2 or raw.shape[1] == 0:
-        raise ValueError(f"targets {raw.shape} must have the shape (slices, labels) with one label at least")
-    t = raw.astype(bool)
-    if raw.dtype != np.bool_ and not np.array_equal(raw, t):
-        raise ValueError("targets must be 0 or 1: they say whether a slice shows a label")
+    t = as_targets(targets)
+    if t.ndim != 2 or t.shape[1] == 0:
+        raise ValueError(f"targets {t.shape} must have the shape (slices, labels) with one label at least")
     return t

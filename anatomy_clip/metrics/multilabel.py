@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomy_clip.metrics.targets import as_targets
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -116,7 +118,7 @@ def best_threshold(scores: ArrayLike, targets: ArrayLike) -> float:
     Raises:
         ValueError: lengths differ, or no target is True.
     """
-    s, t = np.asarray(scores, dtype=np.float64), np.asarray(targets, dtype=np.bool_)
+    s, t = np.asarray(scores, dtype=np.float64), as_targets(targets)
     if s.ndim != 1 or s.shape != t.shape or not t.any():
         raise ValueError(f"scores {s.shape} and targets {t.shape} must both be (slices,), with one positive at least")
     order = np.argsort(-s, kind="stable")
@@ -128,7 +130,7 @@ def best_threshold(scores: ArrayLike, targets: ArrayLike) -> float:
 
 
 def _checked(named: ArrayLike, targets: ArrayLike) -> tuple[Bools, Bools]:
-    p, t = np.asarray(named, dtype=np.bool_), np.asarray(targets, dtype=np.bool_)
+    p, t = np.asarray(named, dtype=np.bool_), as_targets(targets)
     if p.ndim != 2 or p.shape != t.shape:
         raise ValueError(f"named {p.shape} and targets {t.shape} must both be (slices, labels)")
     return p, t

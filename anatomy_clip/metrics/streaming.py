@@ -51,11 +51,11 @@ class ZeroShotMetric(Metric):
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, targets: Tensor) -> None:
-        """Add a batch.
+        """Add the slices of a batch all of whose labels are known.
 
         Args:
             scores: (B, K) float, higher is likelier.
-            targets: (B, K) bool.
+            targets: (B, K) bool, or int8 with 1 shown, 0 not shown, -1 unknown.
 
         Raises:
             ValueError: a shape other than (B, K).
@@ -65,8 +65,9 @@ class ZeroShotMetric(Metric):
                 f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} must both be "
                 f"(slices, {len(self.labels)})"
             )
-        self.scores.append(scores.detach().float())
-        self.targets.append(targets.detach().bool())
+        known = (targets >= 0).all(dim=1)
+        self.scores.append(scores.detach()[known].float())
+        self.targets.append(targets.detach()[known].bool())
 
     def compute(self) -> dict[str, Tensor]:
         """Score everything seen so far.

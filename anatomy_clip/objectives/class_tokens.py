@@ -49,7 +49,7 @@ class ClassTokens(CLIP):
         terms = []
         for kind in self.kinds:
             names = model.encode_text(getattr(self, f"{kind}_tokens")).joint  # (K, D)
-            shown = gather_with_grad(batch.labels[kind]) == 1  # (N, K)
-            terms.append(class_cross_entropy(cosines(image, names, self.logit_scale.exp()), shown))
+            labels = gather_with_grad(batch.labels[kind])  # (N, K)
+            terms.append(class_cross_entropy(cosines(image, names, self.logit_scale.exp()), labels))
         term = sum(terms[1:], start=terms[0]) / len(terms)
         return Losses(losses.loss + self.class_weight * term, {**losses.terms, "image_to_class": term.detach()})

@@ -50,12 +50,14 @@ def class_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: (B, K).
-        targets: (B, K) bool; rows that show none don't count.
+        targets: (B, K) 1 shown, 0 not shown, -1 unknown, or bool; rows that show none or have an unknown one don't
+            count.
 
     Returns:
         () mean over the rows that count; 0 where there is none.
     """
-    counted = targets.any(dim=1)
-    wanted = targets.float() / targets.sum(dim=1, keepdim=True).clamp(min=1)
+    shown = (targets == 1) & (targets >= 0).all(dim=1, keepdim=True)
+    counted = shown.any(dim=1)
+    wanted = shown.float() / shown.sum(dim=1, keepdim=True).clamp(min=1)
     each = -(wanted * log_softmax(logits.float(), dim=1)).sum(dim=1)  # (B,)
     return each.sum() / counted.sum().clamp(min=1)

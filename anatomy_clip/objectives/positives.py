@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from anatomy_clip.core.types import Batch
+from anatomy_clip.core.types import Batch, Texts
 from anatomy_clip.objectives.base import gather_with_grad
 
 _BASE = 1_000_003  # of the polynomial that a caption's tokens are hashed by, modulo 2**64
@@ -34,7 +34,7 @@ class SameCaption:
 
     def __call__(self, batch: Batch) -> Tensor:
         """An equal weight for each row with the same caption."""
-        captions = gather_with_grad(_hash(batch.texts["caption"].ids))
+        captions = gather_with_grad(_hash(batch.texts["caption"]))
         return _rows_to_1((captions[:, None] == captions).float())
 
 
@@ -46,7 +46,7 @@ class SharedLabels:
 
     Args:
         share: weight that goes to the others, 0 to 1; it's shared out by the Jaccard index of the two label sets
-            (organs, stations, modality).
+            (organs, stations, modality), over the labels that are known of both.
 
     Raises:
         ValueError: `share` isn't between 0 and 1.
@@ -59,11 +59,12 @@ class SharedLabels:
 
     def __call__(self, batch: Batch) -> Tensor:
         """`1 - share` for the row itself, and `share` over all rows by their labels' likeness."""
-        shown = [batch.labels[space] == 1 for space in ("organ", "station", "modality")]
-        labels = gather_with_grad(torch.cat(shown, dim=1).float())  # (N, K + S + 2) 0 or 1
-        both = labels @ labels.T
-        size = labels.sum(dim=1)
-        likeness = both / (size[:, None] + size - both)  # never 0 / 0: each slice has a modality
+        spaces = [batch.labels[space] for space in ("organ", "station", "modality")]
+        labels = gather_with_grad(torch.cat(spaces, dim=1))  # (N, K + S + 2) 1, 0 or -1
+        shown, known = (labels == 1).float(), (labels >= 0).float()
+        both = (shown @ shown.T).float()  # (N, N); float32 under autocast too, as the quotient isn't whole
+        size = (shown @ known.T).float()  # (N, N) labels that row n shows, of those known of row m
+        likeness = both / (size + size.T - both)  # never 0 / 0: each slice has a modality
         own = torch.eye(len(labels), device=labels.device)
         return (1 - self.share) * own + self.share * _rows_to_1(likeness)
 
@@ -72,8 +73,9 @@ def _rows_to_1(weights: Tensor) -> Tensor:
     return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _hash(tokens: Tensor) -> Tensor:
-    """(B, L) token ids, padded with 0 -> (B,) int64, equal for equal captions whatever the padding."""
-    powers = torch.ones(tokens.shape[1], dtype=torch.int64, device=tokens.device)
+def _hash(texts: Texts) -> Tensor:
+    """B texts -> (B,) int64, equal for equal texts whatever the padding, its id included."""
+    powers = torch.ones(texts.ids.shape[1], dtype=torch.int64, device=texts.ids.device)
     powers[1:] = _BASE
-    return (tokens.long() * powers.cumprod(dim=0)).sum(dim=1)  # wraps round; padding adds nothing
+    # 1 more than the id, so that no token adds nothing, as padding does; wraps round.
+    return ((texts.ids.long() + 1) * texts.mask * powers.cumprod(dim=0)).sum(dim=1)

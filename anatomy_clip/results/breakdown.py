@@ -28,7 +28,7 @@ class LabelScores:
 
     Attributes:
         hit: (K,) hit@1 of the slices that show the label, 0 to 1.
-        auroc: (K,) one-vs-rest area under the ROC curve over all slices of the row.
+        auroc: (K,) one-vs-rest area under the ROC curve over all slices of the row whose labels are known.
         precision: (K,) average precision over the same slices.
     """
 
@@ -45,7 +45,7 @@ class LabelTable:
         row: which slices.
         labels: the K labels.
         support: (K,) slices that show the label.
-        slices: slices in all.
+        slices: slices in all whose labels are known.
         columns: column -> its numbers.
     """
 
@@ -176,8 +176,8 @@ def by_group(run: Run, task: str, test_set: str) -> dict[str, dict[str, tuple[fl
 
 
 def slice_hits(run: Run, task: str, test_set: str) -> NDArray[np.float64]:
-    """(N,) 1 where the top-1 label is right, 0 where it is wrong, NaN where a slice has no label of the task."""
-    slices = select(run, task, test_set, tuple(Modality))
+    """(N,) 1 where the top-1 label is right, 0 where it is wrong, NaN where no label of the task is shown or known."""
+    slices = select(run, task, test_set, tuple(Modality), unknown=True)
     if slices is None:
         return np.empty(0)
     hit, counted = hits(slices.scores, slices.targets)

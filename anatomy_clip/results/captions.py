@@ -11,6 +11,7 @@ from anatomy_clip.results.slices import by_seed
 from anatomy_clip.text.captions import SLOTS, WAYS
 
 _VALUES = ("reachable", *(f"{slot}_right" for slot in SLOTS))
+_COUNTS = {"organ_slices": "organ_f1", "station_slices": "station", "all_slices": "all"}  # what counts in which slot
 
 
 class CaptionScore(NamedTuple):
@@ -22,6 +23,8 @@ class CaptionScore(NamedTuple):
         reachable: slices whose true caption could be chosen at all.
         modality, orientation, station, organ_f1, organ_exact, all: as `caption_retrieval.judge`.
         organ_f1_lo, organ_f1_hi: 95 % interval over seeds and patients.
+        organ_slices, station_slices, all_slices: those that count in organ_f1 and organ_exact, in station, and in all
+            and reachable; the labels of the others aren't known, or (station) there are none.
     """
 
     test_set: str
@@ -38,6 +41,9 @@ class CaptionScore(NamedTuple):
     all: float
     organ_f1_lo: float
     organ_f1_hi: float
+    organ_slices: int
+    station_slices: int
+    all_slices: int
 
 
 def caption_scores(runs: Sequence[Run], layout: Layout) -> list[CaptionScore]:
@@ -48,8 +54,9 @@ def caption_scores(runs: Sequence[Run], layout: Layout) -> list[CaptionScore]:
         if rows.test_set in sets:
             f1 = rows.crossed("organ_f1_right")
             means = {value.removesuffix("_right"): 100 * rows.mean(value) for value in _VALUES}
+            counts = {count: int(rows.parts[0][f"{slot}_right"].notna().sum()) for count, slot in _COUNTS.items()}
             bounds = {"organ_f1_lo": f1.lo, "organ_f1_hi": f1.hi}
             known = (rows.test_set, rows.column, rows.kind, len(rows.parts[0]), f1.seeds)
-            found.append(CaptionScore(*known, **means, **bounds))
+            found.append(CaptionScore(*known, **means, **bounds, **counts))
     order = list(layout.columns)
     return sorted(found, key=lambda s: (sets.index(s.test_set), WAYS.index(s.way), order.index(s.column)))

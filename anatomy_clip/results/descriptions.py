@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,15 @@ class Description(NamedTuple):
 
     Attributes:
         test_set, column, way: what was measured; a key of `WAYS`.
-        slices, patients, seeds: how many.
+        slices, patients: those whose organs are known, on which organs are measured.
+        seeds: how many.
         organ_f1, organ_f1_lo, organ_f1_hi: mean F1 of a slice's organs, 1 where it shows and is given none, with the
             95 % interval over seeds and patients.
         organ_micro, organ_macro: F1 over all pairs of slice and organ, and the mean over organs.
         organ_exact, organ_exact_lo, organ_exact_hi: slices with the very organs that they show.
         station_f1, station_exact: the same of stations.
         consistent: slices all of whose organs can occur in a named station, among those that are given any.
+        station_slices: slices whose stations are known, on which stations are measured.
     """
 
     test_set: str
@@ -57,6 +59,7 @@ class Description(NamedTuple):
     station_f1: float
     station_exact: float
     consistent: float
+    station_slices: int
 
 
 class Certainty(NamedTuple):
@@ -64,7 +67,8 @@ class Certainty(NamedTuple):
 
     Attributes:
         test_set, column: what was measured.
-        slices, seeds: how many.
+        slices: those whose organs are known; the others don't count.
+        seeds: how many.
         ece: expected calibration error over all pairs of slice and organ, percent.
         ece_best: that of the likeliest organ alone, percent.
         brier: Brier score over all pairs.
@@ -106,6 +110,12 @@ class Judged(NamedTuple):
     decisions: Decisions
     decided: Decided
 
+    def with_known_organs(self) -> Judged:
+        """The slices whose organs are known."""
+        rows = self.organs.known
+        decided = Decided(*(part[rows] for part in self.decided))
+        return self._replace(organs=self.organs.of(rows), stations=self.stations.of(rows), decided=decided)
+
     @property
     def best_is_right(self) -> Bools:
         """(N,) whether the likeliest organ is shown."""
@@ -126,7 +136,7 @@ def judged(runs: Sequence[Run], layout: Layout) -> list[Judged]:
 def _judged(runs: Sequence[Run], column: str, test_set: str) -> Iterator[Judged]:
     keys = None
     for run in (run for run in runs if run.name == column and run.decisions is not None):
-        organs, stations = (select(run, task, test_set, tuple(Modality)) for task in ("organ", "station"))
+        organs, stations = (select(run, t, test_set, tuple(Modality), unknown=True) for t in ("organ", "station"))
         if organs is None or stations is None or run.decisions is None:
             continue
         keys = keys or organs.keys
@@ -177,10 +187,11 @@ def _groups(found: Sequence[Judged]) -> list[list[Judged]]:
 def _description(seeds: Sequence[Judged], way: str) -> Description:
     first = seeds[0]
     given = [named(one, way) for one in seeds]
-    organ = [f1(organs, one.organs.targets) for one, (organs, _) in zip(seeds, given, strict=True)]
-    shown, stations = first.organs.targets, first.stations.targets
-    by_slice = [np.stack([of(organs, shown) for organs, _ in given]) for of in (sample_f1, exact_match)]  # (S, N)
-    organ_f1, exact = (percent_of(shares.astype(np.float64), first.organs.patients) for shares in by_slice)
+    known, of_station = first.organs.known, first.stations.known
+    shown, stations = first.organs.targets[known], first.stations.targets[of_station]
+    organ = [f1(organs[known], shown) for organs, _ in given]
+    by_slice = [np.stack([of(o[known], shown) for o, _ in given]) for of in (sample_f1, exact_match)]  # (S, N)
+    organ_f1, exact = (percent_of(shares.astype(np.float64), first.organs.patients[known]) for shares in by_slice)
     agree = [consistent(*pair, first.decisions.belongs) for pair in given]
     return Description(
         test_set=first.test_set,
@@ -197,14 +208,19 @@ def _description(seeds: Sequence[Judged], way: str) -> Description:
         organ_exact=exact.value,
         organ_exact_lo=exact.lo,
         organ_exact_hi=exact.hi,
-        station_f1=100 * float(np.mean([sample_f1(s, stations).mean() for _, s in given])),
-        station_exact=100 * float(np.mean([exact_match(s, stations).mean() for _, s in given])),
+        station_f1=100 * float(np.mean([_mean(sample_f1(s[of_station], stations)) for _, s in given])),
+        station_exact=100 * float(np.mean([_mean(exact_match(s[of_station], stations)) for _, s in given])),
         consistent=100 * float(np.mean([_mean(values) for values in agree])),
+        station_slices=len(stations),
     )
 
 
 def _certainty(seeds: Sequence[Judged]) -> Certainty:
     rows = []
+    seeds = [one.with_known_organs() for one in seeds]
+    first = seeds[0]
+    if not len(first.organs.keys):
+        return Certainty(first.test_set, first.column, 0, len(seeds), *[float("nan")] * 8)
     for one in seeds:
         probability, shown, right = one.decided.organ_probabilities, one.organs.targets, one.best_is_right
         named, empty = ~one.decided.abstained, ~shown.any(axis=1)
@@ -218,12 +234,11 @@ def _certainty(seeds: Sequence[Judged]) -> Certainty:
             100 * _mean((~right[named]).astype(float)),
             100 * _mean((~named[empty]).astype(float)),
         ))  # fmt: skip
-    first = seeds[0]
     means = [float(x) for x in np.mean(rows, axis=0)]
     return Certainty(first.test_set, first.column, len(first.organs.keys), len(seeds), *means)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean(values: NDArray[Any]) -> float:
     """Mean of what isn't NaN; NaN where nothing is left."""
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.labels import NOT_STATED
 from anatomy_clip.results.breakdown import slice_hits
 from anatomy_clip.results.read import TASKS, Run
 from anatomy_clip.text.captions import WAYS
@@ -35,16 +36,22 @@ class Verdict:
     Attributes:
         names: labels, best first.
         share: softmax share of each, 0 to 1 (eq. 2).
-        truth: the labels that are right; empty where the slice has none.
+        truth: the labels that are right; empty where the slice has none, None where they are unknown.
     """
 
     names: tuple[str, ...]
     share: tuple[float, ...]
-    truth: tuple[str, ...]
+    truth: tuple[str, ...] | None
 
-    def is_right(self, rank: int = 0) -> bool:
-        """Whether the label at a rank is one of the right ones."""
-        return self.names[rank] in self.truth
+    @property
+    def is_right(self) -> bool | None:
+        """Whether the best label is one of the right ones; None where they are unknown."""
+        return None if self.truth is None else self.names[0] in self.truth
+
+    @property
+    def shown(self) -> str:
+        """The right labels in words."""
+        return NOT_STATED if self.truth is None else ", ".join(self.truth)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,8 @@ class Card:
         test_set, modality, protocol, plane: what is known of it.
         image: data URI of its picture.
         organ, station: what it was named, with the softmax share in percent.
-        organs, stations: the right answers.
-        organ_right, station_right: whether the name is among them.
+        organs, stations: the right answers; none where they are unknown.
+        organ_right, station_right: whether the name is among them; None where they are unknown.
         caption: the one of all captions of training slices that fits best; empty where captions weren't searched.
         caption_faults: what is wrong in it.
     """
@@ -70,14 +77,14 @@ class Card:
     station: str
     organs: tuple[str, ...]
     stations: tuple[str, ...]
-    organ_right: bool
-    station_right: bool
+    organ_right: bool | None
+    station_right: bool | None
     caption: str
     caption_faults: tuple[str, ...]
 
 
 def choose(predictions: pd.DataFrame, sets: Sequence[str], count: int) -> pd.DataFrame:
-    """Choose slices by `RULE`, among those that have a right organ and a right station.
+    """Choose slices by `RULE`, among those that have a right organ and a right station, as far as they are known.
 
     Args:
         predictions: one row a slice, as `ZERO_SHOT`.
@@ -88,8 +95,10 @@ def choose(predictions: pd.DataFrame, sets: Sequence[str], count: int) -> pd.Dat
         At most `count` rows, ordered by set, plane and volume; the same for the same predictions.
     """
     keys = ["source", "patient", "series", "orientation"]
-    labelled = [predictions[f"{task}_targets"].map(len) > 0 for task in TASKS]
-    scored = predictions[np.logical_and.reduce(labelled)]
+    targets = [predictions[f"{task}_targets"] for task in TASKS]
+    empty = [each.map(lambda names: names is not None and not len(names)).astype(bool) for each in targets]
+    known = [each.notna() for each in targets]
+    scored = predictions[np.logical_or.reduce(known) & ~np.logical_or.reduce(empty)]
     groups = []
     for name in sets:
         of_set = scored[scored["set"] == name].sort_values([*keys, "index", "row"], kind="stable")
@@ -124,7 +133,8 @@ def verdict(run: Run, row: Mapping[str, Any], task: str, top: int) -> Verdict:
     share /= share.sum()
     best = np.argsort(-scores, kind="stable")[:top]
     names = run.labels[task]
-    truth = tuple(str(t) for t in row[f"{task}_targets"])
+    targets = row[f"{task}_targets"]
+    truth = None if targets is None else tuple(str(t) for t in targets)
     return Verdict(tuple(names[k] for k in best), tuple(float(share[k]) for k in best), truth)
 
 
@@ -177,10 +187,10 @@ def _card(
         image=picture(np.asarray(stack[row["row"]])),
         organ=organ.names[0],
         station=station.names[0],
-        organs=organ.truth,
-        stations=station.truth,
-        organ_right=organ.is_right(),
-        station_right=station.is_right(),
+        organs=organ.truth or (),
+        stations=station.truth or (),
+        organ_right=organ.is_right,
+        station_right=station.is_right,
         caption=caption,
         caption_faults=faults,
     )

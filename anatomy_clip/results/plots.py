@@ -106,7 +106,8 @@ def _by_set(
 ) -> bytes | None:
     firsts: dict[str, dict[str, Judged]] = {}
     for one in found:
-        firsts.setdefault(one.test_set, {}).setdefault(one.column, one)
+        if one.organs.known.any():
+            firsts.setdefault(one.test_set, {}).setdefault(one.column, one.with_known_organs())
     if not firsts:
         return None
     styles = _styles(columns)

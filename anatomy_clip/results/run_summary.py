@@ -123,7 +123,7 @@ def _gallery_row(run: Run, row: Mapping[str, Any], pseudonym: Callable[..., str]
     judged: list[Any] = []
     for task in ("station", "organ"):
         named = verdict(run, row, task, 1)
-        judged += [named.names[0], round(named.share[0], 4), ", ".join(named.truth), named.is_right()]
+        judged += [named.names[0], round(named.share[0], 4), named.shown, named.is_right]
     return (place, patient, *(str(row[k]) for k in ("set", "modality", "protocol", "orientation")), *judged)
 
 

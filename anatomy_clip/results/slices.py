@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +27,9 @@ class Slices:
         keys: (N,) test set, row, source and patient of each slice; equal in runs that may be averaged.
         patients: (N,) patient of each slice, with its source.
         scores: (N, K) float.
-        targets: (N, K) bool.
+        targets: (N, K) bool; all False where a slice's labels aren't known.
         labels: the K labels.
+        known: (N,) bool, the slices whose labels of the task are known.
     """
 
     keys: tuple[tuple[Any, ...], ...]
@@ -35,9 +37,15 @@ class Slices:
     scores: NDArray[np.float64]
     targets: NDArray[np.bool_]
     labels: tuple[str, ...]
+    known: NDArray[np.bool_]
+
+    def of(self, rows: NDArray[np.bool_]) -> Slices:
+        """Some of the slices, by a mask (N,)."""
+        keys = tuple(compress(self.keys, rows))
+        return Slices(keys, self.patients[rows], self.scores[rows], self.targets[rows], self.labels, self.known[rows])
 
 
-def select(run: Run, task: str, test_set: str, modalities: Sequence[str]) -> Slices | None:
+def select(run: Run, task: str, test_set: str, modalities: Sequence[str], *, unknown: bool = False) -> Slices | None:
     """Take the slices of one test set and some modalities, with the scores of one task.
 
     Args:
@@ -45,9 +53,10 @@ def select(run: Run, task: str, test_set: str, modalities: Sequence[str]) -> Sli
         task: a key of `TASKS`.
         test_set: name of the test set.
         modalities: CT, MR or both.
+        unknown: take those too whose labels of the task aren't known.
 
     Returns:
-        The slices in the order of their rows, or None where the run has none of them.
+        The slices in the order of their rows, or None where the run has none of the test set and modalities.
 
     Raises:
         ValueError: a target is no label of the run, or a slice hasn't one score a label.
@@ -64,13 +73,15 @@ def select(run: Run, task: str, test_set: str, modalities: Sequence[str]) -> Sli
     position = {label: k for k, label in enumerate(labels)}
     targets = np.zeros((len(part), len(labels)), dtype=bool)
     for n, names in enumerate(part[f"{task}_targets"]):
-        for label in names:
+        for label in names if names is not None else ():
             if label not in position:
                 raise ValueError(f"{where}: target '{label}' is no label of the run; evaluate it again")
             targets[n, position[label]] = True
     keys = tuple(part[["set", "row", "source", "patient"]].itertuples(index=False, name=None))
     patients = np.array([f"{source}/{patient}" for _, _, source, patient in keys], dtype=np.str_)
-    return Slices(keys, patients, np.stack(rows), targets, labels)
+    known = part[f"{task}_targets"].notna().to_numpy()
+    slices = Slices(keys, patients, np.stack(rows), targets, labels, known)
+    return slices if unknown else slices.of(known)
 
 
 def by_run(runs: Iterable[Run], row: RowSpec, notes: list[str] | None = None) -> list[tuple[Run, Slices]]:
@@ -145,4 +156,7 @@ def percent_of(shares: NDArray[np.float64], patients: NDArray[np.str_], lowest: 
         patients: (N,) patient of each slice.
         lowest: lower end of the scale, percent: -100 for differences.
     """
-    return crossed_mean(ratio_values(100 * shares, patients), bounds=(lowest, 100.0))
+    values = ratio_values(100 * shares, patients)
+    if not values.size:  # no slice counts
+        return Crossed(*[float("nan")] * 6, len(values), 0)
+    return crossed_mean(values, bounds=(lowest, 100.0))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.anatomy.labels import NOT_STATED, organs_in, stations_in
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import modality_words
@@ -68,8 +68,8 @@ def group_rows(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> dict[tuple
     order = sorted(range(len(records)), key=lambda n: (records[n].orientation, n))
     for n in order:
         record = records[n]
-        stations = stations_in(record, taxonomy) or (NO_STATION,)
-        for station in stations:
+        stations = stations_in(record, taxonomy)
+        for station in (NOT_STATED,) if stations is None else stations or (NO_STATION,):
             rows.setdefault((station, modality_words(record.modality, record.protocol)), []).append(n)
     return rows
 
@@ -80,7 +80,8 @@ def _tile(image: U8, record: SliceRecord, taxonomy: Taxonomy) -> U8:
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tile[: small.shape[0], : small.shape[1]] = small
     organs = organs_in(record, taxonomy)
-    for k, line in enumerate(_wrap(", ".join(organs) or record.caption or "-", 3)):
+    text = record.caption or NOT_STATED if organs is None else ", ".join(organs) or record.caption or "-"
+    for k, line in enumerate(_wrap(text, 3)):
         cv2.putText(tile, line, (1, _TILE + _LINE * (k + 1) - 2), _FONT, 0.3, 200, 1, cv2.LINE_AA)
     return tile
 

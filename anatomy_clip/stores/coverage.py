@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.anatomy.labels import NOT_STATED, organs_in, stations_in
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.plots import new_plot, save_plot
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation
 
-NONE = "(none)"
+WITHOUT = ("(none)", f"({NOT_STATED})")  # rows of slices that show no label, and of those of which none is known
 COLUMNS = tuple(product(Modality, Orientation))
 _INCHES = 3.4  # width of one store in the plot
 
@@ -32,15 +32,16 @@ def count(records: Sequence[SliceRecord], taxonomy: Taxonomy, kind: str) -> Coun
         kind: "station" or "organ".
 
     Returns:
-        (K + 1, 6): a row a label, the last for slices without one; columns as in `COLUMNS`.
+        (K + 2, 6): a row a label, then those of `WITHOUT`; columns as in `COLUMNS`.
     """
     names = taxonomy.stations if kind == "station" else taxonomy.organs
     row = {name: n for n, name in enumerate(names)}
     column = {pair: n for n, pair in enumerate(COLUMNS)}
-    counts = np.zeros((len(names) + 1, len(COLUMNS)), dtype=np.int64)
+    counts = np.zeros((len(names) + len(WITHOUT), len(COLUMNS)), dtype=np.int64)
     for record in records:
         found = stations_in(record, taxonomy) if kind == "station" else organs_in(record, taxonomy)
-        for n in [row[name] for name in found] or [len(names)]:
+        none = len(names) if found is not None else len(names) + 1
+        for n in [row[name] for name in found or ()] or [none]:
             counts[n, column[record.modality, record.orientation]] += 1
     return counts
 
@@ -50,7 +51,7 @@ def summary(stores: Mapping[str, Sequence[SliceRecord]]) -> Table:
     table = Table("store", "slices", "patients", "series", "sources", "licences", title="Stores")
     for name, records in stores.items():
         numbers = (len(records), len({(r.source, r.patient) for r in records}), len({r.series for r in records}))
-        words = ({r.source for r in records}, {r.licence or "not stated" for r in records})
+        words = ({r.source for r in records}, {r.licence or NOT_STATED for r in records})
         table.add_row(name, *map(str, numbers), *(", ".join(sorted(w)) for w in words))
     return table
 
@@ -85,4 +86,4 @@ def draw(stores: Mapping[str, Sequence[SliceRecord]], taxonomy: Taxonomy, path: 
 
 
 def _labels(taxonomy: Taxonomy, kind: str) -> list[str]:
-    return [*(taxonomy.stations if kind == "station" else taxonomy.organs), NONE]
+    return [*(taxonomy.stations if kind == "station" else taxonomy.organs), *WITHOUT]

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from rich.table import Table
 
-from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.anatomy.labels import NOT_STATED, organs_in, stations_in
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Orientation
@@ -23,15 +23,15 @@ class Level:
         first: lowest position in the series.
         last: highest position.
         slices: number of slices.
-        stations: their stations.
-        organs: their organs.
+        stations: their stations; None where not stated.
+        organs: their organs; None where not stated.
     """
 
     first: int
     last: int
     slices: int
-    stations: tuple[str, ...]
-    organs: tuple[str, ...]
+    stations: tuple[str, ...] | None
+    organs: tuple[str, ...] | None
 
 
 def axial_series(records: Sequence[SliceRecord]) -> dict[str, list[SliceRecord]]:
@@ -58,5 +58,6 @@ def table(name: str, rows: Sequence[SliceRecord], taxonomy: Taxonomy) -> Table:
     made = Table("positions", "slices", "stations", "organs", title=f"{name}: labels by level, highest position first")
     for level in levels(rows, taxonomy):
         positions = f"{level.last}-{level.first}" if level.slices > 1 else str(level.first)
-        made.add_row(positions, str(level.slices), ", ".join(level.stations), ", ".join(level.organs))
+        named = (NOT_STATED if names is None else ", ".join(names) for names in (level.stations, level.organs))
+        made.add_row(positions, str(level.slices), *named)
     return made

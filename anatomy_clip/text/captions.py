@@ -52,7 +52,7 @@ def caption_of(record: SliceRecord, organs: Sequence[str], stations: Sequence[st
 def plausible_captions(
     records: Iterable[SliceRecord], taxonomy: Taxonomy, wording: Wording, most: int = MOST
 ) -> tuple[Caption, ...]:
-    """All distinct captions that slices give, commonest first.
+    """All distinct captions that slices give, commonest first; of what is unknown they say nothing.
 
     Args:
         records: the training slices.
@@ -61,6 +61,7 @@ def plausible_captions(
         most: captions kept; rarer ones are left out. Equally common ones are kept in alphabetical order.
     """
     counts = Counter(
-        caption_of(record, organs_in(record, taxonomy), stations_in(record, taxonomy), wording) for record in records
+        caption_of(record, organs_in(record, taxonomy) or (), stations_in(record, taxonomy) or (), wording)
+        for record in records
     )
     return tuple(sorted(counts, key=lambda caption: (-counts[caption], caption.text))[:most])

@@ -24,7 +24,8 @@ class TextSource(Protocol):
 
         Args:
             record: the sample.
-            shown: label space -> names of the labels that it shows.
+            shown: label space -> names of the labels that it shows; none where they are unknown: a text may not say
+                that there are none.
             rng: the sample's generator; every draw comes from it.
         """
         ...

@@ -1,7 +1,8 @@
 """Caption templates: pure functions from slots to sentences; the templates themselves stand in conf/prompts.
 
 A *wording* is one way to say all that a slice shows: templates from the fullest to the barest, of which the first is
-used whose slots the slice can fill. So a slice with no organ or no station gets a shorter sentence.
+used whose slots the slice can fill. So a slice with no organ or no station gets a shorter sentence, and so does one of
+which none is known.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class ZeroShotWatcher(Watcher):
         objective = self._objective[0]
         images = objective.embed_images(features)
         for kind, classes in self._classes.items():
-            scores, targets = objective.similarity(images, classes), batch.labels[kind] == 1  # (B, K)
+            scores, targets = objective.similarity(images, classes), batch.labels[kind]  # (B, K)
             if kind == "station":
                 self._metric(kind, name, "mr_ct").update(scores, targets)
                 continue

@@ -42,6 +42,7 @@ def test_batch():
     assert batch.images[:, 0, 0, 0].tolist() == [2, 1] == batch.rows.tolist()
     assert captions(batch).dtype == torch.int64 and captions(batch).shape == (2, 8)
     assert captions(batch)[0, 4:].tolist() == [0, 0, 0, 0]
+    assert batch.texts["caption"].mask.tolist() == [[True] * 4 + [False] * 4, [True] * 8]
     assert batch.labels["organ"].shape == (2, 20) and batch.labels["organ"].dtype == torch.int8
     assert [batch.labels[space].argmax(1).tolist() for space in ("organ", "station")] == [[2, 1], [2, 1]]
     assert batch.labels["modality"].tolist() == [[1, 0], [0, 1]]
@@ -52,6 +53,8 @@ def test_several_captions_a_slice_stand_one_after_the_other():
     batch = Collate()([make_sample(2, "a liver", "two kidneys"), make_sample(1, "a knee", "a leg in two parts")])
     assert batch.texts["caption"].sample.tolist() == [0, 1, 0, 1]
     assert torch.equal(captions(batch), tokenize(["a liver", "a knee", "two kidneys", "a leg in two parts"]))
+    assert batch.texts["caption"].mask.sum(dim=1).tolist() == [4, 4, 4, 7]
+    assert [part.texts["caption"].mask.sum(dim=1).tolist() for part in batch.by_text("caption")] == [[4, 4], [4, 7]]
     assert len(batch) == 2 and len(batch.by_text("caption")) == 2
     spoken = [["a liver", "a knee"], ["two kidneys", "a leg in two parts"]]
     for one, texts in zip(batch.by_text("caption"), spoken, strict=True):

@@ -71,3 +71,10 @@ def test_rare_labels_come_up_more_often():
     np.testing.assert_allclose(repeat_weights(np.zeros((4, 2), dtype=bool), 0.5), 0.25)
     with pytest.raises(ValueError, match="rare_below=0"):
         repeat_weights(labels, 0)
+
+
+def test_slices_of_unknown_labels_make_no_label_rare():
+    labels = (np.random.default_rng(0).random((50, 3)) < [0.5, 0.1, 0.04]).astype(np.int8)
+    weights = repeat_weights(np.concatenate([labels, np.full((450, 3), -1, np.int8)]), 0.2)
+    np.testing.assert_allclose(weights[:50] / weights[:50].sum(), repeat_weights(labels, 0.2))
+    np.testing.assert_allclose(weights[50:], weights.min())

@@ -15,7 +15,7 @@ from anatomy_clip.anatomy.labels import label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, judge
+from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, Truth, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam
 from anatomy_clip.text import captions as caption_texts
 from anatomy_clip.text.captions import WAYS, Caption
@@ -145,14 +145,42 @@ def test_no_room_stops_the_growth_not_the_search():
 )
 def test_slots_by_hand(named, expected):
     truth = make_caption("MR T2", "axial", ("liver", "kidneys"), ("abdomen",))
-    assert tuple(judge(make_caption(*named), truth).values()) == expected
+    assert tuple(judge(make_caption(*named), Truth(truth)).values()) == expected
 
 
 def test_a_slice_without_labels_is_right_where_nothing_is_named():
     bare = make_caption("MR", "axial", (), ())
-    verdict = judge(make_caption("MR STIR", "axial", (), ()), bare)
+    verdict = judge(make_caption("MR STIR", "axial", (), ()), Truth(bare))
     assert (verdict["organ_f1"], verdict["organ_exact"], verdict["all"]) == (1.0, 1.0, 1.0)
     assert np.isnan(verdict["station"])
+
+
+@pytest.mark.parametrize(
+    ("organs", "stations", "counted"),
+    [
+        (None, ("abdomen",), {"modality", "orientation", "station"}),
+        (("liver",), None, {"modality", "orientation", "organ_f1", "organ_exact"}),
+        (None, None, {"modality", "orientation"}),
+        ((), ("abdomen",), {"modality", "orientation", "station", "organ_f1", "organ_exact", "all"}),
+    ],
+)
+def test_each_slot_counts_only_where_it_is_known(organs, stations, counted):
+    train = [record(("liver",), ("abdomen",)), record((), ("abdomen",))]
+    shown = [record(organs, stations)]
+    images = embedded(embed(["A axial oriented CT image"]), shown, **label_matrices(shown, TAXONOMY))
+    retrieval = CaptionRetrieval(TAXONOMY, wording=PMC_MS, beam=0)
+    table = retrieval.predict(FakeRun({"test": {"set1": images}}, embed, train))
+    scores = {score.cell.split("/")[2]: score for score in retrieval.score(table)}
+    assert {slot for slot, score in scores.items() if score.n} == counted
+    assert {slot for slot, score in scores.items() if not np.isnan(score.value)} == counted
+    assert table["reachable"].isna().tolist() == ["all" not in counted]
+    (truth,) = table["truth"]
+    assert ("liver" in truth, "abdomen" in truth) == (organs == ("liver",), stations is not None)
+
+
+def test_a_wording_must_do_without_organs_and_stations():
+    with pytest.raises(ValueError, match="must need neither organ nor station"):
+        CaptionRetrieval(TAXONOMY, wording=PMC_MS[:1])
 
 
 def test_rows_and_cells_of_a_test_set():
@@ -164,7 +192,7 @@ def test_rows_and_cells_of_a_test_set():
     table = retrieval.predict(FakeRun({"test": {"set1": images}}, embed, train))
     assert len(table) == len(shown) * len(WAYS)
     seen = table[table["way"] == "seen"]
-    assert seen["reachable"].tolist() == [True, True, False, False]
+    assert seen["reachable"].tolist() == [1.0, 1.0, 0.0, 0.0]
     assert seen["all_right"].tolist() == [1.0, 1.0, 0.0, 0.0]
     assert seen["organ_f1_right"].tolist()[:3] == [1.0, 1.0, pytest.approx(2 / 3)]
     assert table["truth"].tolist() == truths * 2

@@ -81,6 +81,19 @@ def test_a_slot_that_nothing_contradicts_is_left_out():
     assert set(found) == {"orientation", "modality", "organ"}
 
 
+def test_what_is_unknown_is_not_contradicted():
+    contrast = PromptContrast(TABLE1_STATION, TAXONOMY)
+    scores = np.random.default_rng(0).normal(size=contrast.grid.shape)
+    organs, stations = (
+        shows(names, known).astype(int) for names, known in (({"liver"}, ORGANS), ({"abdomen"}, STATIONS))
+    )
+    organs[organs == 0] = -1
+    organs[ORGANS.index("brain")] = 0
+    found = contrast.contrasts(scores, record(), organs, stations)["organ"]
+    here = scores[1, MODALITIES.index("MR T2"), :, STATIONS.index("abdomen")]
+    assert found.margin == pytest.approx(here[ORGANS.index("liver")] - here[ORGANS.index("brain")])
+
+
 def test_a_template_needs_every_slot():
     with pytest.raises(ValueError, match="station missing"):
         CaptionGrid(TABLE1_ORGAN, TAXONOMY)
@@ -94,12 +107,17 @@ def test_predictions_match_captions_scored_one_by_one():
         sums = [words[[crc32(word.encode()) % 999 for word in text.split()]].sum(axis=0) for text in texts]
         return normalize(torch.tensor(np.stack(sums)), dim=-1)
 
-    organs = torch.tensor(np.stack([shows(o, ORGANS) for o in ({"liver"}, set(), {"foot", "ankle"})]))
-    stations = torch.tensor(np.stack([shows(s, STATIONS) for s in ({"abdomen"}, {"head"}, {"lower body"})]))
-    records = [record(patient="b"), record(Protocol.NONE, patient="c"), record(patient="a")]
-    shown = embedded(torch.randn(3, 8), records, [2, 0, 1], organ=organs, station=stations)
+    shown_organs, shown_stations = (
+        ({"liver"}, set(), {"foot", "ankle"}, {"liver"}),
+        ({"abdomen"}, {"head"}, {"lower body"}, set()),
+    )
+    organs = np.stack([shows(o, ORGANS) for o in shown_organs]).astype(int)
+    stations = np.stack([shows(s, STATIONS) for s in shown_stations]).astype(int)
+    stations[3] = -1
+    records = [record(patient="b"), record(Protocol.NONE, patient="c"), record(patient="a"), record(patient="a")]
+    shown = embedded(torch.randn(4, 8), records, [2, 0, 1, 3], organ=organs, station=stations)
     table = contrast.predict(FakeRun({"test": {"set1": shown}}, embed))
-    assert sorted(set(table["row"])) == [1, 2]  # the slice without an organ is left out
+    assert sorted(set(table["row"])) == [1, 2]  # without an organ, and of unknown stations: left out
     for place, row in ((0, 2), (2, 1)):
         for entry in table[table["row"] == row].to_dict("records"):
             for kind in ("right", "wrong"):

@@ -13,7 +13,7 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.evaluation.base import write_rows
 from anatomy_clip.evaluation.zero_shot import ZeroShot
-from anatomy_clip.inference.decisions import Decisions
+from anatomy_clip.inference.decisions import Decisions, choose
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 LABELS = {"organ": ("brain", "liver", "foot"), "station": ("head", "abdomen")}
@@ -37,10 +37,13 @@ def record(patient, modality):
 
 
 def slices():
-    # The last slice shows no organ of ours; of the third it isn't known whether it shows a foot.
-    images = [[0, 9, 1, 0], [0, 1, 9, 0], [0, 9, 1, 0], [0, 1, 0, 9]]
-    organs, stations = [[1, 0, 0], [0, 1, 1], [0, 1, -1], [0, 0, 0]], [[1, 0], [0, 1], [1, 1], [0, 1]]
-    records = [record(p, Modality(m)) for p, m in zip("abcd", ["MR", "CT", "CT", "CT"], strict=True)]
+    # The fourth slice shows no organ of ours; the organs of the fifth and the stations of the first aren't known.
+    images = [[0, 9, 1, 0], [0, 1, 9, 0], [0, 9, 1, 0], [0, 1, 0, 9], [0, 1, 9, 0]]
+    organs, stations = (
+        [[1, 0, 0], [0, 1, 1], [0, 1, 0], [0, 0, 0], [-1] * 3],
+        [[-1] * 2, [0, 1], [1, 1], [0, 1], [1, 0]],
+    )
+    records = [record(p, Modality(m)) for p, m in zip("abcde", ["MR", "CT", "CT", "CT", "CT"], strict=True)]
     return embedded(images, records, organ=organs, station=stations)
 
 
@@ -51,9 +54,10 @@ def predictions(**arguments):
 
 def test_predictions_hold_one_row_a_slice_with_targets_and_cosines():
     table = predictions()
-    assert table["row"].tolist() == [0, 1, 2, 3]
-    assert table["organ_targets"].tolist() == [["brain"], ["liver", "foot"], ["liver"], []]
-    assert table["modality"].tolist() == ["MR", "CT", "CT", "CT"]
+    assert table["row"].tolist() == [0, 1, 2, 3, 4]
+    assert table["organ_targets"].tolist() == [["brain"], ["liver", "foot"], ["liver"], [], None]
+    assert table["station_targets"].tolist() == [None, ["abdomen"], ["head", "abdomen"], ["abdomen"], ["head"]]
+    assert table["modality"].tolist() == ["MR", "CT", "CT", "CT", "CT"]
     np.testing.assert_allclose(table["organ_scores"][0], np.array([9, 1, 0]) / np.sqrt(82), atol=1e-6)
 
 
@@ -61,9 +65,9 @@ def test_cells_are_hit_at_1_by_hand():
     scores = {s.cell: s for s in zero_shot().score(predictions())}
     assert set(scores) == {"test/organ/set1_mr", "test/organ/set1_ct", "test/station/set1_mr_ct"}
     assert (scores["test/organ/set1_mr"].value, scores["test/organ/set1_mr"].n) == (1.0, 1)
-    # CT: a liver slice hit, a liver slice named brain, and one with no target, which is left out
+    # CT: a liver slice hit, a liver slice named brain, one with no target and one of unknown ones, which are left out
     assert (scores["test/organ/set1_ct"].value, scores["test/organ/set1_ct"].n) == (0.5, 2)
-    assert scores["test/station/set1_mr_ct"].value == pytest.approx(3 / 4)
+    assert (scores["test/station/set1_mr_ct"].value, scores["test/station/set1_mr_ct"].n) == (0.5, 4)
     assert np.isnan(scores["test/organ/set1_mr"].lo)  # one patient has no spread
 
 
@@ -71,13 +75,15 @@ def test_scores_are_the_same_after_a_round_trip_through_parquet(tmp_path):
     before = predictions()
     write_rows(before, tmp_path / "zero_shot.parquet")
     after = pd.read_parquet(tmp_path / "zero_shot.parquet")
+    assert after["organ_targets"].isna().tolist() == [False] * 4 + [True]
     assert repr(zero_shot().score(after)) == repr(zero_shot().score(before))
     assert [p.name for p in tmp_path.iterdir()] == ["zero_shot.parquet"]
 
 
-def test_a_set_with_no_target_at_all_scores_nan():
+@pytest.mark.parametrize("targets", [[], None], ids=["none shown", "none known"])
+def test_a_set_with_no_target_at_all_scores_nan(targets):
     table = predictions()
-    table["organ_targets"] = [[]] * 4
+    table["organ_targets"] = [targets] * 5
     cell = next(s for s in zero_shot().score(table) if "organ" in s.cell)
     assert cell.n == 0
     assert np.isnan(cell.value)
@@ -85,8 +91,8 @@ def test_a_set_with_no_target_at_all_scores_nan():
 
 def test_a_label_prior_adds_the_log_of_each_share_over_the_inverse_temperature():
     plain, shifted = (np.stack(predictions(label_prior=prior)["organ_scores"]) for prior in (False, True))
-    shares = np.array([1.5, 2.5, 1.5]) / 5  # of 4 slices, unknown counts as not shown
-    np.testing.assert_allclose(shifted - plain, np.tile(np.log(shares) / np.exp(2.0), (4, 1)))
+    shares = np.array([1.5, 2.5, 1.5]) / 5  # of the 4 slices whose organs are known
+    np.testing.assert_allclose(shifted - plain, np.tile(np.log(shares) / np.exp(2.0), (5, 1)))
 
 
 def test_several_prompts_a_label_are_averaged():
@@ -122,6 +128,22 @@ def test_decisions_are_chosen_on_the_validation_sets_alone(tmp_path):
     assert notes == [] and Decisions.from_dict(decisions).organ.labels[0] == "brain"
     assert set(pd.read_parquet(tmp_path / "zero_shot_validation.parquet")["set"]) == {"phantom"}
     assert {path.name for path in tmp_path.iterdir()} == {"decisions.json", "zero_shot_validation.parquet"}
+
+
+def test_decisions_are_those_of_the_known_slices(tmp_path):
+    def some_unknown(rng, shape):
+        labels = (rng.random(shape) > 0.5).astype(int)
+        labels[:: 3 if shape[1] > 6 else 4] = -1  # of every third slice the organs, of every fourth the stations
+        return labels
+
+    _, decisions = chosen(tmp_path, some_unknown)
+    rows = pd.read_parquet(tmp_path / "zero_shot_validation.parquet")
+    taxonomy, parts = Taxonomy.load("whole_body"), []
+    for kind, names, step in (("organ", taxonomy.organs, 3), ("station", taxonomy.stations, 4)):
+        of_kind = rows[rows["row"] % step != 0]
+        targets = [[name in found for name in names] for found in of_kind[f"{kind}_targets"]]
+        parts += [np.array(of_kind[f"{kind}_scores"].tolist()), np.array(targets)]
+    assert decisions == choose(*parts, taxonomy).to_dict()
 
 
 def test_without_labels_there_are_no_decisions_and_a_note_says_so(tmp_path):

@@ -56,6 +56,15 @@ def test_nothing_seen_and_nothing_to_find_are_left_out():
     assert metric.compute() == {}
 
 
+def test_slices_of_unknown_labels_are_left_out():
+    scores, targets = data()
+    labels = targets.to(torch.int8)
+    labels[::3] = -1
+    known = (labels >= 0).all(dim=1)
+    assert fed(scores, labels).compute() == fed(scores[known], targets[known], 40).compute()
+    assert fed(scores, torch.full_like(labels, -1)).compute() == {}
+
+
 def test_reset_and_bf16():
     metric = fed(*data())
     metric.reset()

@@ -33,10 +33,19 @@ def test_equal_captions_share_the_target_and_no_others():
         assert found[n].tolist() == pytest.approx([1 / len(same) if m in same else 0.0 for m in range(len(CAPTIONS))])
 
 
-def test_padding_makes_no_other_caption():
+@pytest.mark.parametrize("pad", [0, 1, 9])  # 0 and 1 are tokens of these captions too
+def test_padding_makes_no_other_caption(pad):
     one = batch()
-    longer = make_batch(one.images, torch.nn.functional.pad(captions(one), (0, 3)))
-    assert torch.equal(SameCaption()(one), SameCaption()(longer))
+    longer = torch.nn.functional.pad(captions(one), (0, 3), value=pad)
+    mask = torch.arange(longer.shape[1]) < captions(one).shape[1]
+    padded = make_batch(one.images, longer, mask=mask.expand_as(longer))
+    assert torch.equal(SameCaption()(one), SameCaption()(padded))
+
+
+def test_a_token_of_the_paddings_id_is_text():
+    tokens, lengths = torch.tensor([[1, 2, 0], [1, 2, 0], [1, 2, 0], [0, 1, 2]]), torch.tensor([2, 3, 2, 3])
+    data = make_batch(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), tokens, mask=torch.arange(3) < lengths[:, None])
+    assert ((SameCaption()(data) > 0) == torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1]])).all()
 
 
 def test_soft_targets_follow_the_jaccard_index():
@@ -51,6 +60,16 @@ def test_soft_targets_follow_the_jaccard_index():
     assert torch.equal(SharedLabels(0.0)(data), torch.eye(len(sets)))
     with pytest.raises(ValueError, match="share=1"):
         SharedLabels(1)
+
+
+def test_unknown_labels_take_no_part_in_the_likeness():
+    organs, stations = torch.tensor([[1, 1], [1, 0], [-1, -1], [-1, -1]]), torch.tensor([[1], [-1], [0], [-1]])
+    images = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
+    data = make_batch(images, None, organs, stations, torch.tensor([0, 0, 0, 1]))
+    # {o0, o1, s, CT}, {o0, CT} of unknown stations, {CT} of unknown organs, {MR} of which nothing else is known
+    likeness = np.array([[1, 2 / 3, 1 / 2, 0], [2 / 3, 1, 1, 0], [1 / 2, 1, 1, 0], [0, 0, 0, 1]])
+    wanted = 0.6 * np.eye(4) + 0.4 * likeness / likeness.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(SharedLabels(0.4)(data).numpy(), wanted, atol=1e-6)
 
 
 def test_the_loss_with_targets_is_the_cross_entropy_written_out():
@@ -75,6 +94,10 @@ def test_classes_compete_for_each_image_that_shows_one():
     wanted = (-(np.log(share[0, 0]) + np.log(share[0, 2])) / 2 - np.log(share[2, 1])) / 2
     assert float(class_cross_entropy(logits, targets)) == pytest.approx(wanted, abs=1e-6)
     assert float(class_cross_entropy(logits, torch.zeros(3, 3, dtype=torch.bool))) == 0.0
+    labels = targets.to(torch.int8)
+    for unknown in ([-1, -1, -1], [1, 0, -1]):
+        labels[1] = torch.tensor(unknown)
+        assert float(class_cross_entropy(logits, labels)) == pytest.approx(wanted, abs=1e-6)
 
 
 def objectives(model):

@@ -47,7 +47,8 @@ def test_verdict_by_hand(run):
     assert found.names == ("lungs", "knee", "heart")
     raw = np.exp(100 * np.array(row["organ_scores"]))
     np.testing.assert_allclose(found.share, np.array([raw[1], raw[4], raw[2]]) / raw.sum())
-    assert [found.is_right(k) for k in range(3)] == [False, False, True]
+    assert (found.is_right, found.shown) == (False, "heart")
+    assert verdict(run, row | {"organ_targets": ["lungs"]}, "organ", 3).is_right
 
 
 def test_png_is_written_and_the_same_again(run, tmp_path):

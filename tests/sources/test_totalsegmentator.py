@@ -51,7 +51,8 @@ def test_areas_are_counted_in_mm2_and_empty_slices_left_out(root):
     pairs = list(TotalSegmentator(root, "CT", STEPS, min_body_share=0.3).slices("train", "s0001"))
     axial = {r.index: r for _, r in pairs if r.orientation is Orientation.AXIAL}
     assert sorted(axial) == list(range(8))  # the two slices above the body are air
-    assert axial[0].structures == {}
+    assert axial[0].structures == {} and axial[0].organs == axial[0].stations == ()  # segmented: known to show none
+    assert axial[2].organs is None is axial[2].stations
     assert axial[2].structures == {"liver": 3 * 4 * 2 * 2}
     assert axial[3].structures == {"liver": 48, "spleen": 2 * 4 * 2 * 2}
     coronal = [r for _, r in pairs if r.orientation is Orientation.CORONAL and r.structures]

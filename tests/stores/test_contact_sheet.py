@@ -28,6 +28,7 @@ def test_rows_are_stations_by_modality():
     assert rows["abdomen", "CT"] == list(range(30))
     assert rows["head", "MR T2"] == [30]
     assert rows[NO_STATION, "CT"] == [31]
+    assert group_rows([record(0)], TAXONOMY) == {("not stated", "CT"): [0]}
 
 
 def test_the_picture_has_a_row_for_each_and_at_most_so_many_columns(tmp_path):

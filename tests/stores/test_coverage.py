@@ -36,10 +36,12 @@ def test_slices_are_counted_by_label_modality_and_plane(taxonomy):
     )  # fmt: skip
     chest, abdomen = taxonomy.stations.index("chest"), taxonomy.stations.index("abdomen")
     assert stations[chest, axial] == 2 and stations[chest, coronal] == stations[abdomen, coronal] == 1
-    assert stations[-1, mr] == 1 and stations.sum() == 5
+    assert stations[-2, mr] == 1 and stations.sum() == 5
     organs = count(records, taxonomy, "organ")
-    assert organs[taxonomy.organs.index("lungs"), axial] == 2 and organs[-1, coronal] == 1 and organs.sum() == 5
-    assert len(matrix("made", records, taxonomy, "organ").rows) == len(taxonomy.organs) + 1
+    assert organs[taxonomy.organs.index("lungs"), axial] == 2 and organs[-2, coronal] == 1 and organs.sum() == 5
+    unknown = count([*records, record("d", organs=None)], taxonomy, "organ") - organs
+    assert unknown[-1, axial] == 1 == unknown.sum()
+    assert len(matrix("made", records, taxonomy, "organ").rows) == len(taxonomy.organs) + 2
 
 
 def test_the_plot_is_written(taxonomy, tmp_path):

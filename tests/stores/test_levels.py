@@ -30,6 +30,19 @@ def test_neighbours_with_the_same_labels_are_joined_from_the_top():
     assert "8-4" in console.export_text()
 
 
+def test_unknown_labels_are_no_level_without_labels():
+    rows = [row(0, ()), row(1, None), row(2, None, None)]
+    found = levels(rows, TAXONOMY)
+    assert [(level.stations, level.organs) for level in found] == [
+        (None, None),
+        (("abdomen",), None),
+        (("abdomen",), ()),
+    ]
+    console = Console(record=True, width=120)
+    console.print(table("ct", rows, TAXONOMY))
+    assert console.export_text().count("not stated") == 3
+
+
 def test_other_planes_and_single_slices_are_left_out():
     sagittal = [row(n, ("liver",), orientation=Orientation.SAGITTAL, series="g") for n in range(3)]
     assert axial_series([*sagittal, row(0, ("liver",), series="one")]) == {}

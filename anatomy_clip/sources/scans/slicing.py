@@ -82,6 +82,8 @@ def cut_slices(
             if (image.pixels > bright).mean() < sampling.min_body_share:
                 continue
             plane = display_plane(labelled.labels, orientation, position)
+            structures = labelled.areas(plane, image.spacing_mm[0] * image.spacing_mm[1])
+            none = None if structures else ()  # looked for and not there is stated: none at all would say nothing
             yield (
                 image,
                 replace(
@@ -89,9 +91,11 @@ def cut_slices(
                     series=f"{record.series}-{orientation}",
                     index=position,
                     orientation=orientation,
-                    structures=labelled.areas(plane, image.spacing_mm[0] * image.spacing_mm[1]),
+                    structures=structures,
                     spacing_mm=image.spacing_mm,
                     thickness_mm=image.thickness_mm,
+                    organs=none,
+                    stations=none,
                 ),
             )
 
