@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import product
 from pathlib import Path
 
 import lightning
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import Manifest, check_leakage
+from anatomy_clip.core.records import Manifest
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
@@ -23,7 +22,7 @@ from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
-from anatomy_clip.stores.leakage import patient_hashes
+from anatomy_clip.stores.leakage import patient_hashes, refuse_leaks
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import SliceStore, Stores, store_paths
 from anatomy_clip.text.sampler import TextSource
@@ -195,19 +194,24 @@ class SliceDataModule(lightning.LightningDataModule):
         return {name: paths for name, paths in self.test_paths.items() if name not in absent}
 
     def _check_leakage(self) -> None:
-        train = self._records(self.train_paths)
         tests = self._present_tests()
-        for name, paths in {**self.validation_paths, **tests}.items():
-            for path in paths:
-                check_leakage({"training data": train, f"{name} ({path})": self._open(path).manifest})
-        for (name, paths), (other, other_paths) in product(self.validation_paths.items(), tests.items()):
-            for path, other_path in product(paths, other_paths):
-                if path != other_path:  # one store in both places is a choice that the config shows
-                    check_leakage({name: self._open(path).manifest, other: self._open(other_path).manifest})
-        trained = self.earlier_patients | patient_hashes(train.patients())
+        used: dict[Path, dict[str, str]] = {}  # store -> role -> key of the config; one may be validation and test
+        for path in self.train_paths:
+            used.setdefault(path, {})["training"] = "data.train"
         for role, sets in (("validation", self.validation_paths), ("test", tests)):
             for name, paths in sets.items():
-                if known := len(trained & patient_hashes(self._records(paths).patients())):
+                for path in paths:
+                    used.setdefault(path, {})[role] = f"data.{role}.{name}"
+        for path, keys in used.items():
+            if "training" in keys and len(keys) > 1:
+                raise ValueError(f"leakage: {path} stands in {' and in '.join(keys.values())}; leave it out of one")
+        titles = {path: f"{' and '.join(keys.values())} ({path})" for path, keys in used.items()}
+        refuse_leaks(
+            {title: self._open(path) for path, title in titles.items()}, {titles[path]: used[path] for path in used}
+        )
+        for role, sets in (("validation", self.validation_paths), ("test", tests)):
+            for name, paths in sets.items():
+                if known := len(self.earlier_patients & patient_hashes(self._records(paths).patients())):
                     raise ValueError(
                         f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started "
                         "from, was trained on (in whatever spelling); prepare the set without them, or start from "
