@@ -1,4 +1,4 @@
-"""The one guard against leakage: a patient in whatever spelling, or equal pixels, in stores that must share none.
+"""The one guard against leakage: patients in whatever spelling, and slices of equal pixels, in stores that share none.
 
 Patient ids are compared within a source, since two collections number their patients alike. Ids that name their own
 collection (`COLLECTIONS`), and articles of PubMed Central, are compared across sources too.
@@ -72,7 +72,7 @@ class Leak:
 def leaks(
     stores: Mapping[str, SliceStore], roles: Mapping[str, Collection[str]] | None = None, across_sources: bool = False
 ) -> list[Leak]:
-    """Find patients that stand in two stores, and slices of equal pixels that stand in two stores or under two patients.
+    """Find patients that stand in two stores, and slices that stand in two stores or under two patients.
 
     Slices that hardly show anything (fewer than 1 % of the pixels differ from the commonest value) are equal by
     themselves and don't count. Pixels are compared by their digests, so slices of another size are other slices.

@@ -106,7 +106,7 @@ def test_a_bundle_of_another_version(copy):
     (copy / "bundle.json").write_text(json.dumps(about))
     lines = [f"{bundles.sha256_of(copy / n)}  {n}\n" for n in FILES]
     (copy / SUMS).write_text("".join(lines))
-    with pytest.raises(ValueError, match=r"has version 99, this program reads 1"):
+    with pytest.raises(ValueError, match=r"has version 99, this program reads 1 and 2"):
         read_bundle(copy)
 
 

@@ -128,7 +128,7 @@ def test_stores_of_one_role_may_share_and_those_of_two_may_not(tmp_path):
         "b": store(tmp_path / "b", ["x", "p", "q"], images),
         "c": store(tmp_path / "c", ["r"], images[2:]),
     }
-    refuse_leaks(stores, dict.fromkeys(stores, {"training"}))
+    refuse_leaks(stores, {name: {"training"} for name in stores})
     both = {"a": {"validation", "test"}, "b": {"other"}, "c": {"other"}}
     refuse_leaks({"a": stores["a"]}, both)  # not with itself
     found = leaks(stores, both)
