@@ -63,10 +63,10 @@ class Bundle:
         prompts: "organ" and "station" -> evaluation prompts, a list a label.
         captions: the complete captions that a caption is chosen from.
         embeddings: "organ" (K, D), "station" (S, D), "caption" (C, D); float32, unit norm.
-        offsets: "organ" (K,) and "station" (S,), what the evaluation added to the cosines before thresholds were
-            chosen; a kind without any has none.
         scores: table cells as `results.json` has them.
         versions: package -> version that it was made with.
+        offsets: "organ" (K,) and "station" (S,), what the evaluation added to the cosines before thresholds were
+            chosen; a kind without any has none.
         folder: where it was read from.
         digest: SHA-256 of its list of checksums: names this very bundle; "" before it is written.
     """
@@ -78,9 +78,9 @@ class Bundle:
     prompts: Mapping[str, Sequence[Sequence[str]]]
     captions: tuple[Sentence, ...]
     embeddings: Mapping[str, Floats]
-    offsets: Mapping[str, Sequence[float]]
     scores: Sequence[Mapping[str, Any]]
     versions: Mapping[str, str]
+    offsets: Mapping[str, Sequence[float]] = field(default_factory=dict)
     folder: Path = field(default=Path(), repr=False)
     digest: str = ""
 
