@@ -19,10 +19,10 @@ from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
+from anatomy_clip.data.guards import refuse_leakage, refuse_unlabelled
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
-from anatomy_clip.stores.leakage import patient_hashes, refuse_leaks
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import SliceStore, Stores, store_paths
 from anatomy_clip.text.sampler import TextSource
@@ -126,9 +126,11 @@ class SliceDataModule(lightning.LightningDataModule):
 
         Raises:
             ValueError: a store is missing or broken, a patient stands in training (an earlier run's too) and in
-                another set or in a validation and another test store, or a caption could exceed the context.
+                another set or in a validation and another test store, a training store can't teach what texts say, or
+                a caption could exceed the context.
         """
-        self._check_leakage()
+        tests = self._present_tests()
+        refuse_leakage(self.train_paths, self.validation_paths, tests, self._open, self.earlier_patients)
         if stage != "fit":
             return
         if not self.train_paths:
@@ -136,6 +138,7 @@ class SliceDataModule(lightning.LightningDataModule):
         whole = self._join(self.train_paths, "training data", self.augment, self.texts, self.views)
         self._train = self._of_some_patients(whole)
         if self.texts is not None:
+            refuse_unlabelled(whole.labels, {path: self._open(path).manifest for path in self.train_paths})
             longest = self.texts.vocabulary(self.taxonomy, self.training_records())
             tokenize(longest, self.context_length, self.tokenizer)  # refuses texts that are too long
 
@@ -193,31 +196,6 @@ class SliceDataModule(lightning.LightningDataModule):
         absent = self.absent_tests()
         return {name: paths for name, paths in self.test_paths.items() if name not in absent}
 
-    def _check_leakage(self) -> None:
-        tests = self._present_tests()
-        used: dict[Path, dict[str, str]] = {}  # store -> role -> key of the config; one may be validation and test
-        for path in self.train_paths:
-            used.setdefault(path, {})["training"] = "data.train"
-        for role, sets in (("validation", self.validation_paths), ("test", tests)):
-            for name, paths in sets.items():
-                for path in paths:
-                    used.setdefault(path, {})[role] = f"data.{role}.{name}"
-        for path, keys in used.items():
-            if "training" in keys and len(keys) > 1:
-                raise ValueError(f"leakage: {path} stands in {' and in '.join(keys.values())}; leave it out of one")
-        titles = {path: f"{' and '.join(keys.values())} ({path})" for path, keys in used.items()}
-        refuse_leaks(
-            {title: self._open(path) for path, title in titles.items()}, {titles[path]: used[path] for path in used}
-        )
-        for role, sets in (("validation", self.validation_paths), ("test", tests)):
-            for name, paths in sets.items():
-                if known := len(self.earlier_patients & patient_hashes(self._records(paths).patients())):
-                    raise ValueError(
-                        f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started "
-                        "from, was trained on (in whatever spelling); prepare the set without them, or start from "
-                        "weights that never saw them"
-                    )
-
     def _join(
         self, paths: Sequence[Path], name: str, augment: ImageAugment, texts: TextSource | None = None, views: int = 1
     ) -> SliceDataset:
@@ -261,6 +239,12 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
         dataset = self._join(paths, name, ImageAugment(self.augment.size))
+        ranks = self._rank()["world_size"]
+        if len(dataset) < ranks:
+            raise ValueError(
+                f"set {name!r}: holds {len(dataset)} slice(s), less than one for each of {ranks} ranks; give it more "
+                "slices, or train on fewer devices"
+            )
         sampler = OrderedSampler(len(dataset), **self._rank())
         return self._loader(dataset, sampler, persistent=False), self._records(paths)
 

@@ -238,6 +238,32 @@ def test_one_store_may_be_validation_and_test(stores):
     make(test={"set1": "val_a"}).setup("test")
 
 
+def test_a_training_store_without_labels_is_refused_to_methods_that_need_them(stores):
+    def bare(**fields):
+        return Manifest(replace(record, structures={}, **fields) for record in stores["more"].manifest)
+
+    stores["more"].manifest = bare()
+    message = r"^more: a training store without labels: none of its 7 slice\(s\) states an organ or a station, and none"
+    with pytest.raises(ValueError, match=message):
+        make().setup("fit")
+    make(texts=None, views=2).setup("fit")  # images alone
+    make(train=["train"], test={"set1": "more"}).setup("fit")  # predicted only
+    for fields in ({"stations": ("chest",)}, {"organs": ("liver",)}, {"caption": "An axial CT."}):
+        stores["more"].manifest = bare(**fields)
+        make().setup("fit")
+
+
+def test_a_validation_set_smaller_than_the_number_of_ranks_is_refused(stores):
+    def loaders(world):
+        data = make()
+        data.trainer = SimpleNamespace(global_rank=0, world_size=world)
+        return data.val_dataloader()
+
+    assert len(loaders(3)) == 2
+    with pytest.raises(ValueError, match=r"set 'b': holds 3 slice\(s\), less than one for each of 4 ranks"):
+        loaders(4)
+
+
 def test_a_store_that_is_validation_and_test_is_compared_with_other_tests(stores):
     with pytest.raises(
         ValueError, match=r"data\.validation\.a and data\.test\.one \(train\), row 6 .*set1 \(leaky\), row 0"
