@@ -53,7 +53,7 @@ def check(cfg: DictConfig) -> int:
         for series, rows in list(levels.axial_series(records[name]).items())[: cfg.levels]:
             console.print(levels.table(f"{name}, {series}", rows, taxonomy))
     coverage.draw(records, taxonomy, Path(cfg.figure))
-    found = leaks(stores, cfg.across_sources)
+    found = leaks(stores, across_sources=cfg.across_sources)
     for leak in found[:_SHOWN]:
         print(f"leak: {leak}")
     print(f"{len(stores)} store(s) whole, {len(found)} leak(s); drawn in {cfg.figure}")

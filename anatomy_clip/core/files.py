@@ -33,6 +33,9 @@ def write_text(path: Path, text: str) -> None:
 def whole_folder(folder: Path, *, unless: str | None = None) -> Iterator[Path]:
     """Give a folder beside the target to write into, which takes its place, flushed to the disk, once all went well.
 
+    The old folder is removed only after the new one stands in its place. Where a process was killed while the two
+    changed places, the next call puts the old one back first.
+
     Args:
         folder: the target; its parents are made.
         unless: what the user adds to have a folder replaced that is there already; None: it is replaced.
@@ -40,20 +43,33 @@ def whole_folder(folder: Path, *, unless: str | None = None) -> Iterator[Path]:
     Raises:
         ValueError: the target is there already, and isn't to be replaced.
     """
+    if folder.is_symlink():
+        folder = folder.resolve()  # what it points to is replaced
+    old = folder.with_name(f".{folder.name}.old")
+    _put_back(old, folder)
     if unless is not None and folder.exists():
         raise ValueError(f"{folder}: is there already; add {unless} to replace it")
     partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # the orphan of a process that was killed here
+    for orphan in (partial, old):  # of a process that was killed here
+        shutil.rmtree(orphan, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
         for path in sorted(partial.rglob("*")):
             flush(path)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
         partial.rename(folder)
+        flush(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    flush(folder.parent)
+        _put_back(old, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old: Path, folder: Path) -> None:
+    if old.is_dir() and not folder.exists():
+        old.rename(folder)
 
 
 def flush(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Slice records and the manifest that holds them: read, check, split by patient, guard against leakage."""
+"""Slice records and the manifest that holds them: read, checked, split by patient."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cache, cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import numpy as np
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 
 MANIFEST_VERSION = 2  # 2: organs and stations that the source states
-_SHOWN = 5  # ids named in one error message
 _FEW = 20_000  # records that a manifest keeps once made; each takes 3 kB
 _AT_ONCE = 1024  # records made at a time of a larger one
 _TERMS: Mapping[str, type[StrEnum]] = {"modality": Modality, "protocol": Protocol, "orientation": Orientation}
@@ -127,6 +125,13 @@ class Manifest(Sequence[SliceRecord]):
         """The (source, patient) pairs in this manifest."""
         return frozenset(_distinct(self._table, "source", "patient"))
 
+    def first_rows(self) -> dict[tuple[str, str], int]:
+        """The first row of every (source, patient) pair."""
+        table = self._table.select(["source", "patient"]).append_column("row", [np.arange(len(self))])
+        found = table.group_by(["source", "patient"]).aggregate([("row", "min")])
+        patients = zip(found.column("source").to_pylist(), found.column("patient").to_pylist(), strict=True)
+        return dict(zip(patients, found.column("row_min").to_pylist(), strict=True))
+
     def write(self, path: Path) -> None:
         """Write the records to a Parquet file."""
         import pyarrow.parquet as pq
@@ -164,22 +169,6 @@ class Manifest(Sequence[SliceRecord]):
         _check_rows(table, path)
         _check_splits(table, path)
         return cls._of(table)
-
-
-def check_leakage(manifests: Mapping[str, Manifest]) -> None:
-    """Refuse a patient (or article) that stands in two of the named manifests.
-
-    Raises:
-        ValueError: names the two manifests and the first patients that they share.
-    """
-    for (name_a, a), (name_b, b) in combinations(manifests.items(), 2):
-        shared = sorted(patient for _, patient in a.patients() & b.patients())
-        if shared:
-            more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
-            raise ValueError(
-                f"leakage: patient(s) {', '.join(shared[:_SHOWN])}{more} stand in both '{name_a}' and '{name_b}'; "
-                "split the data by patient and prepare it again"
-            )
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
-from itertools import product
 from pathlib import Path
 
 import lightning
@@ -15,15 +14,15 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import Manifest, check_leakage
+from anatomy_clip.core.records import Manifest
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
+from anatomy_clip.data.guards import refuse_leakage, refuse_unlabelled
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
-from anatomy_clip.stores.leakage import patient_hashes
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import SliceStore, Stores, store_paths
 from anatomy_clip.text.sampler import TextSource
@@ -127,9 +126,11 @@ class SliceDataModule(lightning.LightningDataModule):
 
         Raises:
             ValueError: a store is missing or broken, a patient stands in training (an earlier run's too) and in
-                another set or in a validation and another test store, or a caption could exceed the context.
+                another set or in a validation and another test store, a training store can't teach what texts say, or
+                a caption could exceed the context.
         """
-        self._check_leakage()
+        tests = self._present_tests()
+        refuse_leakage(self.train_paths, self.validation_paths, tests, self._open, self.earlier_patients)
         if stage != "fit":
             return
         if not self.train_paths:
@@ -137,6 +138,7 @@ class SliceDataModule(lightning.LightningDataModule):
         whole = self._join(self.train_paths, "training data", self.augment, self.texts, self.views)
         self._train = self._of_some_patients(whole)
         if self.texts is not None:
+            refuse_unlabelled(whole.labels, {path: self._open(path).manifest for path in self.train_paths})
             longest = self.texts.vocabulary(self.taxonomy, self.training_records())
             tokenize(longest, self.context_length, self.tokenizer)  # refuses texts that are too long
 
@@ -194,26 +196,6 @@ class SliceDataModule(lightning.LightningDataModule):
         absent = self.absent_tests()
         return {name: paths for name, paths in self.test_paths.items() if name not in absent}
 
-    def _check_leakage(self) -> None:
-        train = self._records(self.train_paths)
-        tests = self._present_tests()
-        for name, paths in {**self.validation_paths, **tests}.items():
-            for path in paths:
-                check_leakage({"training data": train, f"{name} ({path})": self._open(path).manifest})
-        for (name, paths), (other, other_paths) in product(self.validation_paths.items(), tests.items()):
-            for path, other_path in product(paths, other_paths):
-                if path != other_path:  # one store in both places is a choice that the config shows
-                    check_leakage({name: self._open(path).manifest, other: self._open(other_path).manifest})
-        trained = self.earlier_patients | patient_hashes(train.patients())
-        for role, sets in (("validation", self.validation_paths), ("test", tests)):
-            for name, paths in sets.items():
-                if known := len(trained & patient_hashes(self._records(paths).patients())):
-                    raise ValueError(
-                        f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started "
-                        "from, was trained on (in whatever spelling); prepare the set without them, or start from "
-                        "weights that never saw them"
-                    )
-
     def _join(
         self, paths: Sequence[Path], name: str, augment: ImageAugment, texts: TextSource | None = None, views: int = 1
     ) -> SliceDataset:
@@ -257,6 +239,12 @@ class SliceDataModule(lightning.LightningDataModule):
 
     def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
         dataset = self._join(paths, name, ImageAugment(self.augment.size))
+        ranks = self._rank()["world_size"]
+        if len(dataset) < ranks:
+            raise ValueError(
+                f"set {name!r}: holds {len(dataset)} slice(s), less than one for each of {ranks} ranks; give it more "
+                "slices, or train on fewer devices"
+            )
         sampler = OrderedSampler(len(dataset), **self._rank())
         return self._loader(dataset, sampler, persistent=False), self._records(paths)
 

@@ -84,9 +84,7 @@ def best_caption(bundle: Bundle, facts: SeriesFacts, seen: Embedded) -> tuple[in
 
 def describe_series(bundle: Bundle, facts: SeriesFacts, seen: Embedded) -> SeriesDescription:
     """Say what a series of at least one slice shows."""
-    decided = bundle.decisions.decide(
-        seen.embeddings @ bundle.embeddings["organ"].T, seen.embeddings @ bundle.embeddings["station"].T
-    )
+    decided = bundle.decide(seen.embeddings)
     silent = decided.abstained | seen.blank
     stations, found = _stations(bundle, facts, seen, decided, ~silent)
     organs = _organs(bundle, decided, ~silent, [one.name for one in stations])

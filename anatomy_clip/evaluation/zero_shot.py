@@ -67,14 +67,17 @@ class ZeroShot(Evaluator):
     def choose(self, run: TestedRun, folder: Path) -> list[str]:
         """Choose thresholds and calibration on the validation slices whose labels are known, into `decisions.json`.
 
-        It holds null where there are none to choose by. Their own rows go into `zero_shot_validation.parquet`.
+        It holds the prompts and offsets of the scores that it was chosen on too, for scores like them elsewhere, and
+        null where there are none to choose by. Their own rows go into `zero_shot_validation.parquet`.
         """
         table = self._of_sets(run, run.sets("validation"))
         write_rows(table, folder / VALIDATION)
         organ, station = (scores_and_targets(stated(table, kind), kind, names) for kind, names in self.labels.items())
         decisions, notes = None, []
         try:
-            decisions = choose(*organ, *station, self.taxonomy).to_dict()
+            offsets = {kind: values.tolist() for kind, values in self._offsets(run).items()}
+            measured = {"prompts": self.prompts, "offsets": offsets}
+            decisions = choose(*organ, *station, self.taxonomy).to_dict() | measured
         except ValueError as error:
             notes.append(f"no decisions: {error}")
         write_text(folder / DECISIONS, json.dumps(decisions, indent=1))
@@ -84,13 +87,15 @@ class ZeroShot(Evaluator):
         import pandas as pd
 
         classes = {kind: run.embed_classes(rows) for kind, rows in self.prompts.items()}
-        offsets = self._offsets(run) if self.label_prior else {}
+        offsets = self._offsets(run)
         tables = [self._of_set(classes, offsets, name, shown) for name, shown in sets.items()]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ZERO_SHOT.columns))
         table.attrs["labels"] = {kind: list(names) for kind, names in self.labels.items()}
         return table
 
     def _offsets(self, run: TestedRun) -> dict[str, NDArray[np.float64]]:
+        if not self.label_prior:
+            return {}
         (train,) = run.sets("train").values()
         return {kind: prior_offsets(train.labels[kind], run.logit_scale) for kind in self.labels}
 

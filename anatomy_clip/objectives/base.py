@@ -76,6 +76,24 @@ class Objective(nn.Module):
         return cosines(images, texts)
 
 
+def refuse_a_batch_of_one(batch: Batch) -> None:
+    """Refuse to tell a sample from others where all ranks together have none: the loss would be 0, without gradient.
+
+    Raises:
+        ValueError: there is one sample.
+    """
+    if len(batch) * _ranks() == 1:
+        raise ValueError(
+            "data.batch_size: a batch of one sample has no other to be told from, so it teaches nothing; "
+            "set data.batch_size to 2 or more"
+        )
+
+
+def _ranks() -> int:
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if distributed else 1
+
+
 def gather_with_grad(x: Tensor) -> Tensor:
     """Join the rows of all ranks, in rank order, and let gradients flow back to each rank's own rows.
 
@@ -85,9 +103,7 @@ def gather_with_grad(x: Tensor) -> Tensor:
     Returns:
         (world size * B, ...); x itself where there is one process.
     """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return x
-    if torch.distributed.get_world_size() == 1:
+    if _ranks() == 1:
         return x
     from torch.distributed.nn.functional import all_gather
 

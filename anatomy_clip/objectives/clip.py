@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from anatomy_clip.core.types import Batch, Losses, Wants
 from anatomy_clip.models.adapt.freeze import is_frozen
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.objectives.base import Objective, gather_with_grad
+from anatomy_clip.objectives.base import Objective, gather_with_grad, refuse_a_batch_of_one
 from anatomy_clip.objectives.encoding import CaptionCache, in_chunks, refuse_batch_statistics
 from anatomy_clip.objectives.losses import image_text_contrastive
 from anatomy_clip.objectives.positives import Positives
@@ -32,7 +32,8 @@ class CLIP(Objective):
         positives: which other pairs of the batch are right answers too; None: none, as in the paper.
 
     Raises:
-        ValueError: `chunk_size` is less than 1, or, with the first batch, the model doesn't allow chunks.
+        ValueError: `chunk_size` is less than 1, or, with the first batch, the model doesn't allow chunks or
+            the batch holds one sample.
     """
 
     wants = Wants(texts=("caption",), joint=True)
@@ -60,6 +61,7 @@ class CLIP(Objective):
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Compute the weighted sum of both directions over the batch of all ranks."""
+        refuse_a_batch_of_one(batch)
         if self.chunk_size is not None:
             refuse_batch_statistics(model)
         own = in_chunks(lambda x: model.encode_image(x).joint, batch.images, self.chunk_size)

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 from anatomy_clip.core.types import Batch, Features, Losses, Wants
 from anatomy_clip.models.heads.projection import mlp
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.objectives.base import Objective, gather_with_grad
+from anatomy_clip.objectives.base import Objective, gather_with_grad, refuse_a_batch_of_one
 from anatomy_clip.objectives.losses import image_text_contrastive
 
 
@@ -37,6 +37,7 @@ class ConVIRT(Objective):
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Weigh both directions over the batch of all ranks; of several texts a sample, the first counts."""
+        refuse_a_batch_of_one(batch)
         texts = batch.texts["caption"].ids[: len(batch)]  # (B, L), the first of every sample
         images = gather_with_grad(self.embed_images(model.encode_image(batch.images)))  # (N, D)
         spoken = gather_with_grad(self.embed_texts(model.encode_text(texts)))  # (N, D)

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, normalize
 from anatomy_clip.core.types import Batch, Losses, Wants
 from anatomy_clip.models.heads.projection import mlp
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.objectives.base import Objective, gather_with_grad
+from anatomy_clip.objectives.base import Objective, gather_with_grad, refuse_a_batch_of_one
 from anatomy_clip.objectives.losses import cosines
 
 
@@ -33,6 +33,7 @@ class SimCLR(Objective):
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Compare the views of all samples of all ranks."""
+        refuse_a_batch_of_one(batch)
         embedded = normalize(self.head(model.encode_image(batch.images).pooled), dim=-1)  # (2 B, D)
         first, second = (gather_with_grad(view) for view in torch.split(embedded, len(batch)))  # each (N, D)
         return Losses(nt_xent(first, second, self.temperature))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from anatomy_clip.core.records import Manifest, SliceRecord, check_leakage
+from anatomy_clip.core.records import Manifest, SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 
 RECORD = SliceRecord(
@@ -130,14 +130,9 @@ def test_missing_file_column_and_version(tmp_path):
         Manifest.read(path)
 
 
-def test_leakage_names_manifests_and_patients():
-    with pytest.raises(ValueError, match=r"p2.*'train'.*'set1'"):
-        check_leakage({"train": patients("p1", "p2"), "validation": patients("p9"), "set1": patients("p2", "p3")})
-    check_leakage({"train": patients("p1"), "set1": patients("p2")})
-
-
-def test_equal_ids_of_two_sources_are_two_patients():
-    check_leakage({"train": patients("1", source="a"), "set1": patients("1", source="b")})
+def test_first_rows_of_patients():
+    manifest = Manifest([*patients("p2", "p1", "p2"), *patients("p2", source="b")])
+    assert manifest.first_rows() == {("a", "p2"): 0, ("a", "p1"): 3, ("b", "p2"): 9}
 
 
 def test_a_patient_in_two_splits_of_one_manifest_is_refused(tmp_path):

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data import datamodule
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.datamodule import SliceDataModule
-from anatomy_clip.stores.store import write_store
+from anatomy_clip.stores.store import DIGESTS, pixel_digest, write_store
 from anatomy_clip.text.sampler import PromptSampler
 
 TAXONOMY = Taxonomy.load("whole_body")
@@ -38,7 +39,8 @@ def store(name, count, *, patients=None, images=None):
         for n in range(count)
     ]  # fmt: skip
     pixels = np.random.default_rng(count).integers(0, 256, (images or count, 32, 32), dtype=np.uint8)
-    return SimpleNamespace(images=pixels, manifest=Manifest(records))
+    digests = np.array([list(pixel_digest(pixels[n % len(pixels)])) for n in range(count)], np.uint8)
+    return SimpleNamespace(images=pixels, manifest=Manifest(records), arrays={DIGESTS: digests})
 
 
 @pytest.fixture
@@ -189,11 +191,21 @@ def test_ranks_share_the_batches(stores):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"test": {"set1": "leaky"}}, r"train-3.*'training data' and 'set1 \(leaky\)'"),
-        ({"validation": {"a": "leaky"}}, r"train-3.*'training data' and 'a \(leaky\)'"),
+        (
+            {"test": {"set1": "leaky"}},
+            r"^leakage: same patient: data\.train \(train\), row 6 \(test/train\); data\.test\.set1 \(leaky\), row 0 ",
+        ),
+        (
+            {"validation": {"a": "leaky"}},
+            r"patient: data\.train \(train\), row 6 .*; data\.validation\.a \(leaky\), row 0",
+        ),
         (
             {"train": ["more"], "validation": {"a": "train"}, "test": {"set1": "leaky"}},
-            "train-3.*'a' and 'set1'",
+            r"patient: data\.validation\.a \(train\), row 6 .*; data\.test\.set1 \(leaky\), row 0",
+        ),
+        (
+            {"test": {"set1": "more"}},
+            r"leakage: more stands in data\.train and in data\.test\.set1; leave it out of one",
         ),
         ({"train": ["train", "torn"]}, r"torn: the manifest lists 4 slice\(s\).*holds 3"),
         ({"texts": PromptSampler(["{organ} " * 20, "{modality}"])}, "longer than the model's context"),
@@ -218,12 +230,79 @@ def test_a_test_set_may_join_several_stores(stores):
         one.setup("test")
     expected = [batch.images[:, 0].numpy() for one in alone for batch in one.test_sets()["one"][0]]
     np.testing.assert_array_equal(shown, np.concatenate(expected))
-    with pytest.raises(ValueError, match="train-3"):
+    with pytest.raises(ValueError, match=r"data\.test\.set1 \(leaky\), row 0"):
         make(test={"set1": ["test_a", "leaky"]}).setup("test")
 
 
 def test_one_store_may_be_validation_and_test(stores):
     make(test={"set1": "val_a"}).setup("test")
+
+
+def test_a_training_store_without_labels_is_refused_to_methods_that_need_them(stores):
+    def bare(**fields):
+        return Manifest(replace(record, structures={}, **fields) for record in stores["more"].manifest)
+
+    stores["more"].manifest = bare()
+    message = r"^more: a training store without labels: none of its 7 slice\(s\) states an organ or a station, and none"
+    with pytest.raises(ValueError, match=message):
+        make().setup("fit")
+    make(texts=None, views=2).setup("fit")  # images alone
+    make(train=["train"], test={"set1": "more"}).setup("fit")  # predicted only
+    for fields in ({"stations": ("chest",)}, {"organs": ("liver",)}, {"caption": "An axial CT."}):
+        stores["more"].manifest = bare(**fields)
+        make().setup("fit")
+
+
+def test_a_validation_set_smaller_than_the_number_of_ranks_is_refused(stores):
+    def loaders(world):
+        data = make()
+        data.trainer = SimpleNamespace(global_rank=0, world_size=world)
+        return data.val_dataloader()
+
+    assert len(loaders(3)) == 2
+    with pytest.raises(ValueError, match=r"set 'b': holds 3 slice\(s\), less than one for each of 4 ranks"):
+        loaders(4)
+
+
+def test_a_store_that_is_validation_and_test_is_compared_with_other_tests(stores):
+    with pytest.raises(
+        ValueError, match=r"data\.validation\.a and data\.test\.one \(train\), row 6 .*set1 \(leaky\), row 0"
+    ):
+        make(train=["more"], validation={"a": "train"}, test={"one": "train", "set1": "leaky"}).setup("test")
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_leaks_across_sources_are_refused_without_an_id(stores, role):
+    def patients(name, source, ids, seed):
+        made = store(name, len(ids))
+        made.manifest = Manifest(
+            replace(record, source=source, patient=patient) for record, patient in zip(made.manifest, ids, strict=True)
+        )
+        made.arrays[DIGESTS][:] = np.random.default_rng(seed).integers(0, 256, (len(ids), 16))
+        return made
+
+    stores["train"] = patients("train", "lidc", ["1", "LIDC-IDRI-0007", "s0001", "PMC0012"], 1)
+    stores["other"] = patients("other", "nodules", ["2", "1", "s1"], 2)
+    stores["planted"] = patients("planted", "nodules", ["2", "1", "lidc_7", "pmcid: pmc12"], 3)
+    given = {"train": ["train"], "validation": {}, "test": {}}
+    make(**given | {role: {"a": "other"}}).setup("test")
+    with pytest.raises(ValueError, match=r"leakage: same patient, in two spellings: ") as refused:
+        make(**given | {role: {"a": "planted"}}).setup("test")
+    said = str(refused.value)
+    for row in (1, 3):
+        assert f"data.train (train), row {row} (lidc/train)" in said
+    for row in (2, 3):
+        assert f"data.{role}.a (planted), row {row} (nodules/planted)" in said
+    assert "7" not in said and "12" not in said  # no id
+
+
+def test_equal_pixels_of_another_patient_are_refused(stores):
+    copied = stores["test_a"]
+    copied.images[[1, 4]] = stores["more"].images[[2, 5]]
+    copied.arrays[DIGESTS][[1, 4]] = stores["more"].arrays[DIGESTS][[2, 5]]
+    said = r"leakage: same pixels in 1 slice\(s\): data\.train \(more\), row 2 .*; data\.test\.set1 \(test_a\), row 1 "
+    with pytest.raises(ValueError, match=said + ".*row 5 .*row 4"):
+        make().setup("test")
 
 
 def test_optional_test_sets_may_be_absent(stores, tmp_path):

@@ -1,6 +1,8 @@
 import json
 import shutil
+import signal
 import subprocess
+import sys
 
 import numpy as np
 import open_clip
@@ -106,7 +108,7 @@ def test_a_bundle_of_another_version(copy):
     (copy / "bundle.json").write_text(json.dumps(about))
     lines = [f"{bundles.sha256_of(copy / n)}  {n}\n" for n in FILES]
     (copy / SUMS).write_text("".join(lines))
-    with pytest.raises(ValueError, match=r"has version 99, this program reads 1"):
+    with pytest.raises(ValueError, match=r"has version 99, this program reads 1 and 2"):
         read_bundle(copy)
 
 
@@ -114,6 +116,36 @@ def test_nothing_half_written_and_nothing_overwritten(bundle_folder, run_folder)
     with pytest.raises(ValueError, match="is there already; add --overwrite"):
         export_run(run_folder, bundle_folder)
     assert [path.name for path in bundle_folder.parent.iterdir()] == ["bundle"]
+
+
+KILLED = """
+import os, signal, sys
+from anatomy_clip.cli.main import main
+event, path, *arguments = sys.argv[1:]
+sys.addaudithook(lambda e, a: e == event and str(a[0]).endswith(path) and os.kill(os.getpid(), signal.SIGKILL))
+main(["export", *arguments])
+"""
+
+
+def test_a_killed_export_loses_no_bundle(copy, run_folder):
+    (copy / "README.md").write_text("older")
+    names = [path.name for path in copy.iterdir() if path.name != SUMS]
+    (copy / SUMS).write_text("".join(f"{bundles.sha256_of(copy / name)}  {name}\n" for name in names))
+    older = read_bundle(copy).digest
+    exports = []
+    for event, path in (("open", ".partial/README.md"), ("os.rename", ".partial")):  # half written; changing places
+        to = shutil.copytree(copy, copy.parent / event)
+        command = [sys.executable, "-c", KILLED, event, path, run_folder, "--to", to, "--overwrite"]
+        exports.append((to, subprocess.Popen(command)))
+    assert [process.wait() for _, process in exports] == [-signal.SIGKILL] * 2
+    assert [to.exists() for to, _ in exports] == [True, False]
+    assert all(list(to.parent.glob(f".{to.name}.*")) for to, _ in exports)  # what a killed process leaves
+    for to, _ in exports:
+        with pytest.raises(ValueError, match="is there already; add --overwrite"):
+            export_run(run_folder, to)
+        assert read_bundle(to).digest == older
+        assert export_run(run_folder, to, overwrite=True).digest != older
+        assert not list(to.parent.glob(f".{to.name}.*"))
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "last.ckpt", "results.json", "decisions.json"])

@@ -38,7 +38,7 @@ def save_series(folder, patient, brightness):
     folder.mkdir(parents=True)
     series, study = generate_uid(), generate_uid()
     for k in range(6):
-        pixels = np.random.default_rng(k).integers(-200, brightness, (40, 40)).astype(np.int16)
+        pixels = np.random.default_rng([k, *patient.encode()]).integers(-200, brightness, (40, 40)).astype(np.int16)
         ds = Dataset()
         ds.file_meta = FileMetaDataset()
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian

@@ -195,7 +195,7 @@ def test_a_patient_in_two_splits_stops_the_run(data, outputs, tmp_path):
     write_store(tmp_path / "leaky", images, both, {})
     assert isinstance(store.manifest, Manifest)
     cfg = config(data, outputs, "experiment=table3/pmc_m", "suite=leak", f"data.validation.phantom={tmp_path}/leaky")
-    with pytest.raises(ValueError, match="phantom-train-00000"):
+    with pytest.raises(ValueError, match=r"leakage: same patient: data\.train .*, row 0 .*leaky\), row "):
         run(cfg)
 
 

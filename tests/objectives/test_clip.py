@@ -119,6 +119,12 @@ def test_two_processes_have_the_gradients_of_one(tmp_path, captions):
             torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
 
 
+def test_a_batch_of_one_is_refused():
+    model = Stub()
+    with pytest.raises(ValueError, match=r"^data\.batch_size: a batch of one sample has no other"):
+        CLIP(model)(model, batch(1))
+
+
 def test_gather_is_the_identity_in_one_process():
     x = torch.randn(2, 3)
     assert gather_with_grad(x) is x

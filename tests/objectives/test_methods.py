@@ -1,6 +1,7 @@
 """ConVIRT, SimCLR and MoCo v2, each against a plain computation in float64, and on two ranks."""
 
 import math
+import sys
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from batches import captions, make_batch
 from ranks import on_two_ranks, share
 
 from anatomy_clip.models.towers.open_clip import from_config
+from anatomy_clip.objectives import base
 from anatomy_clip.objectives.convirt import ConVIRT
 from anatomy_clip.objectives.moco import MoCo
 from anatomy_clip.objectives.simclr import SimCLR
@@ -189,3 +191,15 @@ def test_a_method_without_texts_builds_no_text_tower(method):
     assert model.text is None and not any("text" in name for name in model.state_dict())
     with pytest.raises(ValueError, match="has no text tower"):
         model.encode_text(torch.ones(1, 3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("method", ["convirt", "simclr"])
+def test_a_batch_of_one_is_refused_but_where_another_rank_has_one_too(method, monkeypatch):
+    model, objective = make(method)
+    model.eval(), objective.eval()  # norm layers refuse one row in training mode
+    one = batch(method, 1)
+    with pytest.raises(ValueError, match=r"^data\.batch_size: a batch of one sample .* to 2 or more"):
+        objective(model, one)
+    monkeypatch.setattr(base, "_ranks", lambda: 2)
+    monkeypatch.setattr(sys.modules[type(objective).__module__], "gather_with_grad", lambda x: torch.cat([x, x]))
+    assert torch.isfinite(objective(model, one).loss)

@@ -14,7 +14,7 @@ from anatomy_clip.results.measures import measure
 from anatomy_clip.results.plots import reliability_plot, risk_plot, roc_plot
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.run_summary import cells, gallery_rows, label_rows, summary
-from anatomy_clip.results.slices import mean_of, select
+from anatomy_clip.results.slices import percent_of, select
 from anatomy_clip.results.table import build
 
 KINDS = ("organ", "station")
@@ -72,9 +72,9 @@ def plain(values):
 
 
 def test_the_table_is_that_of_the_known_slices(runs, known):
-    ours = build(runs, LAYOUT, {}, resamples=30)
+    ours = build(runs, LAYOUT, {})
     for kind in KINDS:
-        theirs = build(known[kind], LAYOUT, {}, resamples=30)
+        theirs = build(known[kind], LAYOUT, {})
         for part in ("cells", "baselines", "steps"):
             of_kind = [
                 [plain(tuple(one)) for one in getattr(table, part) if one.row.startswith(kind) and "set1" in one.row]
@@ -111,8 +111,8 @@ def test_labels_sizes_groups_and_confusions_are_those_of_the_known_slices(runs, 
 
 
 def test_descriptions_and_certainty_are_those_of_the_known_slices(runs, known):
-    ours = measure(runs, LAYOUT, resamples=30)
-    organ, station = (measure(known[kind], LAYOUT, resamples=30) for kind in KINDS)
+    ours = measure(runs, LAYOUT)
+    organ, station = (measure(known[kind], LAYOUT) for kind in KINDS)
     for one in (d for d in ours.descriptions if d.test_set == "set1"):
         other, of_station = (
             next(d for d in found.descriptions if (d.test_set, d.column, d.way) == (one.test_set, one.column, one.way))
@@ -135,7 +135,7 @@ def test_descriptions_and_certainty_are_those_of_the_known_slices(runs, known):
 def test_what_reviewers_see_of_a_run_is_of_the_known_slices(runs, known):
     assert "organ/samples_ct_ct" not in cells(runs[0])
     for kind in KINDS:
-        for numbers in (lambda run: summary(run, None, 20), lambda run: {row[:2]: row[2:] for row in label_rows(run)}):
+        for numbers in (lambda run: summary(run), lambda run: {row[:2]: row[2:] for row in label_rows(run)}):
             ours, theirs = (
                 {
                     key: plain(value)
@@ -157,7 +157,7 @@ def test_pictures_say_that_labels_are_not_stated(runs, tmp_path):
     rows = gallery_rows(run, images, 40, lambda *_: "x")
     organs = [(row[-2], row[-1]) for _, row in rows if row[2] == "samples_ct"]
     assert organs and set(organs) == {("not stated", None)}
-    text = paged(runs, images, resamples=10)
+    text = paged(runs, images)
     assert "its organs are not stated" in text and "its stations are not stated" in text
     assert "shows none" not in text
     assert gallery(run, {"samples_ct": images["samples_ct"]}, tmp_path / "g.png") == min(
@@ -168,7 +168,7 @@ def test_pictures_say_that_labels_are_not_stated(runs, tmp_path):
 
 
 def test_plots_leave_out_sets_of_unknown_organs(runs):
-    judged = measure(runs, LAYOUT, 10).judged
+    judged = measure(runs, LAYOUT).judged
     for draw in (risk_plot, reliability_plot):
         assert draw(judged, LAYOUT.columns).startswith(b"\x89PNG")
         assert draw([one for one in judged if one.test_set == "samples_ct"], LAYOUT.columns) is None
@@ -181,14 +181,15 @@ def test_captions_count_each_slot_where_it_is_known(runs, tmp_path):
         unknown = table["row"] % 4 == 0
         table.loc[unknown, ["organ_f1_right", "organ_exact_right", "all_right", "reachable"]] = np.nan
         table.to_parquet(path, index=False)
-    found = caption_scores(read_suite(runs[0].folder.parents[2], "table3", list(LAYOUT.columns))[0], LAYOUT, 10)
+    found = caption_scores(read_suite(runs[0].folder.parents[2], "table3", list(LAYOUT.columns))[0], LAYOUT)
     one = next(score for score in found if score.test_set == "set1")
     assert one.organ_slices == one.all_slices == one.slices * 3 // 4 > 0
     assert one.organ_f1 == pytest.approx(80) and one.modality == pytest.approx(80)
 
 
 def test_a_mean_leaves_out_what_does_not_count():
-    values, patients = np.array([1.0, np.nan, 3.0]), np.array(["a", "b", "a"])
-    assert mean_of(values, patients, 10)[0::3] == (2.0, 2) and mean_of(values, patients, 10).patients == 1
-    nothing = mean_of(values[1:2], patients[1:2], 10)
-    assert np.isnan(nothing.value) and (nothing.n, nothing.patients) == (0, 0)
+    shares, patients = np.array([[0.1, np.nan, 0.3]]), np.array(["a", "b", "a"])
+    found = percent_of(shares, patients)
+    assert (found.value, found.patients) == (pytest.approx(20), 1)
+    nothing = percent_of(shares[:, 1:2], patients[1:2])
+    assert np.isnan(nothing.value) and nothing.patients == 0

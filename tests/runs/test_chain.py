@@ -9,6 +9,7 @@ from runs.tiny import SETS, config, make_store, make_stores, saved
 
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.runs import folder as folders
+from anatomy_clip.runs import wiring
 from anatomy_clip.runs.chain import earlier_patients, patients_entry, patients_of
 from anatomy_clip.runs.folder import is_finished, run_folder, stage_inputs
 from anatomy_clip.runs.stages import run
@@ -115,6 +116,18 @@ def test_digests_hold_version_and_checkpoint(folder, monkeypatch):
     assert stage_inputs(cfg, "fit") != fit and not is_finished(cfg)
     with pytest.raises(ValueError, match=r"first/seed_0: was made by version 0\.2\.0 of anatomy_clip.* overwrite=true"):
         run(cfg)
+
+
+def test_a_run_of_an_older_version_is_not_done_but_is_done_again(folder, monkeypatch, capsys):
+    run(config(folder, "older"))
+    monkeypatch.setattr(folders, "__version__", "0.3.0")
+    monkeypatch.setattr(wiring, "__version__", "0.3.0")
+    with pytest.raises(ValueError, match=r"older/seed_0: was made by version 0\.2\.0"):
+        run(config(folder, "older"))
+    assert "is done" not in capsys.readouterr().out
+    again = config(folder, "older", "overwrite=true")
+    run(again)
+    assert saved(folder, "older")["recipe"]["versions"]["anatomy_clip"] == "0.3.0" and is_finished(again)
 
 
 def test_a_checkpoint_is_hashed_once_for_all_steps(folder, monkeypatch):

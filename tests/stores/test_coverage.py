@@ -73,7 +73,7 @@ def test_check_passes_stores_that_share_nothing(stores, capsys):
 def test_check_finds_a_patient_in_another_spelling_and_equal_pixels(stores, capsys):
     assert check(config(stores, "train", "test", "leaky")) == 3
     out = capsys.readouterr().out
-    assert "same patient, written 'P-001' and 'p 1'" in out and "same pixels in 1 slice(s)" in out
+    assert "same patient, in two spellings: train, row 0" in out and "same pixels in 1 slice(s)" in out
 
 
 def test_check_names_a_damaged_store_and_an_unknown_label(stores):

@@ -26,8 +26,10 @@ from anatomy_clip.models.export.model_card import Training, model_card
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.models.weights.read import read_checkpoint
 from anatomy_clip.objectives.clip import CLIP
+from anatomy_clip.runs.wiring import wants_of
+from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import MANIFEST, read_meta
-from anatomy_clip.text.captions import plausible_captions
+from anatomy_clip.text.captions import MOST, plausible_captions
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 if TYPE_CHECKING:
@@ -49,26 +51,27 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
         overwrite: replace the bundle's folder if it is there.
 
     Raises:
-        ValueError: the run isn't there, wasn't trained to its end, wasn't evaluated, or its stores are gone.
+        ValueError: the run isn't there, wasn't trained to its end, wasn't evaluated, doesn't say on what scores its
+            thresholds were chosen, compares in another way than a bundle does, or its stores are gone.
     """
     cfg, recipe = _recipe(run)
     if data is not None:
         cfg.paths.data = data
     taxonomy = Taxonomy.from_dict(recipe["taxonomy"])
     model = _model(recipe["model"], run / CHECKPOINT)
-    templates = cfg.eval.zero_shot.prompts
-    prompts = EvaluationPrompts(templates.organ_templates, templates.station_templates)
-    texts = prompts.texts(taxonomy)
+    decisions = _json(run / DECISIONS)
+    texts, offsets = _measured(cfg, run, decisions, taxonomy)
     captions, preprocessing = _of_stores(cfg, taxonomy, model.image_size)
     told = training(cfg, run, taxonomy)
     bundle = Bundle(
         name=told.name,
         taxonomy=taxonomy,
-        decisions=Decisions.from_dict(_json(run / DECISIONS)),
+        decisions=Decisions.from_dict(decisions),
         preprocessing=preprocessing,
         prompts=texts,
         captions=captions,
         embeddings=embed(model, texts, captions),
+        offsets=offsets,
         scores=told.scores,
         versions=_versions(),
     )
@@ -167,7 +170,38 @@ def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
             f"{run}: its {CONFIG} has no evaluator zero_shot, whose prompts and thresholds a bundle holds; evaluate it "
             "with eval=zero_shot. A run of version 0.1.0 must be run again with overwrite=true"
         )
+    if not OmegaConf.select(cfg, "eval.captions.wording"):
+        raise ValueError(
+            f"{run}: its {CONFIG} has no evaluator captions, by whose wording a bundle's captions are written; "
+            "evaluate it with eval=zero_shot, without eval.captions=null"
+        )
+    if not wants_of(cfg).joint:
+        raise ValueError(
+            f"{run}: its objective, {cfg.objective._target_.rpartition('.')[2]}, compares images with texts by heads "
+            "of its own, or not at all, and a bundle compares by its towers; export a run of objective=clip"
+        )
     return cfg, recipe
+
+
+def _measured(
+    cfg: DictConfig, run: Path, decisions: Mapping[str, Any] | None, taxonomy: Taxonomy
+) -> tuple[Mapping[str, Sequence[Sequence[str]]], Mapping[str, Sequence[float]]]:
+    """Prompts and offsets of the scores that the thresholds were chosen on."""
+    if decisions is None:
+        raise ValueError(
+            f"{run / DECISIONS}: holds no thresholds, as the validation sets had no labels to choose them by; "
+            "give data.validation a store with labels, and run it again with overwrite=true"
+        )
+    if {"prompts", "offsets"} <= set(decisions):
+        return decisions["prompts"], decisions["offsets"]
+    zero_shot = cfg.eval.zero_shot  # of an evaluation that didn't write them down
+    if zero_shot.get("label_prior"):
+        raise ValueError(
+            f"{run / DECISIONS}: its thresholds were chosen on scores with eval.zero_shot.label_prior, and it doesn't "
+            "hold what was added; run it again with overwrite=true"
+        )
+    prompts = EvaluationPrompts(zero_shot.prompts.organ_templates, zero_shot.prompts.station_templates)
+    return prompts.texts(taxonomy), {}
 
 
 def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
@@ -188,10 +222,14 @@ def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tu
         if display is None:
             raise ValueError(f"{store / 'store.json'}: doesn't say how its slices were displayed; prepare it again")
         settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
-        records += list(Manifest.read(store / MANIFEST))
+        records.append(Manifest.read(store / MANIFEST))
     if any(one != settings[0] for one in settings):
         raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
-    captions = plausible_captions(records, taxonomy, tuple(cfg.eval.captions.wording))
+    trained = Manifest.join(records)
+    if (patients := cfg.data.get("train_patients")) is not None:
+        trained = trained.take(first_patients(trained, patients, cfg.seed))
+    told = cfg.eval.captions
+    captions = plausible_captions(trained, taxonomy, tuple(told.wording), told.get("seen", MOST))
     return tuple(Sentence(one.text, one.modality, one.orientation) for one in captions), settings[0]
 
 

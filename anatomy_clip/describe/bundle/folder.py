@@ -17,12 +17,13 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.files import sha256_of, whole_folder
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.inference.decisions import Decisions
+from anatomy_clip.inference.decisions import Decided, Decisions
 
 if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
 
-VERSION = 1
+VERSION = 2  # 2: offsets of the scores
+_READ = (1, VERSION)  # of version 1: as if nothing was added to the cosines that its thresholds were chosen on
 SUMS = "SHA256SUMS"  # as `sha256sum -c` reads it
 BUNDLE, TAXONOMY, DECISIONS, CAPTIONS = "bundle.json", "taxonomy.json", "decisions.json", "captions.json"
 EMBEDDINGS, MODEL_CONFIG, MODEL, CARD = (
@@ -64,6 +65,8 @@ class Bundle:
         embeddings: "organ" (K, D), "station" (S, D), "caption" (C, D); float32, unit norm.
         scores: table cells as `results.json` has them.
         versions: package -> version that it was made with.
+        offsets: "organ" (K,) and "station" (S,), what the evaluation added to the cosines before thresholds were
+            chosen; a kind without any has none.
         folder: where it was read from.
         digest: SHA-256 of its list of checksums: names this very bundle; "" before it is written.
     """
@@ -77,8 +80,21 @@ class Bundle:
     embeddings: Mapping[str, Floats]
     scores: Sequence[Mapping[str, Any]]
     versions: Mapping[str, str]
+    offsets: Mapping[str, Sequence[float]] = field(default_factory=dict)
     folder: Path = field(default=Path(), repr=False)
     digest: str = ""
+
+    def decide(self, embeddings: Floats) -> Decided:
+        """Name what slices show, by such scores as the thresholds were chosen on.
+
+        Args:
+            embeddings: (N, D) unit norm, of the slices.
+        """
+        organ, station = (
+            embeddings @ self.embeddings[kind].T + np.asarray(self.offsets.get(kind, 0.0), np.float64)
+            for kind in ("organ", "station")
+        )
+        return self.decisions.decide(organ, station)
 
     def model(self) -> ImageTextModel:
         """Load the network (imports torch and open_clip, which takes seconds).
@@ -142,10 +158,9 @@ def read_bundle(folder: str | Path | None = None) -> Bundle:
     path = _located(folder)
     digest = _verified(path)
     about = _json(path / BUNDLE)
-    if about.get("version") != VERSION:
-        raise ValueError(
-            f"{path / BUNDLE}: has version {about.get('version')}, this program reads {VERSION}; {_REMEDY}"
-        )
+    if about.get("version") not in _READ:
+        read = " and ".join(map(str, _READ))
+        raise ValueError(f"{path / BUNDLE}: has version {about.get('version')}, this program reads {read}; {_REMEDY}")
     try:
         return Bundle(
             name=about["name"],
@@ -157,6 +172,7 @@ def read_bundle(folder: str | Path | None = None) -> Bundle:
                 Sentence(*(one[key] for key in Sentence._fields)) for one in _json(path / CAPTIONS)["captions"]
             ),
             embeddings=_embeddings(path / EMBEDDINGS),
+            offsets=about.get("offsets", {}),
             scores=about["scores"],
             versions=about["versions"],
             folder=path,
@@ -203,6 +219,7 @@ def _write_contents(bundle: Bundle, folder: Path) -> None:
         "intended_use": "research; not for diagnosis",
         "preprocessing": bundle.preprocessing.to_dict(),
         "prompts": bundle.prompts,
+        "offsets": bundle.offsets,
         "scores": _finite(bundle.scores),
         "versions": dict(bundle.versions),
     }

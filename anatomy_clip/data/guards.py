@@ -1,0 +1,85 @@
+"""What is refused before a training: sets that share patients or slices, and stores that can't teach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from anatomy_clip.anatomy.labels import Labels
+from anatomy_clip.core.records import Manifest
+from anatomy_clip.stores.leakage import patient_hashes, refuse_leaks
+from anatomy_clip.stores.store import SliceStore
+
+_Sets = Mapping[str, Sequence[Path]]
+
+
+def refuse_leakage(
+    train: Sequence[Path],
+    validation: _Sets,
+    test: _Sets,
+    open_store: Callable[[Path], SliceStore],
+    earlier: Collection[str] = (),
+) -> None:
+    """Refuse sets that share a patient or a slice across training, validation and test.
+
+    Sets of one role may share, and one store may be validation and test, which the config shows.
+
+    Args:
+        train: folders of the training stores.
+        validation: set name -> folders of its stores.
+        test: the same of the test sets.
+        open_store: opens a store.
+        earlier: hashes (see `leakage.patient_hashes`) of the patients that the weights were trained on before.
+
+    Raises:
+        ValueError: names the sets, the stores and the first rows, and no patient.
+    """
+    used: dict[Path, dict[str, str]] = {path: {"training": "data.train"} for path in train}  # role -> key of the config
+    for role, sets in (("validation", validation), ("test", test)):
+        for name, paths in sets.items():
+            for path in paths:
+                used.setdefault(path, {})[role] = f"data.{role}.{name}"
+    for path, keys in used.items():
+        if "training" in keys and len(keys) > 1:
+            raise ValueError(f"leakage: {path} stands in {' and in '.join(keys.values())}; leave it out of one")
+    titles = {path: f"{' and '.join(keys.values())} ({path})" for path, keys in used.items()}
+    refuse_leaks({titles[path]: open_store(path) for path in used}, {titles[path]: used[path] for path in used})
+    if earlier:
+        _refuse_known({"validation": validation, "test": test}, open_store, frozenset(earlier))
+
+
+def _refuse_known(
+    roles: Mapping[str, _Sets], open_store: Callable[[Path], SliceStore], earlier: frozenset[str]
+) -> None:
+    for role, sets in roles.items():
+        for name, paths in sets.items():
+            patients = frozenset().union(*(open_store(path).manifest.patients() for path in paths))
+            if known := len(earlier & patient_hashes(patients)):
+                raise ValueError(
+                    f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started from, "
+                    "was trained on (in whatever spelling); prepare the set without them, or start from weights that "
+                    "never saw them"
+                )
+
+
+def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manifest]) -> None:
+    """Refuse a training store whose texts would say nothing of what its slices show.
+
+    Args:
+        labels: label space -> (N, K) of the slices of all stores, one store after the other.
+        stores: folder -> its manifest.
+
+    Raises:
+        ValueError: no slice of a store states an organ or a station, and none has a caption.
+    """
+    shown = (labels["organ"] == 1).any(axis=1) | (labels["station"] == 1).any(axis=1)  # (N,)
+    begin = 0
+    for path, records in stores.items():
+        end = begin + len(records)
+        if not shown[begin:end].any() and not any(records.column("caption")):
+            raise ValueError(
+                f"{path}: a training store without labels: none of its {len(records)} slice(s) states an organ or a "
+                "station, and none has a caption; prepare it with labels, leave it out of data.train, or train by a "
+                "method that needs none (objective=simclr, objective=moco)"
+            )
+        begin = end
