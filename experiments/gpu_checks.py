@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,11 @@ LOSS_LIMIT = 0.02  # relative; bf16 has 8 bits, 0.4 % a rounding
 CLIP_LIMIT = 1e-4  # relative; clipping divides by the norm + 1e-6
 RESTART_LIMIT = 0.05  # share of the training's whole change of the weights, where kernels don't repeat themselves
 _FORK = multiprocessing.get_context("fork")
-_NOT_DETERMINISTIC = re.compile(r"^(\S+) does not have a deterministic implementation")
+# as torch words it: of an operation, of attention, and of products without CUBLAS_WORKSPACE_CONFIG
+_NOT_DETERMINISTIC = re.compile(
+    r"^(.+?) (?:does not have a deterministic implementation|defaults to a non-deterministic algorithm)"
+    r"|not deterministic because it uses (CuBLAS)"
+)
 
 
 def loss_in_bf16(bench: Bench) -> dict[str, Any]:
@@ -48,13 +53,13 @@ def loss_in_bf16(bench: Bench) -> dict[str, Any]:
             cfg.trainer.precision = precision
             watch = train_ours(cfg.model, in_memory(batches), len(batches), bench.runs("loss"), where=bench.where(cfg))
             losses.append(watch.losses)
-        found[name] = _difference(*losses)
+        found[name] = difference(*losses)
         sentence = f"{name}: losses of {len(batches)} steps in bf16-mixed are float32's within {LOSS_LIMIT:.0%}"
         found["checks"][sentence] = found[name]["greatest"] <= LOSS_LIMIT
     return found
 
 
-def _difference(expected: list[Tensor], losses: list[Tensor]) -> dict[str, float]:
+def difference(expected: list[Tensor], losses: list[Tensor]) -> dict[str, float]:
     """Relative differences of losses; NaN stays NaN and fails every comparison."""
     wanted, got = (torch.stack(each).double().cpu() for each in (expected, losses))
     differences = ((got - wanted) / wanted).abs()
@@ -119,7 +124,7 @@ def _refusal(bench: Bench, cfg: DictConfig, batches: list[Any]) -> str:
     # the plugin that trainer.precision=16-mixed makes on a GPU; on a CPU Lightning would take bf16 in its place
     plugin = MixedPrecision("16-mixed", bench.device, torch.amp.GradScaler(bench.device))
     where = bench.where(cfg)
-    where = replace(where, plugins=[plugin], trainer={**where.trainer, "precision": None})
+    where = replace(where, plugins=[*where.plugins, plugin], trainer={**where.trainer, "precision": None})
     try:
         train_ours(cfg.model, in_memory(batches), len(batches), bench.runs("refused"), where=where)
     except ValueError as error:
@@ -145,15 +150,15 @@ def compiled(bench: Bench) -> dict[str, Any]:
     train(None)  # what every first training in a process takes
     (plain, plain_s), (quick, quick_s) = train(None), train(size.compile_backend)
     step, quick_step = (watch.seconds(warm=size.steps) for watch in (plain, quick))
-    difference = _difference(plain.losses, quick.losses)
+    apart = difference(plain.losses, quick.losses)
     sentence = f"{VIT}: losses of {len(batches)} steps with compiled towers are the plain ones' within {LOSS_LIMIT:.0%}"
     return {
         "backend": size.compile_backend,
         "step_time_ratio": quick_step / step,
         "compile_s": quick_s - plain_s - len(batches) * (quick_step - step),
         "graphs": torch._dynamo.utils.counters["stats"]["unique_graphs"],
-        "losses": difference,
-        "checks": {sentence: difference["greatest"] <= LOSS_LIMIT},
+        "losses": apart,
+        "checks": {sentence: apart["greatest"] <= LOSS_LIMIT},
     }
 
 
@@ -183,12 +188,12 @@ def _restart(bench: Bench, model: str) -> dict[str, Any]:
     killed.start()
     killed.join()
     _end_group(killed.pid)  # its loader's workers
-    kept = torch.load(run_folder(config("killed", every)) / "last.ckpt", weights_only=True, mmap=True)["global_step"]
+    kept = _read(config("killed", every))["global_step"]
     resumed = _FORK.Process(target=run, args=(config("killed", 0),))
     resumed.start()
     resumed.join()
     names = _run_watched(config("through", 0))
-    through, went_on = (_weights(config(name, 0)) for name in ("through", "killed"))
+    through, went_on = (_read(config(name, 0))["state_dict"] for name in ("through", "killed"))
     equal = all(torch.equal(through[key], went_on[key]) for key in through)
     return {
         "killed": killed.exitcode == -signal.SIGKILL and kept == every and resumed.exitcode == 0,
@@ -196,7 +201,7 @@ def _restart(bench: Bench, model: str) -> dict[str, Any]:
         "went_on_after_step": kept,
         "steps": steps,
         "bitwise_equal": equal and through.keys() == went_on.keys(),
-        "difference": 0.0 if equal else _share(through, went_on, _first_weights(bench, model)),
+        "difference": 0.0 if equal else share_of_change(through, went_on, _first_weights(bench, model)),
         "not_deterministic": sorted(names),
     }
 
@@ -222,17 +227,23 @@ def _end_group(leader: int | None) -> None:
 
 def _run_watched(cfg: DictConfig) -> set[str]:
     """Run, and name the operations that torch says have no deterministic way."""
+    torch.set_warn_always(True)  # of attention it would tell once a process
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         run(cfg)
-    told = (_NOT_DETERMINISTIC.match(str(warning.message)) for warning in caught)
-    return {match[1] for match in told if match}
+    return not_deterministic(str(warning.message) for warning in caught)
 
 
-def _weights(cfg: DictConfig) -> dict[str, Tensor]:
+def not_deterministic(messages: Iterable[str]) -> set[str]:
+    """Names of what torch's warnings say isn't deterministic."""
+    found = (_NOT_DETERMINISTIC.search(message) for message in messages)
+    return {match[1] or match[2] for match in found if match}
+
+
+def _read(cfg: DictConfig) -> dict[str, Any]:
     path: Path = run_folder(cfg) / "last.ckpt"
-    state: dict[str, Tensor] = torch.load(path, weights_only=True, map_location="cpu")["state_dict"]
-    return state
+    checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+    return checkpoint
 
 
 def _first_weights(bench: Bench, model: str) -> dict[str, Tensor]:
@@ -246,7 +257,7 @@ def _first_weights(bench: Bench, model: str) -> dict[str, Tensor]:
     return {f"model.{name}": weight for name, weight in build_model(cfg).state_dict().items()}
 
 
-def _share(through: dict[str, Tensor], other: dict[str, Tensor], start: dict[str, Tensor]) -> float:
+def share_of_change(through: dict[str, Tensor], other: dict[str, Tensor], start: dict[str, Tensor]) -> float:
     """Norm of the difference of two trainings' weights as a share of what the training changed."""
     apart = sum(float((through[key] - other[key]).double().square().sum()) for key in start)
     change = sum(float((through[key] - start[key]).double().square().sum()) for key in start)

@@ -11,6 +11,7 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ import open_clip
 import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -53,7 +54,7 @@ class Where:
         lr: full learning rate.
         compile_backend: see `freeze.prepare_towers`; our loops only.
         trainer: keys of Lightning's trainer in place of this module's; our trainer only.
-        plugins: further plugins of Lightning's trainer.
+        plugins: plugins of Lightning's trainer.
         callbacks: further callbacks of Lightning's trainer.
     """
 
@@ -62,7 +63,7 @@ class Where:
     lr: float = 1e-3
     compile_backend: str | None = None
     trainer: Mapping[str, Any] = field(default_factory=dict)
-    plugins: Sequence[Any] = ()
+    plugins: Sequence[Any] = (AtomicCheckpointIO(),)
     callbacks: Sequence[Any] = ()
 
     def autocast(self) -> Any:
@@ -77,6 +78,7 @@ class Where:
 
 
 CPU = Where()
+_MADE: dict[str, nn.Module] = {}
 
 
 @dataclass
@@ -127,28 +129,34 @@ def _total(out: Any) -> Tensor:
 
 def our_model(node: DictConfig, method: Method = CLIP) -> ImageTextModel:
     """The parts of a config node's model that a method wants, with random weights, the same ones at each call."""
-    torch.manual_seed(0)
     parts = {"text_tower": bool(method.wants.texts), "joint": method.wants.joint}
-    model: ImageTextModel = build(node, weights=None, **parts, _convert_="all")
-    return model
+    key = f"ours {parts} {OmegaConf.to_yaml(node)}"
+    return deepcopy(_once(key, lambda: build(node, weights=None, **parts, _convert_="all")))  # type: ignore[return-value]
+
+
+def _once(key: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """A model made with seed 0, when it is first asked for: random weights of a large one take seconds."""
+    if key not in _MADE:
+        torch.manual_seed(0)
+        _MADE[key] = make()
+    return _MADE[key]
 
 
 def their_model(node: DictConfig) -> nn.Module:
     """The same model with the same weights, as open_clip's trainer wants it."""
     config = open_clip.get_model_config(node.architecture) if "architecture" in node else None
     config = config or {"embed_dim": node.embed_dim, "vision_cfg": dict(node.vision), "text_cfg": dict(node.text)}
-    torch.manual_seed(0)
-    return open_clip.CLIP(
+    return deepcopy(_once(f"theirs {OmegaConf.to_yaml(node)}", lambda: open_clip.CLIP(
         config["embed_dim"], config["vision_cfg"], config["text_cfg"],
         quick_gelu=config.get("quick_gelu", node.get("quick_gelu", False)), output_dict=True,
-    )  # fmt: skip
+    )))  # fmt: skip
 
 
 def train_open_clip(
     node: DictConfig, loader: Iterable[tuple[Tensor, Tensor]], steps: int, batch_size: int, where: Where = CPU
 ) -> Watch:
     """Train by open_clip's own epoch loop, with its optimiser, decay groups and, on a GPU, choice of kernels."""
-    from open_clip_train.scheduler import cosine_lr  # wants packages that nothing else here does
+    from open_clip_train.scheduler import cosine_lr  # here: the other loops do without it
     from open_clip_train.train import train_one_epoch
 
     model, loss, watch = their_model(node).to(where.device), open_clip.ClipLoss(), Watch(where.device)
@@ -231,7 +239,7 @@ def train_ours(
     trainer = lightning.Trainer(
         **where.ours() | {"devices": 1, "max_epochs": 1, "limit_train_batches": steps, "limit_val_batches": 0},
         enable_model_summary=False, use_distributed_sampler=False, log_every_n_steps=50, callbacks=callbacks,
-        logger=CSVLogger(folder), plugins=[AtomicCheckpointIO(), *where.plugins], default_root_dir=str(folder),
+        logger=CSVLogger(folder), plugins=list(where.plugins), default_root_dir=str(folder),
     )  # fmt: skip
     whole = data if isinstance(data, SliceDataModule) else _OneLoader(data)
     with redirect_stdout(io.StringIO()):  # the bar costs what it costs, and isn't seen
