@@ -33,7 +33,7 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus results benchmark clean
+.PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus results benchmark gpu clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -108,6 +108,9 @@ benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark_threads.py
 	REAL_DATA="$(REAL_DATA)" $(PY) experiments/benchmark_data.py
 	$(PY) experiments/benchmark_describe.py
+
+gpu: $(STAMP) ## Check and time training on one GPU in under 8 minutes; without one, a sentence
+	@$(PY) experiments/gpu.py out=$(OUTPUTS)/gpu.json
 
 clean: ## Remove stores and runs (not .venv)
 	rm -rf data outputs

@@ -1,11 +1,10 @@
 """Twenty steps of training beside open_clip's own trainer: the same losses."""
 
-import pytest
 import torch
 from batches import make_batch
 from omegaconf import OmegaConf
 
-benchmark = pytest.importorskip("benchmark_training")
+from experiments import training_loops as loops
 
 MODEL = OmegaConf.create({
     "_target_": "anatomy_clip.models.towers.open_clip.from_config", "embed_dim": 32, "quick_gelu": True,
@@ -27,12 +26,12 @@ def batches(count, n=12):
 
 def test_losses_of_20_steps_are_those_of_open_clips_trainer(tmp_path):
     data = list(batches(20))
-    model = benchmark.our_model(MODEL)
-    theirs = [benchmark.their_batch(batch, model, 77) for batch in data]
+    model = loops.our_model(MODEL)
+    theirs = [loops.their_batch(batch, model, 77) for batch in data]
     watches = [
-        benchmark.train_open_clip(MODEL, benchmark.in_memory(theirs), 20, 12),
-        benchmark.train_bare(MODEL, benchmark.in_memory(data), 20),
-        benchmark.train_ours(MODEL, benchmark.in_memory(data), 20, tmp_path),
+        loops.train_open_clip(MODEL, loops.in_memory(theirs), 20, 12),
+        loops.train_bare(MODEL, loops.in_memory(data), 20),
+        loops.train_ours(MODEL, loops.in_memory(data), 20, tmp_path),
     ]
     expected, *ours = (torch.stack(watch.losses) for watch in watches)
     assert len(expected) == 20
