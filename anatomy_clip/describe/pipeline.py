@@ -18,7 +18,6 @@ from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.describe.bundle.folder import Encoder, Floats
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.describe.densities import Densities
 from anatomy_clip.describe.inputs import Item, shown_refusal
 from anatomy_clip.describe.reading import (
     Directory,
@@ -34,6 +33,7 @@ from anatomy_clip.describe.reading import (
     Task,
     Work,
 )  # fmt: skip
+from anatomy_clip.imaging.densities import Densities
 from anatomy_clip.imaging.dicom.grouping import group_frames, without_copies
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.series import DicomSeries

@@ -17,12 +17,12 @@ from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.describe.body_parts import defined_term
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import Bundle, Encoder, read_bundle
-from anatomy_clip.describe.densities import Densities
 from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
 from anatomy_clip.describe.header_doubts import with_header_doubts
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
 from anatomy_clip.describe.series import Embedded, SeriesFacts, best_caption, describe_series
+from anatomy_clip.imaging.densities import Densities
 from anatomy_clip.imaging.dicom.geometry import normal
 from anatomy_clip.imaging.dicom.series import DicomSeries
 

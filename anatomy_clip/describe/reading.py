@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.describe.densities import Densities, densities
+from anatomy_clip.imaging.densities import Densities, densities
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.dicomdir import referenced_files
 from anatomy_clip.imaging.dicom.grouping import Group
