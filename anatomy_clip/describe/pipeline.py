@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anatomy_clip.core.limits import Limits
 from anatomy_clip.core.refusals import FETCH_AGAIN, Refusal
-from anatomy_clip.core.terms import Modality, Orientation
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.describe.bundle.folder import Encoder, Floats
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
@@ -49,16 +49,18 @@ class Read:
     Attributes:
         items: the files it came from.
         series: the DICOM series; None for what isn't DICOM.
-        plane: orientation, distance between slices in mm, and whether they run towards the head, of a NIfTI file.
+        nifti: what is known of a NIfTI file's slices; the squares themselves are gone.
+        number: which volume of its file it is.
         embeddings: modality (None where only one way to show the slices was tried) -> place -> (D,).
         squares: the same for the pictures; empty unless they are kept.
         blank: places of slices of one value.
-        densities: what the values of a CT series are; empty for anything else.
+        densities: what the values of a series are, taken for HU; empty for MR in DICOM and for pictures.
     """
 
     items: list[Item]
     series: DicomSeries | None = None
-    plane: tuple[Orientation, float, bool] | None = None
+    nifti: NiftiSlices | None = None
+    number: int = 0
     embeddings: dict[Modality | None, dict[int, Floats]] = field(default_factory=dict)
     squares: dict[Modality | None, dict[int, NDArray[np.uint8]]] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
@@ -136,7 +138,7 @@ class Pipeline:
             finally:
                 outcomes.close()
         order = {path: n for n, path in enumerate(self._items)}
-        self.found.sort(key=lambda read: min(order[item.path] for item in read.items))
+        self.found.sort(key=lambda read: (min(order[item.path] for item in read.items), read.number))
 
     def _begin(self, item: Item) -> None:
         match item.kind:
@@ -161,8 +163,8 @@ class Pipeline:
                 self._split(*cast("tuple[list[DicomSeries], list[Refusal]]", outcome))
             case Frames(_, number, first):
                 self._rendered(self.found[number], first, cast("Rendered", outcome))
-            case Nifti(path):
-                self._nifti(self._items[path], cast("NiftiSlices", outcome))
+            case Nifti(path, _, number):
+                self._nifti(self._items[path], number, cast("NiftiSlices", outcome))
             case Picture(path):
                 self._expect(1)
                 self._squares(Read([self._items[path]]), None, [0], cast("NDArray[np.uint8]", outcome), new=True)
@@ -223,8 +225,10 @@ class Pipeline:
         read.densities += rendered.densities
         self._squares(read, None, [first + place for place in rendered.kept], rendered.squares)
 
-    def _nifti(self, item: Item, slices: NiftiSlices) -> None:
-        read = Read([item], plane=(slices.orientation, slices.spacing_mm, slices.headwards))
+    def _nifti(self, item: Item, number: int, slices: NiftiSlices) -> None:
+        if number == 0:
+            self._tasks.waiting.extend(Nifti(item.path, self._modality, n) for n in range(1, slices.volumes))
+        read = Read([item], nifti=replace(slices, squares={}), number=number, densities=slices.densities)
         self.found.append(read)
         for modality, squares in slices.squares.items():
             self._expect(len(squares))

@@ -16,7 +16,7 @@ from anatomy_clip.core.terms import Modality, Protocol
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.scans.dicom_stacks import dicom_stacks
 from anatomy_clip.sources.scans.label_table import LabelRow, check_rows, read_table
-from anatomy_clip.sources.scans.stacks import Stack, is_nifti, nifti_stack
+from anatomy_clip.sources.scans.stacks import Stack, is_nifti, nifti_stacks
 
 
 class Folder:
@@ -121,7 +121,7 @@ class Folder:
         modality = rows[0].modality if rows else self.modality
         if modality is None:
             raise ValueError(f"{path}: NIfTI doesn't say whether it is CT or MR; set source.modality or source.labels")
-        yield nifti_stack(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
+        yield from nifti_stacks(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
 
     def _labelled(self, stack: Stack, rows: Sequence[LabelRow]) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
         """A stack's slices with their records: those that a row covers, or all where there are no rows."""
