@@ -6,19 +6,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.limits import Limits
-from anatomy_clip.core.refusals import FETCH_AGAIN, Refusal
+from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.describe.bundle.folder import Encoder, Floats
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.describe.inputs import Item, shown_refusal
+from anatomy_clip.describe.inputs import Item, printable, shown_refusal
 from anatomy_clip.describe.reading import (
     Directory,
     FrameGroup,
@@ -34,6 +34,7 @@ from anatomy_clip.describe.reading import (
     Work,
 )  # fmt: skip
 from anatomy_clip.imaging.densities import Densities
+from anatomy_clip.imaging.dicom.dicomdir import finder
 from anatomy_clip.imaging.dicom.grouping import group_frames, without_copies
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.series import DicomSeries
@@ -200,10 +201,14 @@ class Pipeline:
             self._tasks.waiting.extend(FrameGroup(group) for group in group_frames(kept))
 
     def _follow(self, directory: Item, names: Sequence[Path]) -> None:
+        folder, shown_below = directory.path.parent, PurePath(directory.shown).parent
+        find = finder(folder)
         for name in names:
-            path, shown = directory.path.parent / name, str(Path(directory.shown).parent / name)
-            if not path.resolve().is_relative_to(directory.path.parent.resolve()) or not path.is_file():
-                self.refusals.append(Refusal("is named by the DICOMDIR, but isn't there", FETCH_AGAIN, shown))
+            found = find(name)
+            path, shown = folder / (found or name), str(shown_below / printable(found or name))
+            if found is None or not path.resolve().is_relative_to(folder.resolve()):
+                remedy = "name the folder itself, to have all that lies in it described"
+                self.refusals.append(Refusal("is named by the DICOMDIR, but isn't there", remedy, shown))
             elif path not in self._items:
                 self._items[path] = Item(path, shown, "dicom")
                 self._begin(self._items[path])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -199,12 +200,15 @@ class Work:
         return NiftiSlices(header.volumes, orientation, header.step_mm, headwards, shown_as, counts, notes)
 
     def _picture(self, path: Path) -> Squares:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as opened:
                 opened.load()
-                plain = opened if opened.mode.startswith(("I", "F")) else opened.convert("L")
+                upright: Image.Image = opened
+                with suppress(Exception):  # what is damaged beside the pixels doesn't matter
+                    upright = ImageOps.exif_transpose(opened)
+                plain = upright if upright.mode.startswith(("I", "F")) else upright.convert("L")
                 pixels = np.asarray(plain)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             words = str(error).replace(str(path), "the file")
