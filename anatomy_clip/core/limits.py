@@ -14,7 +14,7 @@ from anatomy_clip.core.refusals import Refusal, Refused
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-SUSPECT = "the file is damaged or hostile: fetch it again, or leave it out"
+SUSPECT = "the file may be damaged: fetch it again, or leave it out"
 GIB = 2**30
 _BACKSTOP = 10.0  # seconds past its limit after which a process ends itself, should its parent be gone
 _LONGEST = 1000  # characters of a reason
@@ -59,7 +59,7 @@ def refusal_of(error: BaseException, limits: Limits | None = None) -> Refusal:
     if not isinstance(error, ValueError):
         return Refusal(f"{kind}: {text}".rstrip(": "), SUSPECT)
     reason, _, remedy = text.rpartition(";")
-    return Refusal(reason.strip(), remedy.strip()) if reason else Refusal(text or kind, SUSPECT)
+    return Refusal(reason.strip(), remedy.strip()) if reason else Refusal(text or kind, "mend it, or leave it out")
 
 
 def attempt(call: Callable[[Task], Result], task: Task, limits: Limits) -> Result | Refusal:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from anatomy_clip.core.limits import Limits
 from anatomy_clip.describe.description import Description
+from anatomy_clip.describe.outputs import check_outputs, written
 from anatomy_clip.describe.pacs import exchange
 from anatomy_clip.describe.pipeline import Progress
 from anatomy_clip.describe.predictor import Describer
@@ -26,10 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: a path is missing, a value is out of range, or the bundle or an output can't be used.
     """
     limits = Limits(arguments.seconds, arguments.memory_gb)
-    outputs = [Path(name) for name in (arguments.csv, arguments.plot) if name]
-    for path in outputs:  # now, not after minutes of work
-        if not path.parent.is_dir():
-            raise ValueError(f"{path}: its folder is missing; make it first")
+    check_outputs(arguments)
     with (
         Describer.from_bundle(arguments.bundle, onnx=arguments.onnx) as describer,
         exchange.paths_to_describe(arguments) as (paths, missing),
@@ -47,18 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
         unsent = exchange.write_and_store(arguments, found, describer.bundle)
     description = exchange.with_refusals(arguments, found, paths, (*missing, *unsent))
     if arguments.csv:
-        write_csv(description, Path(arguments.csv))
+        with written(f"--csv {arguments.csv}"):
+            write_csv(description, Path(arguments.csv))
     if arguments.plot:
         from anatomy_clip.describe.plot import write_plot
 
-        write_plot(description, describer.bundle.taxonomy.stations, Path(arguments.plot))
-    if arguments.json:
-        json.dump((contradicted(description) if arguments.audit else description).plain(), sys.stdout, indent=1)
-        print()
-    elif arguments.audit:
-        print_audit(description)
-    else:
-        print_table(description)
+        with written(f"--plot {arguments.plot}"):
+            write_plot(description, describer.bundle.taxonomy.stations, Path(arguments.plot))
+    with written("standard output"):
+        _print(description, arguments)
+        sys.stdout.flush()
     return status(description)
 
 
@@ -69,10 +65,23 @@ def status(description: Description) -> int:
     return SOME if description.refusals else ALL
 
 
+def _print(description: Description, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        json.dump((contradicted(description) if arguments.audit else description).plain(), sys.stdout, indent=1)
+        print()
+    elif arguments.audit:
+        print_audit(description)
+    else:
+        print_table(description)
+
+
 @contextmanager
 def _bar() -> Iterator[Progress]:
-    """A bar on standard error, where that is a terminal."""
+    """A bar on standard error, or a line where that is no terminal."""
     from tqdm import tqdm
+
+    if not sys.stderr.isatty():
+        print("reading files; the first answer takes some seconds", file=sys.stderr, flush=True)
 
     with tqdm(unit="slice", leave=False, disable=None, file=sys.stderr) as bar:
 

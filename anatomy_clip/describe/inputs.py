@@ -54,7 +54,7 @@ def gather(paths: Iterable[str | Path], scratch: Callable[[], Path]) -> tuple[li
     found: dict[Path, Item] = {}
     refusals: list[Refusal] = []
     for path in given:
-        for entry in _entries(path, str(path), scratch, asked=True):
+        for entry in _entries(path, printable(path), scratch, asked=True):
             if isinstance(entry, Refusal):
                 refusals.append(entry)
             else:
@@ -62,10 +62,15 @@ def gather(paths: Iterable[str | Path], scratch: Callable[[], Path]) -> tuple[li
     return list(found.values()), refusals
 
 
+def printable(path: str | PurePath) -> str:
+    """A path as text that any program reads: bytes that are no UTF-8, as old discs have them, become escapes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def shown_refusal(item: Item, refusal: Refusal) -> Refusal:
     """The refusal of a file, without a word of where this program keeps it."""
     reason = refusal.reason.removeprefix(f"{item.path}: ").replace(str(item.path), item.shown)
-    return Refusal(reason, refusal.remedy.replace(str(item.path), item.shown), item.shown)
+    return Refusal(printable(reason), printable(refusal.remedy.replace(str(item.path), item.shown)), item.shown)
 
 
 def _entries(
@@ -74,7 +79,7 @@ def _entries(
     """The files at or below a path; without `scratch`, archives stay closed."""
     if path.is_dir():
         for file in _walk(path):
-            yield from _entries(file, str(PurePath(shown) / file.relative_to(path)), scratch)
+            yield from _entries(file, str(PurePath(shown) / printable(file.relative_to(path))), scratch)
         return
     if not path.is_file():  # a pipe would be waited for without end
         yield Refusal("is no regular file", "take it out of the folder", shown)
@@ -108,7 +113,7 @@ def _unpacked(path: Path, shown: str, folder: Path) -> Iterator[Item | Refusal]:
         yield error.at(shown).refusal
         return
     for name in names:
-        yield from _entries(folder / name, str(PurePath(shown) / name), None)
+        yield from _entries(folder / name, str(PurePath(shown) / printable(name)), None)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -6,20 +6,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.limits import Limits
-from anatomy_clip.core.refusals import FETCH_AGAIN, Refusal
-from anatomy_clip.core.terms import Modality, Orientation
+from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.describe.bundle.folder import Encoder, Floats
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.describe.densities import Densities
-from anatomy_clip.describe.inputs import Item, shown_refusal
+from anatomy_clip.describe.inputs import Item, printable, shown_refusal
 from anatomy_clip.describe.reading import (
     Directory,
     FrameGroup,
@@ -34,6 +33,8 @@ from anatomy_clip.describe.reading import (
     Task,
     Work,
 )  # fmt: skip
+from anatomy_clip.imaging.densities import Densities
+from anatomy_clip.imaging.dicom.dicomdir import finder
 from anatomy_clip.imaging.dicom.grouping import group_frames, without_copies
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.series import DicomSeries
@@ -49,16 +50,18 @@ class Read:
     Attributes:
         items: the files it came from.
         series: the DICOM series; None for what isn't DICOM.
-        plane: orientation, distance between slices in mm, and whether they run towards the head, of a NIfTI file.
+        nifti: what is known of a NIfTI file's slices; the squares themselves are gone.
+        number: which volume of its file it is.
         embeddings: modality (None where only one way to show the slices was tried) -> place -> (D,).
         squares: the same for the pictures; empty unless they are kept.
         blank: places of slices of one value.
-        densities: what the values of a CT series are; empty for anything else.
+        densities: what the values of a series are, taken for HU; empty for MR in DICOM and for pictures.
     """
 
     items: list[Item]
     series: DicomSeries | None = None
-    plane: tuple[Orientation, float, bool] | None = None
+    nifti: NiftiSlices | None = None
+    number: int = 0
     embeddings: dict[Modality | None, dict[int, Floats]] = field(default_factory=dict)
     squares: dict[Modality | None, dict[int, NDArray[np.uint8]]] = field(default_factory=dict)
     blank: set[int] = field(default_factory=set)
@@ -136,7 +139,7 @@ class Pipeline:
             finally:
                 outcomes.close()
         order = {path: n for n, path in enumerate(self._items)}
-        self.found.sort(key=lambda read: min(order[item.path] for item in read.items))
+        self.found.sort(key=lambda read: (min(order[item.path] for item in read.items), read.number))
 
     def _begin(self, item: Item) -> None:
         match item.kind:
@@ -161,8 +164,8 @@ class Pipeline:
                 self._split(*cast("tuple[list[DicomSeries], list[Refusal]]", outcome))
             case Frames(_, number, first):
                 self._rendered(self.found[number], first, cast("Rendered", outcome))
-            case Nifti(path):
-                self._nifti(self._items[path], cast("NiftiSlices", outcome))
+            case Nifti(path, _, number):
+                self._nifti(self._items[path], number, cast("NiftiSlices", outcome))
             case Picture(path):
                 self._expect(1)
                 self._squares(Read([self._items[path]]), None, [0], cast("NDArray[np.uint8]", outcome), new=True)
@@ -198,10 +201,14 @@ class Pipeline:
             self._tasks.waiting.extend(FrameGroup(group) for group in group_frames(kept))
 
     def _follow(self, directory: Item, names: Sequence[Path]) -> None:
+        folder, shown_below = directory.path.parent, PurePath(directory.shown).parent
+        find = finder(folder)
         for name in names:
-            path, shown = directory.path.parent / name, str(Path(directory.shown).parent / name)
-            if not path.resolve().is_relative_to(directory.path.parent.resolve()) or not path.is_file():
-                self.refusals.append(Refusal("is named by the DICOMDIR, but isn't there", FETCH_AGAIN, shown))
+            found = find(name)
+            path, shown = folder / (found or name), str(shown_below / printable(found or name))
+            if found is None or not path.resolve().is_relative_to(folder.resolve()):
+                remedy = "name the folder itself, to have all that lies in it described"
+                self.refusals.append(Refusal("is named by the DICOMDIR, but isn't there", remedy, shown))
             elif path not in self._items:
                 self._items[path] = Item(path, shown, "dicom")
                 self._begin(self._items[path])
@@ -223,8 +230,10 @@ class Pipeline:
         read.densities += rendered.densities
         self._squares(read, None, [first + place for place in rendered.kept], rendered.squares)
 
-    def _nifti(self, item: Item, slices: NiftiSlices) -> None:
-        read = Read([item], plane=(slices.orientation, slices.spacing_mm, slices.headwards))
+    def _nifti(self, item: Item, number: int, slices: NiftiSlices) -> None:
+        if number == 0:
+            self._tasks.waiting.extend(Nifti(item.path, self._modality, n) for n in range(1, slices.volumes))
+        read = Read([item], nifti=replace(slices, squares={}), number=number, densities=slices.densities)
         self.found.append(read)
         for modality, squares in slices.squares.items():
             self._expect(len(squares))

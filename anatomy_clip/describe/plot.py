@@ -28,14 +28,10 @@ def write_plot(description: Description, stations: Sequence[str], path: Path) ->
     Raises:
         ValueError: no series was described, or the ending is no format that can be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     shown = description.series[:MOST_SERIES]
     if not shown:
         raise ValueError(f"{path}: nothing was described, so there is no picture to draw")
-    known = FigureCanvasAgg.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in known:
-        raise ValueError(f"{path}: unknown ending {path.suffix!r}; give .png, .pdf or .svg")
+    check_ending(path)
     figure = new_plot(_WIDTH, _HEIGHT * len(shown) + 0.4, dpi=110)
     panels = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
     for panel, one in zip(panels, shown, strict=True):
@@ -46,6 +42,18 @@ def write_plot(description: Description, stations: Sequence[str], path: Path) ->
         "Research, not for diagnosis." + (f" {more} more series aren't drawn." if more else ""), fontsize=8,
     )  # fmt: skip
     save_plot(figure, path)
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file whose ending names no format that can be written.
+
+    Raises:
+        ValueError: it doesn't.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    if path.suffix.lstrip(".").lower() not in FigureCanvasAgg.get_supported_filetypes():
+        raise ValueError(f"{path}: unknown ending {path.suffix!r}; give .png, .pdf or .svg")
 
 
 def _draw(panel: Any, one: SeriesDescription, stations: Sequence[str]) -> None:

@@ -17,12 +17,12 @@ from anatomy_clip.core.terms import Modality, Orientation
 from anatomy_clip.describe.body_parts import defined_term
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import Bundle, Encoder, read_bundle
-from anatomy_clip.describe.densities import Densities
 from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
 from anatomy_clip.describe.header_doubts import with_header_doubts
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
 from anatomy_clip.describe.series import Embedded, SeriesFacts, best_caption, describe_series
+from anatomy_clip.imaging.densities import Densities
 from anatomy_clip.imaging.dicom.geometry import normal
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
@@ -132,15 +132,16 @@ class Describer:
         path = common([item.shown for item in read.items])
         if read.series is not None:
             return describe_series(self.bundle, _dicom(read.series, path, read.densities), _embedded(read, None))
-        if read.plane is None:
+        if read.nifti is None:
             return self._judged_picture(SeriesFacts(path, modality), _embedded(read, None))
-        orientation, spacing, headwards = read.plane
         count = len(next(iter(read.embeddings.values())))
         facts = SeriesFacts(
             path,
-            orientation=orientation,
-            positions_mm=tuple(round(n * spacing, 3) for n in range(count)),
-            headwards=headwards if orientation is Orientation.AXIAL else None,
+            orientation=read.nifti.orientation,
+            positions_mm=tuple(round(n * read.nifti.spacing_mm, 3) for n in range(count)),
+            headwards=read.nifti.headwards,
+            variant=f"volume {read.number + 1}" if read.nifti.volumes > 1 else "",
+            notes=read.nifti.notes,
         )
         return self._judged_volume(facts, read, modality)
 
@@ -149,8 +150,13 @@ class Describer:
         tried = {m: (replace(facts, modality=m), _embedded(read, m)) for m in Modality if m in read.embeddings}
         best = max(tried, key=lambda m: best_caption(self.bundle, *tried[m])[1])
         chosen, seen = tried[best]
-        notes = () if modality else (f"the modality {best} is judged from the image: the file doesn't say it",)
-        return describe_series(self.bundle, replace(chosen, notes=notes), seen)
+        judged = f"the modality {best} is judged from the image: the file doesn't say it"
+        doubt = read.densities.note() if best is Modality.CT else ""
+        notes = (*chosen.notes, *filter(None, ["" if modality else judged, doubt]))
+        plane = chosen.orientation or Orientation(
+            self.bundle.captions[best_caption(self.bundle, chosen, seen)[0]].orientation
+        )
+        return describe_series(self.bundle, replace(chosen, notes=notes, orientation=plane), seen)
 
     def _judged_picture(self, facts: SeriesFacts, seen: Embedded) -> SeriesDescription:
         caption = self.bundle.captions[best_caption(self.bundle, facts, seen)[0]]

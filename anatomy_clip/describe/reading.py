@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,15 +13,15 @@ from numpy.typing import NDArray
 from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
-from anatomy_clip.describe.densities import Densities, densities
+from anatomy_clip.imaging.densities import Densities, densities
 from anatomy_clip.imaging.dicom.decode import FrameReader
 from anatomy_clip.imaging.dicom.dicomdir import referenced_files
 from anatomy_clip.imaging.dicom.grouping import Group
 from anatomy_clip.imaging.dicom.headers import FrameHeader, read_headers
 from anatomy_clip.imaging.dicom.pixels import load
 from anatomy_clip.imaging.dicom.series import DicomSeries, series_of
-from anatomy_clip.imaging.nifti import read_volume, third_axis
-from anatomy_clip.imaging.volume import normal_axis
+from anatomy_clip.imaging.nifti import volume_of
+from anatomy_clip.imaging.nifti_header import read_header
 
 _FAT_HU = -100.0  # any body in HU has values below; a file without such is no CT, or its values are no HU
 Squares = NDArray[np.uint8]  # (N, side, side)
@@ -69,10 +70,11 @@ class Frames:
 
 @dataclass(frozen=True)
 class Nifti:
-    """Make the slices of a NIfTI file squares: `NiftiSlices`."""
+    """Make the slices of one volume of a NIfTI file squares: `NiftiSlices`."""
 
     path: Path
     modality: Modality | None
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,19 +106,25 @@ class Rendered:
 
 @dataclass(frozen=True)
 class NiftiSlices:
-    """Slices of a NIfTI file along its third array axis.
+    """Slices of one volume of a NIfTI file, in stored order.
 
     Attributes:
-        orientation: plane of the slices.
+        volumes: how many volumes the file holds.
+        orientation: plane of the slices; None where the file says none.
         spacing_mm: distance between slices, mm.
-        headwards: whether axial slices run towards the head.
+        headwards: whether axial slices run towards the head; None where unknown, or for another plane.
         squares: modality -> (N, side, side), as slices of that modality are shown.
+        densities: what the values are, taken for HU.
+        notes: what a user should know.
     """
 
-    orientation: Orientation
+    volumes: int
+    orientation: Orientation | None
     spacing_mm: float
-    headwards: bool
+    headwards: bool | None
     squares: dict[Modality, Squares]
+    densities: Densities
+    notes: tuple[str, ...]
 
 
 Outcome = None | Sequence[FrameHeader] | Sequence[Path] | tuple[list[DicomSeries], list[Refusal]] | Rendered | (
@@ -152,8 +160,8 @@ class Work:
                 return series_of(group, self._reader)
             case Frames():
                 return self._frames(task.series)
-            case Nifti(path, modality):
-                return self._nifti(path, (modality,) if modality else tuple(Modality))
+            case Nifti(path, modality, number):
+                return self._nifti(path, number, (modality,) if modality else tuple(Modality))
             case Picture(path):
                 return self._picture(path)
 
@@ -170,31 +178,37 @@ class Work:
                 refusals.append(error.refusal)
         return Rendered(tuple(kept), _stacked(squares, self.preprocessing.side), tuple(refusals), counts)
 
-    def _nifti(self, path: Path, modalities: Sequence[Modality]) -> NiftiSlices:
-        axis, direction = third_axis(path)
-        volume = read_volume(path, modalities[0])
+    def _nifti(self, path: Path, number: int, modalities: Sequence[Modality]) -> NiftiSlices:
+        header = read_header(path)
+        volume, notes = volume_of(header, modalities[0], number=number)
         if len(modalities) > 1 and volume.array.min() > _FAT_HU:
             modalities = (Modality.MR,)
-        orientation = next(plane for plane in Orientation if normal_axis(plane) == axis)
-        indices = range(volume.array.shape[axis])[::direction]
         squares: dict[Modality, list[NDArray[np.uint8]]] = {modality: [] for modality in modalities}
-        for index in indices:
-            image = volume.plane(orientation, index)
+        counts = Densities()
+        for index in header.indices():
+            image = volume.plane(header.orientation, index)
+            counts += densities(image.pixels)
             for modality in modalities:
                 protocol = Protocol.NONE if modality is Modality.CT else Protocol.OTHER
                 shown = replace(image, modality=modality, protocol=protocol)
                 squares[modality].append(self.preprocessing.square(shown))
         side = self.preprocessing.side
         shown_as = {modality: _stacked(made, side) for modality, made in squares.items()}
-        return NiftiSlices(orientation, volume.spacing_mm[axis], direction > 0, shown_as)
+        orientation = header.orientation if header.placed else None
+        headwards = header.indices().step > 0 if orientation is Orientation.AXIAL else None
+        notes = (*header.notes, *notes)
+        return NiftiSlices(header.volumes, orientation, header.step_mm, headwards, shown_as, counts, notes)
 
     def _picture(self, path: Path) -> Squares:
-        from PIL import Image
+        from PIL import Image, ImageOps
 
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as opened:
                 opened.load()
-                plain = opened if opened.mode.startswith(("I", "F")) else opened.convert("L")
+                upright: Image.Image = opened
+                with suppress(Exception):  # what is damaged beside the pixels doesn't matter
+                    upright = ImageOps.exif_transpose(opened)
+                plain = upright if upright.mode.startswith(("I", "F")) else upright.convert("L")
                 pixels = np.asarray(plain)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             words = str(error).replace(str(path), "the file")

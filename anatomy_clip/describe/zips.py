@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from anatomy_clip.core.refusals import Refused
@@ -30,24 +33,46 @@ def unpack(archive: Path, folder: Path) -> list[PurePosixPath]:
         folder: an empty folder.
 
     Returns:
-        Their names in the archive, below `folder` too; hidden files are left away.
+        Their names below `folder`, which are those in the archive, backslashes made `/`; hidden files are left away.
+        A file of the same name as another is kept with its number before its name, unless it is the same file.
 
     Raises:
         Refused: the archive is damaged, locked, too large, or names files outside of itself.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [one for one in opened.infolist() if not one.is_dir() and not _hidden(one.filename)]
+            members = [one for one in opened.infolist() if not _place(one).endswith("/") and not _hidden(_place(one))]
             _check(members, archive, folder)
-            for member in members:
-                target = folder / member.filename
+            named = _named(members)
+            for name, member in named.items():
+                target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with opened.open(member) as packed, target.open("xb") as plain:
                     shutil.copyfileobj(packed, plain)  # zipfile stops at the size that was checked
-            return [PurePosixPath(member.filename) for member in members]
+            return list(named)
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
-        words = " ".join(f"{type(error).__name__}: {error}".replace(str(archive), archive.name).split())
+        plain = str(error).replace(str(archive), archive.name).replace(f"{folder}{os.sep}", "")
+        words = " ".join(f"{type(error).__name__}: {plain}".split())
         raise Refused(f"can't be unpacked ({words})", "unpack it yourself, or fetch it again") from error
+
+
+def _place(member: zipfile.ZipInfo) -> str:
+    """Its name with `/`, which old Windows programs write as backslashes."""
+    return member.filename.replace("\\", "/")
+
+
+def _named(members: Sequence[zipfile.ZipInfo]) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """A name for each member, once; an archive that was added to can hold a name twice."""
+    named: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    times: Counter[PurePosixPath] = Counter()
+    known = set()
+    for member in members:
+        name = PurePosixPath(_place(member))
+        if (same := (name, member.CRC, member.file_size)) not in known:
+            known.add(same)
+            times[name] += 1
+            named[name if times[name] == 1 else name.with_name(f"({times[name]}) {name.name}")] = member
+    return named
 
 
 def _check(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
@@ -61,9 +86,9 @@ def _check(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
         space = f"{total / 1e9:.1f} GB of temporary space"
         raise Refused(f"needs {space}", "make room, or set TMPDIR to another disk")
     for member in members:
-        plain = PurePosixPath(member.filename)
-        if plain.is_absolute() or ".." in plain.parts or "\\" in member.filename or "\0" in member.filename:
-            raise Refused("names a file outside of itself", "it may be made to do harm, leave it out")
+        plain = PurePosixPath(_place(member))
+        if plain.is_absolute() or ".." in plain.parts or "\0" in member.filename:
+            raise Refused("names a file outside of itself", "unpack it yourself, with care")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise Refused("holds a symbolic link", "unpack it yourself")
         if member.flag_bits & 1:

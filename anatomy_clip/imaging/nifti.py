@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,69 +12,15 @@ import numpy as np
 from isal import isal_zlib  # unpacks several times quicker than zlib
 from numpy.typing import NDArray
 
-from anatomy_clip.core.refusals import FETCH_AGAIN
 from anatomy_clip.core.terms import Modality, Protocol
-from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, tilt_degrees
+from anatomy_clip.imaging.nifti_header import Header, is_gzip, load, read_header, reading
 from anatomy_clip.imaging.volume import Volume
 
 # One entry of the label table that TotalSegmentator writes into a multi-label file (a header extension).
 _LABEL = re.compile(rb'<Label\s+Key="(\d{1,5})"[^>]*>\s*<!\[CDATA\[([^\]]{1,100})\]\]>')
 _SAME_GRID_MM = 0.5  # a mask is on its image's grid if no corner differs by more
 T = TypeVar("T", bound=np.generic)
-_MAX_INFLATION = 1032  # of deflate, as gzip uses it
 _GZIP = 16 + 15  # a gzip header, and the largest window
-
-
-@dataclass(frozen=True)
-class Header:
-    """A file of which only the header has been read.
-
-    Attributes:
-        path: the file.
-        image: nibabel's image, its voxels still in the file.
-        turn: (3, 2) axis and direction in the patient of every stored axis, as `nibabel.io_orientation` gives it.
-        shape: voxels along the canonical RAS+ axes.
-        affine: (4, 4) canonical voxel to mm.
-    """
-
-    path: Path
-    image: Any
-    turn: NDArray[np.float64]
-    shape: tuple[int, ...]
-    affine: NDArray[np.float64]
-
-    @property
-    def spacing_mm(self) -> tuple[float, float, float]:
-        """Size of a voxel along the canonical axes, mm."""
-        x, y, z = (float(length) for length in np.linalg.norm(self.affine[:3, :3], axis=0))
-        return x, y, z
-
-
-def read_header(path: Path) -> Header:
-    """Read a header, check it, and find its closest canonical axes; no voxel is read.
-
-    Raises:
-        ValueError: as `read_volume`, but for what the voxels may be.
-    """
-    import nibabel
-
-    image = _load(path)
-    if len(image.shape) != 3 or min(image.shape) < 1:
-        raise ValueError(f"{path}: has shape {image.shape}, expected a 3D volume")
-    if image.header["sform_code"] == 0 and image.header["qform_code"] == 0:
-        raise ValueError(f"{path}: has no affine (sform and qform are unset), so its orientation is unknown")
-    if not np.isfinite(image.affine).all() or abs(float(np.linalg.det(image.affine[:3, :3]))) < 1e-9:
-        raise ValueError(f"{path}: its affine is flat or not finite, so its orientation is unknown")
-    tilt = tilt_degrees(image.affine)
-    if tilt > MAX_TILT_DEGREES:
-        raise ValueError(
-            f"{path}: lies {tilt:.0f} degrees off the patient's axes (at most {MAX_TILT_DEGREES:.0f}); "
-            "resample it first"
-        )
-    turn = nibabel.io_orientation(image.affine)
-    shape = tuple(image.shape[n] for n in np.argsort(turn[:, 0]))
-    affine = image.affine @ nibabel.orientations.inv_ornt_aff(turn, image.shape)
-    return Header(path, image, turn, shape, affine)
 
 
 def read_volume(path: Path, modality: Modality, protocol: Protocol = Protocol.NONE) -> Volume:
@@ -88,14 +32,47 @@ def read_volume(path: Path, modality: Modality, protocol: Protocol = Protocol.NO
         protocol: MR protocol.
 
     Raises:
-        ValueError: the file is missing or damaged, not a 3D volume, has no usable affine, lies more than 30
-            degrees off the patient's axes, or holds values that are not finite; the message names the file.
+        ValueError: as `read_header` and `volume_of`; also several volumes, no usable affine, or axes that lie more
+            than 30 degrees off the patient's; the message names the file.
     """
     header = read_header(path)
-    array = _turned(_voxels(header), header.turn).astype(np.float32, copy=False)
+    header.check_axes()
+    _check_single(header)
+    return volume_of(header, modality, protocol)[0]
+
+
+def volume_of(
+    header: Header, modality: Modality, protocol: Protocol = Protocol.NONE, number: int = 0
+) -> tuple[Volume, tuple[str, ...]]:
+    """Read one of a file's volumes, however it lies; voxels that hold no number become background.
+
+    Args:
+        header: from `read_header`.
+        modality: CT (values are HU) or MR.
+        protocol: MR protocol.
+        number: which volume, from 0.
+
+    Returns:
+        The volume, and what a user should know of its values.
+
+    Raises:
+        ValueError: the file is damaged, or its voxels are colours, infinite, or no numbers at all.
+    """
+    notes = []
+    array = _turned(_voxels(header, number), header.turn)
+    if array.dtype.kind == "c":
+        notes.append("its values are complex: the magnitude is shown")
+        array = np.abs(array)
+    array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
-        raise ValueError(f"{path}: holds NaN or infinite values; mend or leave out this volume")
-    return Volume(array, header.spacing_mm, modality, protocol)
+        empty = np.isnan(array)
+        if empty.all() or np.isinf(array).any():
+            raise ValueError(
+                f"{header.path}: holds infinite values, or no number at all; mend or leave out this volume"
+            )
+        notes.append(f"{_percent(empty)} of its voxels hold no number (NaN): they are shown as background")
+        array = np.where(empty, array[~empty].min(), array)
+    return Volume(array, header.spacing_mm, modality, protocol), tuple(notes)
 
 
 def read_labels(path: Path, like: Header | None = None) -> NDArray[np.uint8]:
@@ -131,7 +108,7 @@ def join_masks(paths: Sequence[Path], like: Header) -> NDArray[np.uint8]:
         ValueError: as `read_labels`.
     """
     # In the image's own axes, and only where a mask has anything: most show a small part of the body.
-    labels = np.zeros(like.image.shape, np.uint8, order="F")
+    labels = np.zeros(like.stored, np.uint8, order="F")
     for value, path in enumerate(paths, start=1):
         header = read_header(path)
         _check_grid(header, like)
@@ -153,21 +130,11 @@ def label_names(path: Path) -> dict[int, str]:
     Raises:
         ValueError: the file is missing or damaged, or has no label table.
     """
-    content = b"".join(_raw(extension) for extension in _load(path).header.extensions)
+    content = b"".join(_raw(extension) for extension in load(path).header.extensions)
     names = {int(key): name.decode("utf-8", "replace") for key, name in _LABEL.findall(content)}
     if not names:
         raise ValueError(f"{path}: has no label table in its header; give a class table")
     return names
-
-
-def third_axis(path: Path) -> tuple[int, int]:
-    """The patient axis (0 to 2) that the third array axis as stored lies along, and its direction (1 or -1).
-
-    Raises:
-        ValueError: as `read_volume`.
-    """
-    axis, direction = read_header(path).turn[2]
-    return int(axis), int(direction)
 
 
 def _raw(extension: Any) -> bytes:
@@ -175,73 +142,38 @@ def _raw(extension: Any) -> bytes:
     return content if isinstance(content, bytes) else str(content).encode()
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """One clear message for whatever a damaged file raises."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, ValueError) and str(path) in str(error):
-            raise
-        remedy = "raise limits.memory_gb, or leave it out" if isinstance(error, MemoryError) else FETCH_AGAIN
-        words = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path}: can't be read as NIfTI ({type(error).__name__}: {words}); {remedy}") from error
-
-
-def _load(path: Path) -> Any:
-    """Read a header; refuse one that claims more voxels than a file of its size can hold."""
-    import nibabel  # takes half a second: only where a file is read
-
-    if not path.is_file():
-        raise ValueError(f"{path}: file is missing, or no regular file; check the path")
-    with _reading(path):
-        image: Any = nibabel.load(path)
-        if not isinstance(image, nibabel.Nifti1Image):  # NIfTI-2 is one too
-            raise ValueError(f"{path}: is no NIfTI file")
-        room = path.stat().st_size * (_MAX_INFLATION if _is_gzip(path) else 1)
-        if _bytes(image) > room:
-            claim = f"claims {image.shape} voxels, more than a file of its size can hold"
-            raise ValueError(f"{path}: {claim}; {FETCH_AGAIN}")
-        return image
-
-
-def _bytes(image: Any) -> int:
-    """Bytes of header and voxels that a header promises."""
-    stored = image.dataobj
-    return int(stored.offset + math.prod(image.shape) * stored.dtype.itemsize)
-
-
-def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
-
-
-def _voxels(header: Header) -> NDArray[Any]:
-    """Read the voxels, scaled, in stored axes."""
+def _voxels(header: Header, number: int = 0) -> NDArray[Any]:
+    """Read the voxels of one volume, scaled, in stored axes."""
     from nibabel.volumeutils import apply_read_scaling
 
-    path, image = header.path, header.image
-    with _reading(path):
-        if _is_gzip(path):  # in one go: nibabel's small steps take several times longer
-            stored, unpacked = image.dataobj, _unpack(path, _bytes(image))
-            raw: NDArray[Any] = np.ndarray(stored.shape, stored.dtype, unpacked, stored.offset, order="F")
-            array: NDArray[Any] = apply_read_scaling(raw, stored.slope, stored.inter)
-        else:
-            array = np.asanyarray(image.dataobj)
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"{path}: holds {array.dtype} values, expected plain numbers")
+    path, proxy = header.path, header.image.dataobj
+    if proxy.dtype.kind not in "iufc":
+        raise ValueError(f"{path}: a voxel holds a colour, no value of CT or MR; leave it out")
+    size = math.prod(header.stored) * proxy.dtype.itemsize
+    start = int(proxy.offset) + number * size
+    with reading(path):
+        # Unpacked in one go: nibabel's small steps take several times longer.
+        held = _unpack(path, start + size) if is_gzip(path) else np.memmap(path, np.uint8, "r")
+        raw: NDArray[Any] = np.ndarray(header.stored, proxy.dtype, held, start, order="F")
+        array: NDArray[Any] = apply_read_scaling(raw, proxy.slope, proxy.inter)
     return array
+
+
+def _percent(chosen: NDArray[np.bool_]) -> str:
+    return f"{100 * chosen.mean():.2g} %"
 
 
 def _labels(header: Header) -> NDArray[np.uint8]:
     """Read whole numbers from 0 to 255, in stored axes."""
+    _check_single(header)
     array = _voxels(header)
     if array.dtype == np.uint8:  # as masks are published: nothing to check or convert
         return array
-    if array.size and not (array.min() >= 0 and array.max() <= 255):  # also refuses NaN
-        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255")
+    if array.dtype.kind == "c" or not (array.min() >= 0 and array.max() <= 255):  # also refuses NaN
+        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255; mend the file")
     labels = array.astype(np.uint8)
     if not np.array_equal(labels, array):
-        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255")
+        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255; mend the file")
     return labels
 
 
@@ -267,9 +199,17 @@ def _unpack(path: Path, size: int) -> bytes:
     return unpacked
 
 
+def _check_single(header: Header) -> None:
+    if header.volumes > 1:
+        raise ValueError(f"{header.path}: holds {header.volumes} volumes; take out one of them")
+
+
 def _check_grid(labels: Header, image: Header) -> None:
     if labels.shape != image.shape:
-        raise ValueError(f"{labels.path}: has shape {labels.shape}, but {image.path.name} has {image.shape}")
+        raise ValueError(
+            f"{labels.path}: has shape {labels.shape}, but {image.path.name} has {image.shape}; "
+            "resample it to the image's grid"
+        )
     # Every corner of the box, in mm: shift, turn and spacing in one number.
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape], [1], indexing="ij")).reshape(4, -1)
     off = float(np.abs((labels.affine - image.affine) @ corners)[:3].max())

@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.describe import zips
 from anatomy_clip.describe.inputs import common, gather
-from anatomy_clip.imaging.dicom.dicomdir import referenced_files
+from anatomy_clip.imaging.dicom.dicomdir import finder, referenced_files
 
 
 @pytest.fixture
@@ -92,6 +92,47 @@ def test_an_archive_that_leaves_itself(tmp_path, scratch, name):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_archive_with_backslashes_is_read_as_with_slashes(tmp_path, scratch):
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as opened:
+        for name in ("st\\sub\\", "st\\sub\\1.dcm", "st/2.nii", ".hidden\\3"):
+            member = zipfile.ZipInfo("x")
+            member.filename = name  # its constructor would mend it
+            opened.writestr(member, b"" if name.endswith("\\") else b"content")
+    found, refused = shown([tmp_path / "w.zip"], scratch)
+    assert [(Path(name).relative_to(tmp_path), kind) for name, kind in found] == [
+        (Path("w.zip/st/sub/1.dcm"), "dicom"), (Path("w.zip/st/2.nii"), "nifti"),
+    ]  # fmt: skip
+    assert not refused
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_archive_that_holds_a_name_twice(tmp_path, scratch):
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as opened:
+        for name, content in (("a/1", b"one"), ("a/2.nii", b"two"), ("a/1", b"one"), ("a/2.nii", b"another")):
+            opened.writestr(name, content)
+        opened.writestr("a\\1", b"third")
+    found, refused = shown([tmp_path / "w.zip"], scratch)
+    names = [Path(name).relative_to(tmp_path / "w.zip").as_posix() for name, _ in found]
+    assert names == ["a/1", "a/2.nii", "a/(2) 2.nii", "a/(2) 1"] and not refused
+    contents = [(scratch.made[0] / name).read_bytes() for name in names]
+    assert contents == [b"one", b"two", b"another", b"third"]
+
+
+def test_an_archive_whose_names_can_t_all_be_made_tells_no_place_of_this_machine(tmp_path, scratch):
+    archive(tmp_path / "w.zip", "a", "a/b")
+    _, ((where, said),) = shown([tmp_path / "w.zip"], scratch)
+    assert where == str(tmp_path / "w.zip") and "can't be unpacked" in said and "scratch" not in said
+
+
+def test_names_that_are_no_utf_8_are_shown_with_escapes(tmp_path, scratch):
+    folder = os.fsencode(tmp_path) + b"/M\xfcller"
+    os.mkdir(folder)
+    Path(os.fsdecode(folder), "1").write_bytes(b"x")
+    for given in (tmp_path, os.fsdecode(folder)):
+        ((name, _),), _ = shown([given], scratch)
+        assert name == f"{tmp_path}/M\\xfcller/1" and name.encode()
+
+
 def test_archives_that_are_bombs_links_locked_or_damaged(tmp_path, scratch, monkeypatch):
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as opened:
         opened.writestr("zeros", bytes(10_000_000))
@@ -140,6 +181,22 @@ def test_a_dicomdir_that_was_asked_for_stands_for_its_files(scratch):
     names = referenced_files(path)
     assert len(names) == 31
     assert all((path.parent / name).is_file() for name in names)
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [str.lower, str.title, lambda name: f"{name}.dcm", lambda name: f"{name};1", lambda name: f"{name.lower()}.DCM;1"],
+)
+def test_files_of_a_dicomdir_are_found_as_copies_of_discs_have_them(tmp_path, rename):
+    there = [rename(name) for name in ("DICOM", "IM0001", "IM0002")]
+    fill(tmp_path, f"{there[0]}/{there[1]}", f"{there[0]}/{there[2]}")
+    find = finder(tmp_path)
+    assert [find(Path("DICOM", f"IM000{n}")) for n in (1, 2, 3)] == [
+        Path(there[0], there[1]), Path(there[0], there[2]), None,
+    ]  # fmt: skip
+    assert find(Path("DICOM")) is None and find(Path("OTHER", "IM0001")) is None
+    fill(tmp_path, "DICOM/IM0001")  # the very name is taken before another
+    assert find(Path("DICOM", "IM0001")) == Path("DICOM", "IM0001")
 
 
 def test_what_is_no_dicomdir(tmp_path):

@@ -128,6 +128,26 @@ def test_pictures(describer, tmp_path, mode):
         assert describer.describe(tmp_path / "a.png", workers=0, modality="CT").series[0].modality == "CT"
 
 
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_picture_is_shown_as_its_exif_orientation_says(describer, tmp_path, tag, ending):
+    """Stored pixels and the picture as the EXIF standard has it, tag 0x0112: where row 0 and column 0 are."""
+    upright = np.zeros((64, 48), np.uint8)
+    upright[:16, :32] = 250
+    upright[:40, :16] = 120
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T,
+        6: upright.T[::-1], 7: upright.T[::-1, ::-1], 8: upright.T[:, ::-1],
+    }[tag]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x112] = tag
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / f"a.{ending}", exif=exif, quality=100)
+    Image.fromarray(upright).save(tmp_path / "b.png")
+    turned, plain = describer.describe([tmp_path / f"a.{ending}", tmp_path / "b.png"], workers=0, pictures=True).series
+    difference = turned.slices[0].picture.astype(int) - plain.slices[0].picture
+    assert np.abs(difference).max() <= 4  # JPEG loses a little
+
+
 def test_an_archive_and_a_dicomdir(describer, study, tmp_path):
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as opened:
         for path in sorted(study.rglob("*")):

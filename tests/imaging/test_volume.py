@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import join_masks, label_names, read_header, read_labels, read_volume
+from anatomy_clip.imaging.nifti import join_masks, label_names, read_labels, read_volume
+from anatomy_clip.imaging.nifti_header import read_header
 from anatomy_clip.imaging.volume import display_plane, normal_axis
 
 RIGHT, ANTERIOR, SUPERIOR = 100, 20, 3  # what a step towards each side adds to a voxel
@@ -75,8 +76,10 @@ def bad(tmp_path, kind):
         path.write_bytes(b"no image")
         return path
     array = ramp().astype(np.float32)
-    if kind == "nan":
-        array[0, 0, 0] = np.nan
+    if kind == "infinite":
+        array[0, 0, 0] = np.inf
+    if kind == "empty":
+        array[:] = np.nan
     if kind == "4d":
         array = np.stack([array, array], axis=-1)
     image = nib.Nifti1Image(array, rotated(40) if kind == "oblique" else np.eye(4))
@@ -92,8 +95,9 @@ def bad(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("missing", "file is missing"), ("text", "can't be read"), ("cut", "can't be read"), ("nan", "NaN"),
-        ("4d", "expected a 3D volume"), ("oblique", "40 degrees off"), ("no affine", "has no affine"),
+        ("missing", "file is missing"), ("text", "can't be read"), ("cut", "can't be read"),
+        ("infinite", "infinite values, or no number at all; mend"), ("empty", "no number at all; mend"),
+        ("4d", "holds 2 volumes; take out one"), ("oblique", "40 degrees off"), ("no affine", "says no orientation"),
     ],
 )  # fmt: skip
 def test_bad_files_give_one_clear_message(tmp_path, kind, message):

@@ -87,6 +87,19 @@ def test_nifti_slices_count_along_the_third_axis_as_stored(tmp_path, affine, pla
     assert {record.orientation for record, _ in found} == {Orientation(plane)}
 
 
+def test_nifti_slices_run_along_the_thick_axis_and_each_volume_is_a_series(tmp_path):
+    (tmp_path / "a").mkdir()
+    voxels = np.full((4, 8, 7, 2), -100, np.int16)
+    voxels[:, 2:5, 2:5] = (10 * np.arange(4)[:, None] + np.arange(2))[:, None, None]
+    nib.save(nib.Nifti1Image(voxels, np.diag([-5.0, -2.0, 2.0, 1.0])), tmp_path / "a" / "ct.nii.gz")
+    found = taken(Folder(tmp_path, modality="CT"))
+    assert [(record.index, value) for record, value in found] == [
+        (n, 10 * n + volume) for volume in range(2) for n in range(4)
+    ]
+    assert {record.orientation for record, _ in found} == {Orientation.SAGITTAL}
+    assert len({record.series for record, _ in found}) == 2 and len({record.patient for record, _ in found}) == 1
+
+
 def test_dicom_slices_count_along_the_normal(tmp_path):
     save_dicom(tmp_path / "series")
     table(tmp_path, row("series", 1, 3))

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import read_header, read_labels
+from anatomy_clip.imaging.nifti import read_labels
+from anatomy_clip.imaging.nifti_header import read_header
 from anatomy_clip.sources.scans.slicing import Sampling
 from anatomy_clip.sources.scans.totalsegmentator import TotalSegmentator, read_masks, read_multilabel
 

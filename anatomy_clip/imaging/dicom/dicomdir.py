@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pydicom
@@ -31,6 +34,40 @@ def referenced_files(path: Path) -> list[Path]:
             raise Refused("has no Directory Record Sequence (0004,1220)", "name the folder itself")
         named = [_path(record.ReferencedFileID) for record in records if record.get("ReferencedFileID")]
     return list(dict.fromkeys(named))
+
+
+def finder(root: Path) -> Callable[[Path], Path | None]:
+    """Make a function that finds files which a DICOMDIR names, as they lie below its folder.
+
+    A disc's files may have been copied in lower case, with the ending .dcm, or with a version behind (`IM0001.;1`).
+
+    Args:
+        root: the folder of the DICOMDIR.
+
+    Returns:
+        A function from a path as the DICOMDIR has it to the one that is there, both below the folder, or None.
+    """
+
+    @cache
+    def entries(folder: Path) -> dict[str, str]:
+        return {_plain(name): name for name in sorted(os.listdir(folder), reverse=True)}
+
+    def find(named: Path) -> Path | None:
+        found = Path()
+        for part in named.parts:
+            if not (root / found / part).exists():
+                known = entries(root / found).get(_plain(part)) if (root / found).is_dir() else None
+                if known is None:
+                    return None
+                part = known
+            found /= part
+        return found if (root / found).is_file() else None
+
+    return find
+
+
+def _plain(name: str) -> str:
+    return name.casefold().partition(";")[0].removesuffix(".dcm").rstrip(".")
 
 
 def _path(components: object) -> Path:

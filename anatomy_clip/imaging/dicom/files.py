@@ -17,11 +17,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_file_meta_info
+from pydicom.misc import is_dicom
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from anatomy_clip.core.refusals import FETCH_AGAIN, Refused
 from anatomy_clip.imaging.dicom.refusing import refusing
+from anatomy_clip.imaging.formats import refuse_other_format
 
 MAX_BYTES = 2**31  # a file on the disk
 MAX_SAMPLES = 2**28  # rows x columns x frames that a header may claim
@@ -85,11 +87,18 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         if path.stat().st_size > MAX_BYTES:
             raise Refused(f"file is larger than {MAX_BYTES} bytes", "split it, or leave it out")
         with path.open("rb") as source:
-            with refusing("is no DICOM file, or has no preamble", "leave it out, or rewrite it with its preamble"):
-                meta = read_file_meta_info(path)
+            meta = _meta_group(path)
             with refusing("its header is damaged"):
                 deflated = meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
                 yield _inflated(source, meta) if deflated else source
+
+
+def _meta_group(path: Path) -> FileMetaDataset:
+    with refusing("can't be read as a DICOM file", "check its disk"):
+        if not is_dicom(path):
+            refuse_other_format(path)
+    with refusing("is no DICOM file, or has no preamble", "leave it out, or rewrite it with its preamble"):
+        return read_file_meta_info(path)
 
 
 def _inflated(source: BinaryIO, meta: FileMetaDataset) -> BytesIO:

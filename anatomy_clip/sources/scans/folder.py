@@ -16,7 +16,7 @@ from anatomy_clip.core.terms import Modality, Protocol
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.scans.dicom_stacks import dicom_stacks
 from anatomy_clip.sources.scans.label_table import LabelRow, check_rows, read_table
-from anatomy_clip.sources.scans.stacks import Stack, is_nifti, nifti_stack
+from anatomy_clip.sources.scans.stacks import Stack, is_nifti, nifti_stacks
 
 
 class Folder:
@@ -123,7 +123,7 @@ class Folder:
             yield from dicom_stacks(self.root, path, volume, bool(rows), self.keep_burned_in)
             return
         modality = self._modality(rows)
-        yield nifti_stack(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
+        yield from nifti_stacks(path, volume, modality, Protocol.NONE if modality is Modality.CT else Protocol.OTHER)
 
     def _modality(self, rows: Sequence[LabelRow]) -> Modality:
         """Of NIfTI files: what the table or the settings say."""

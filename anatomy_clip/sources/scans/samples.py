@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import read_header, read_labels, read_volume
+from anatomy_clip.imaging.nifti import read_labels, read_volume
+from anatomy_clip.imaging.nifti_header import read_header
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.imaging.volume import Volume
 from anatomy_clip.sources.download.packages import Package, fetch

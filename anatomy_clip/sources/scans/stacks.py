@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import read_volume, third_axis
+from anatomy_clip.imaging.nifti import volume_of
+from anatomy_clip.imaging.nifti_header import Header, read_header
 from anatomy_clip.imaging.slices import Slice
-from anatomy_clip.imaging.volume import normal_axis
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def is_nifti(name: str) -> bool:
     return name.lower().endswith((".nii", ".nii.gz"))
 
 
-def nifti_stack(path: Path, key: str, modality: Modality, protocol: Protocol) -> Stack:
-    """A NIfTI file as a stack along its third array axis as stored, whichever way that runs through the patient.
+def nifti_stacks(path: Path, key: str, modality: Modality, protocol: Protocol) -> Iterator[Stack]:
+    """A NIfTI file as stacks, one a volume (time point, echo, direction), in the order in which slices are stored.
 
     Args:
         path: the file.
@@ -51,17 +52,20 @@ def nifti_stack(path: Path, key: str, modality: Modality, protocol: Protocol) ->
         protocol: MR protocol.
 
     Raises:
-        ValueError: as `read_volume`.
+        ValueError: as `read_header` and `volume_of`; also no usable affine, or axes that lie more than 30 degrees off
+            the patient's.
     """
-    axis, direction = third_axis(path)
-    volume = read_volume(path, modality, protocol)
-    orientation = next(plane for plane in Orientation if normal_axis(plane) == axis)
-    count = int(volume.array.shape[axis])
-
-    def read() -> Iterator[tuple[int, Slice]]:
-        for index in range(count):
-            yield index, volume.plane(orientation, index if direction > 0 else count - 1 - index)
-
+    header = read_header(path)
+    header.check_axes()
     folder = str(PurePosixPath(key).parent)
     patient = folder if folder != "." else key
-    return Stack(modality, protocol, orientation, count, patient, patient, (key,), read)
+    for number in range(header.volumes):
+        series = (key, str(number)) if number else (key,)
+        read = partial(_read, header, number, modality, protocol)
+        yield Stack(modality, protocol, header.orientation, len(header.indices()), patient, patient, series, read)
+
+
+def _read(header: Header, number: int, modality: Modality, protocol: Protocol) -> Iterator[tuple[int, Slice]]:
+    volume, _ = volume_of(header, modality, protocol, number)
+    for index, place in enumerate(header.indices()):
+        yield index, volume.plane(header.orientation, place)

@@ -14,7 +14,8 @@ import numpy as np
 
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.nifti import join_masks, label_names, read_header, read_labels, read_volume
+from anatomy_clip.imaging.nifti import join_masks, label_names, read_labels, read_volume
+from anatomy_clip.imaging.nifti_header import read_header
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.cards import cards
 from anatomy_clip.sources.scans.slicing import LabelledVolume, Labels, Sampling, cut_slices, orientations

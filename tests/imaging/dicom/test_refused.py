@@ -37,7 +37,7 @@ def reason(path):
         ("DICOMDIR", "no Pixel Data"),
         ("rtstruct.dcm", "no preamble"),
         ("ExplVR_LitEndNoMeta.dcm", "no preamble"),
-        ("zipMR.gz", "no DICOM file"),
+        ("zipMR.gz", "compressed by gzip"),
         ("MR_truncated.dcm", "cut off: 8130 of 8192 bytes"),
         ("liver_1frame.dcm", "no CT or MR"),
         ("emri_small.dcm", "geometry is unknown"),
