@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ Vector = tuple[float, float, float]
 
 SAME_POSITION_MM = 0.01
 SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
+SPARSE = 1.5  # slices that lie this many times their thickness, or their usual distance, apart leave tissue out
 _BESIDE_MM = 5.0  # a field of view may shift by less from slice to slice
 # DICOM's axes run to the patient's left, posterior and head (LPS). What lies to the right of a displayed image and
 # what lies down, as (axis, sign): left and posterior; left and feet; posterior and feet.
@@ -74,6 +76,34 @@ def normal(row: Vector, column: Vector) -> NDArray[np.float64]:
 def positions(origins: Sequence[Vector], along: NDArray[np.float64]) -> tuple[float, ...]:
     """Distances of slices along a direction, mm."""
     return tuple(float(np.dot(origin, along)) for origin in origins)
+
+
+def usual_step(places_mm: Sequence[float]) -> float:
+    """The lower quartile of the distances between two or more slices, mm; it stands where half are missing."""
+    steps = sorted(after - before for before, after in pairwise(places_mm))
+    return steps[(len(steps) - 1) // 4]
+
+
+def holes(places_mm: Sequence[float], thickness_mm: Sequence[float | None]) -> dict[int, float]:
+    """Where slices of a stack are missing: the number of the slice before each hole -> the width to the next, mm.
+
+    A hole is more than 1.5 times as wide as usual. Slices of several thicknesses may lie as far apart as they are thick.
+
+    Args:
+        places_mm: (N,) places along the normal, ascending.
+        thickness_mm: (N,) slice thickness; None where not stated.
+    """
+    steps = [after - before for before, after in pairwise(places_mm)]
+    if len(steps) < 2:
+        return {}
+    usual = usual_step(places_mm)
+    known = [mm or 0.0 for mm in thickness_mm]
+    several = max(known) > SPARSE * min(known)
+    found = {}
+    for n, (step, pair) in enumerate(zip(steps, pairwise(known), strict=True)):
+        if step > SPARSE * max((usual, *pair) if several else (usual,)):
+            found[n] = step
+    return found
 
 
 def lie_side_by_side(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
