@@ -61,7 +61,7 @@ def test_a_bad_volume_is_refused_with_its_reason(tmp_path):
     summary = prepare(tmp_path, tmp_path / "log", bad=("v2",))
     assert summary.refusals == (Refusal("v2.nii.gz: truncated", "download it again", "v2"),)
     rows = (tmp_path / "train_refusals.csv").read_text().split()
-    assert rows == ["volume,reason,remedy", *"v2,v2.nii.gz: truncated,download it again".split()]
+    assert rows == ["volume,kind,reason,remedy", *"v2,refused,v2.nii.gz: truncated,download it again".split()]
     assert {r.patient for r in SliceStore.open(tmp_path / "train").manifest} == set(VOLUMES) - {"v2"}
 
 

@@ -42,7 +42,7 @@ def identifier_notes(group: Sequence[FrameHeader]) -> list[str]:
     notes = []
     uids = dict.fromkeys((frame.path, frame.uids[3]) for frame in group if frame.uids[3])
     if len({uid for _, uid in uids}) < len(uids):
-        notes.append(f"{named('SOPInstanceUID')} is the same in several of its files, which differ: was it overwritten?")
+        notes.append(f"{named('SOPInstanceUID')} is the same in several of its slices: was it overwritten?")
     if len({frame.uids[1:3] for frame in group}) > 1:
         notes.append(f"each of its slices has a {named('SeriesInstanceUID')} of its own: joined by their geometry")
     return notes

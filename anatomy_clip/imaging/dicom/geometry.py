@@ -78,16 +78,10 @@ def positions(origins: Sequence[Vector], along: NDArray[np.float64]) -> tuple[fl
     return tuple(float(np.dot(origin, along)) for origin in origins)
 
 
-def usual_step(places_mm: Sequence[float]) -> float:
-    """The lower quartile of the distances between two or more slices, mm; it stands where half are missing."""
-    steps = sorted(after - before for before, after in pairwise(places_mm))
-    return steps[(len(steps) - 1) // 4]
-
-
 def holes(places_mm: Sequence[float], thickness_mm: Sequence[float | None]) -> dict[int, float]:
     """Where slices of a stack are missing: the number of the slice before each hole -> the width to the next, mm.
 
-    A hole is more than 1.5 times as wide as usual. Slices of several thicknesses may lie as far apart as they are thick.
+    A hole is more than 1.5 times as wide as usual; where slices have several thicknesses, as a share of these.
 
     Args:
         places_mm: (N,) places along the normal, ascending.
@@ -96,14 +90,22 @@ def holes(places_mm: Sequence[float], thickness_mm: Sequence[float | None]) -> d
     steps = [after - before for before, after in pairwise(places_mm)]
     if len(steps) < 2:
         return {}
-    usual = usual_step(places_mm)
     known = [mm or 0.0 for mm in thickness_mm]
-    several = max(known) > SPARSE * min(known)
-    found = {}
-    for n, (step, pair) in enumerate(zip(steps, pairwise(known), strict=True)):
-        if step > SPARSE * max((usual, *pair) if several else (usual,)):
-            found[n] = step
-    return found
+    if 0 < min(known) < max(known) / SPARSE:
+        widths = [step / max(pair) for step, pair in zip(steps, pairwise(known), strict=True)]
+    else:
+        widths = steps
+    usual = _lower_quartile(widths)
+    return {n: step for n, (step, width) in enumerate(zip(steps, widths, strict=True)) if width > SPARSE * usual}
+
+
+def usual_step(places_mm: Sequence[float]) -> float:
+    """The lower quartile of the distances between two or more slices, mm; it stands where half of them are missing."""
+    return _lower_quartile([after - before for before, after in pairwise(places_mm)])
+
+
+def _lower_quartile(values: Sequence[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 4]
 
 
 def lie_side_by_side(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:
