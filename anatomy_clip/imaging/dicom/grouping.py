@@ -88,17 +88,24 @@ def _parted_by_phase(group: Group, name: str) -> list[tuple[str, Group]]:
 
 def _rounds(group: Group, crowd: int) -> list[Group]:
     """Repeats by Instance Number where it counts one round through the places after the other, else none."""
-    place_of = {id(frame): n for n, place in enumerate(_places(group)) for frame in place}
-    if len({frame.instance for frame in group}) < len(group):
+    places = _places(group)
+    place_of = {frame.instance: n for n, place in enumerate(places) for frame in place}
+    ordered = sorted(group, key=lambda f: f.instance)
+    if len(place_of) < len(group):
         return []
-    rounds: list[Group] = [[]]
-    seen: set[int] = set()
-    for frame in sorted(group, key=lambda f: f.instance):
-        if (place := place_of[id(frame)]) in seen:
+    for first in (1, ordered[0].instance):  # a round begins here, though its first slice may be lost
+        turns = {(place, (instance - first) % len(places)) for instance, place in place_of.items()}
+        if len(turns) == len(places):  # each place has its turn in all rounds
+            rounds = _parted(ordered, lambda f, first=first: (f.instance - first) // len(places))
+            if len(rounds) == crowd:
+                return [_in_order(part) for part in rounds]
+    rounds, seen = [[]], set()
+    for frame in ordered:
+        if place_of[frame.instance] in seen:
             rounds.append([])
             seen.clear()
         rounds[-1].append(frame)
-        seen.add(place)
+        seen.add(place_of[frame.instance])
     return [_in_order(part) for part in rounds] if len(rounds) == crowd else []
 
 
