@@ -317,3 +317,30 @@ def test_one_scan_in_two_formats_gives_the_same_slices():
         assert np.corrcoef(image.pixels.ravel(), twin.pixels.ravel())[0, 1] > 0.999
     images = [image.pixels.ravel() for image, _ in by_format[0].values()]
     assert all(np.corrcoef(a, b)[0, 1] < 0.999 for a, b in pairwise(images))
+
+
+def test_what_describe_notes_is_told_once_a_series_and_by_no_path(tmp_path):
+    save_dicom(tmp_path / "good" / "ct", 4)
+    save_dicom(tmp_path / "odd" / "ct", 6, RescaleType="US")
+    (tmp_path / "odd" / "ct" / "6.dcm").unlink()  # the fourth of six
+    told = {}
+    for volume in ("good/ct", "odd/ct"):
+        items = list(DicomFolder(tmp_path).slices("all", volume))
+        told[volume] = [item for item in items if isinstance(item, Doubt)]
+        assert sum(isinstance(item, tuple) for item in items) == (4 if volume == "good/ct" else 5)
+    assert told["good/ct"] == []
+    assert [(one.where, one.reason.split(", but")[0]) for one in told["odd/ct"]] == [
+        ("odd/ct", "Rescale Type (0028,1054) is US: values may not be HU"),
+        ("odd/ct", "slices usually lie 3 mm apart"),
+    ]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_values_that_are_no_hu_are_told_of_nifti_too_and_of_all_its_slices(tmp_path, labelled):
+    voxels = np.full((8, 7, 4), 900, np.int16)
+    voxels[..., 0] = 0
+    nib.save(nib.Nifti1Image(voxels, AXIAL), tmp_path / "a.nii")
+    table(tmp_path, row("a.nii", 0, 0))
+    source = Folder(tmp_path, "labels.csv" if labelled else None, modality="CT")
+    (doubt,) = [item for item in source.slices("all", "a.nii") if isinstance(item, Doubt)]
+    assert "HU" in doubt.reason and doubt.where == "a.nii"
