@@ -153,7 +153,7 @@ def _stations(
 def _holes(facts: SeriesFacts, kept: Sequence[int]) -> Collection[int]:
     """After which of the slices that could be read others are missing."""
     places = [mm for n in kept if (mm := facts.positions_mm[n]) is not None]
-    thickness = [facts.thickness_mm[n] for n in kept] if facts.thickness_mm else [None] * len(kept)
+    thickness = [facts.thickness_mm[n] if facts.thickness_mm else None for n in kept]
     return holes(places, thickness) if len(places) == len(kept) else ()
 
 

@@ -96,10 +96,13 @@ def _rounds(group: Group, crowd: int) -> list[Group]:
     for first in (1, ordered[0].instance):  # a round begins here, though its first slice may be lost
         turns = {(place, (instance - first) % len(places)) for instance, place in place_of.items()}
         if len(turns) == len(places):  # each place has its turn in all rounds
-            rounds = _parted(ordered, lambda f, first=first: (f.instance - first) // len(places))
-            if len(rounds) == crowd:
-                return [_in_order(part) for part in rounds]
-    rounds, seen = [[]], set()
+            counted: dict[int, Group] = defaultdict(list)
+            for frame in ordered:
+                counted[(frame.instance - first) // len(places)].append(frame)
+            if len(counted) == crowd:
+                return [_in_order(part) for part in counted.values()]
+    rounds: list[Group] = [[]]
+    seen: set[int] = set()
     for frame in ordered:
         if place_of[frame.instance] in seen:
             rounds.append([])
