@@ -6,6 +6,7 @@ anatomy-clip prepare source=phantom
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -26,6 +27,7 @@ from anatomy_clip.stores.contact_sheet import contact_sheet
 from anatomy_clip.stores.prepare import digest, prepare_split, up_to_date
 from anatomy_clip.stores.store import SliceStore
 
+_SHOWN = 5  # kinds of notes that are printed
 NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes on without that source
 
 
@@ -57,7 +59,8 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
         settings["selection"] = asdict(selection)
     if fingerprint := getattr(source, "fingerprint", None):  # what it reads beside its settings, such as labels
         settings["fingerprint"] = dict(fingerprint())
-        settings["source"].pop("salt", None)  # a secret; the fingerprint tells one from another
+        for secret in ("salt", "salt_file"):  # the fingerprint tells one salt from another
+            settings["source"].pop(secret, None)
     sheet = store.with_name(f"{store.name}.png")
     if up_to_date(store, digest(settings)) and not cfg.overwrite:
         print(f"{store}: up to date")
@@ -90,9 +93,12 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
             selection=build(cfg.selection),
             progress=progress,
         )
-    bad = len(summary.refusals)
-    where = f" (see {store}_refusals.csv)" if bad else ""
-    print(f"{store}: {summary.slices} slices of {summary.volumes} volumes, {bad} refused{where}")
+    bad, doubts = len(summary.refusals), len(summary.doubts)
+    said = f", {doubts} note(s)" if doubts else ""
+    where = f" (see {store}_refusals.csv)" if bad or doubts else ""
+    print(f"{store}: {summary.slices} slices of {summary.volumes} volumes, {bad} refused{said}{where}")
+    for reason, volumes in Counter(one.reason for one in summary.doubts).most_common(_SHOWN):
+        print(f"  note at {volumes} volume(s): {reason}")
 
 
 def _render(display: Display, side: int, image: Slice) -> Grey:

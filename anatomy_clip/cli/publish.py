@@ -13,7 +13,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from anatomy_clip.cli.results import suite_of
-from anatomy_clip.core.pseudonyms import Pseudonyms
+from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt
 from anatomy_clip.results.panel import Suite, panels_of
 from anatomy_clip.results.publish import publish_run, publish_suite
 from anatomy_clip.stores.store import images_of
@@ -36,8 +36,9 @@ def publish(cfg: DictConfig) -> None:
     suite, _ = suite_of(cfg, images=images_of(cfg.gallery.stores), slices_a_set=cfg.gallery.slices_a_set)
     panels = panels_of(suite)
     who = {"project": cfg.project, "mode": cfg.mode}
+    pseudonym = Pseudonyms(cfg.salt or kept_salt(Path(cfg.salt_file)))
     for run in suite.runs:
-        publish_run(run, suite, panels, pseudonym=Pseudonyms(cfg.salt), **who)
+        publish_run(run, suite, panels, pseudonym=pseudonym, **who)
         print(f"{cfg.suite}: published {run.name}, seed {run.seed}", flush=True)
     folder = Path(cfg.paths.outputs, cfg.suite)
     publish_suite(suite, panels, folder, _page(folder, suite), **who)

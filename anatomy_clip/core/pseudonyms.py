@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import unicodedata
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from anatomy_clip.core.refusals import Refused
 
 SALT = "ANATOMY_CLIP_SALT"  # environment variable
+_LEAST = 32  # characters of a salt that was made at random
 
 
 class Pseudonyms:
@@ -25,12 +27,47 @@ class Pseudonyms:
 
     @classmethod
     def of_environment(cls) -> Pseudonyms:
-        """Those of the salt `ANATOMY_CLIP_SALT`; where it isn't set, of a word that everybody knows."""
-        return cls(os.environ.get(SALT, "anatomy_clip"))
+        """Those of the salt `ANATOMY_CLIP_SALT`; where it isn't set, of a word that everybody knows.
+
+        Only for ids that are public or pseudonyms already, and that must agree from machine to machine.
+        """
+        return cls(os.environ.get(SALT) or "anatomy_clip")
 
     def __call__(self, kind: str, *parts: str) -> str:
         """Hash an id of a kind (patient, study, series): 16 hex digits."""
         return blake2b("\0".join(parts).encode(), digest_size=8, key=self._key, person=kind.encode()).hexdigest()
+
+
+def random_salt() -> str:
+    """A salt that nobody can guess."""
+    return secrets.token_hex(_LEAST)
+
+
+def kept_salt(file: Path) -> str:
+    """The salt in a file; where there is no file yet, one is made at random that only its owner may read.
+
+    Raises:
+        ValueError: the file can't be read or written, or holds no salt.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as new:
+                new.write(random_salt())
+        except FileExistsError:
+            pass
+        salt = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{file}: the salt of pseudonyms can't be kept here ({type(error).__name__}); check the permissions, or "
+            f"set {SALT}"
+        ) from error
+    if len(salt) < _LEAST:
+        raise ValueError(
+            f"{file}: holds no salt of {_LEAST} characters or more; put it back from a copy, or remove it, and ids are "
+            "made anew with another"
+        )
+    return salt
 
 
 def path_below(root: Path, name: str, where: str = "") -> Path:

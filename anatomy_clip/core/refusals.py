@@ -31,6 +31,22 @@ class Refusal:
         return f"{self.where}: {self.message}" if self.where else self.message
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What a user should know of an input that was taken all the same: its header or its values may be wrong.
+
+    Attributes:
+        reason: what is odd; names the header field, never a patient, date or identifier.
+        where: path or name of the input.
+    """
+
+    reason: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}" if self.where else self.reason
+
+
 class Refused(ValueError):
     """Raised where an input can't be used.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -53,7 +53,11 @@ def smooth(
 
 
 def ranges(
-    path: NDArray[np.int64], seen: NDArray[np.bool_], stations: Sequence[str], positions_mm: Sequence[float | None]
+    path: NDArray[np.int64],
+    seen: NDArray[np.bool_],
+    stations: Sequence[str],
+    positions_mm: Sequence[float | None],
+    holes: Collection[int] = (),
 ) -> tuple[Range, ...]:
     """Join neighbours of one station; slices at a range's ends that say nothing are left out.
 
@@ -62,9 +66,11 @@ def ranges(
         seen: (N,) slices that say something.
         stations: names, in the taxonomy's order.
         positions_mm: place of each slice along the normal, mm, or None.
+        holes: slices after which others are missing; no range goes on there.
     """
     found = []
-    for station, group in groupby(range(len(path)), key=lambda n: int(path[n])):
+    pieces = np.cumsum([0, *(n in holes for n in range(len(path) - 1))])
+    for (station, _), group in groupby(range(len(path)), key=lambda n: (int(path[n]), int(pieces[n]))):
         said = [n for n in group if seen[n]]
         if said:
             first, last = said[0], said[-1]

@@ -35,7 +35,7 @@ from anatomy_clip.describe.reading import (
 )  # fmt: skip
 from anatomy_clip.imaging.densities import Densities
 from anatomy_clip.imaging.dicom.dicomdir import finder
-from anatomy_clip.imaging.dicom.grouping import group_frames, without_copies
+from anatomy_clip.imaging.dicom.grouping import group_frames
 from anatomy_clip.imaging.dicom.headers import FrameHeader
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
@@ -196,9 +196,7 @@ class Pipeline:
         self._unread -= 1
         if self._unread == 0:
             frames = [frame for path in self._items for frame in self._headers.pop(path, ())]
-            kept, copies = without_copies(frames)
-            self._refuse_all(copies)
-            self._tasks.waiting.extend(FrameGroup(group) for group in group_frames(kept))
+            self._tasks.waiting.extend(FrameGroup(group) for group in group_frames(frames))
 
     def _follow(self, directory: Item, names: Sequence[Path]) -> None:
         folder, shown_below = directory.path.parent, PurePath(directory.shown).parent

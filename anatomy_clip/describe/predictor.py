@@ -18,13 +18,13 @@ from anatomy_clip.describe.body_parts import defined_term
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import Bundle, Encoder, read_bundle
 from anatomy_clip.describe.description import Description, SeriesDescription, SourceImage
-from anatomy_clip.describe.header_doubts import with_header_doubts
 from anatomy_clip.describe.inputs import common, gather
 from anatomy_clip.describe.pipeline import Pipeline, Progress, Read
 from anatomy_clip.describe.series import Embedded, SeriesFacts, best_caption, describe_series
 from anatomy_clip.imaging.densities import Densities
 from anatomy_clip.imaging.dicom.geometry import normal
 from anatomy_clip.imaging.dicom.series import DicomSeries
+from anatomy_clip.imaging.dicom.siblings import with_header_doubts
 
 DEFAULT_LIMITS = Limits(seconds=30, memory_gb=2)  # of one file, or of one batch of slices
 BATCH_SIZE = 32
@@ -191,6 +191,7 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> SeriesFacts:
         evidence="; ".join(series.evidence),
         orientation=series.orientation,
         positions_mm=tuple(round(mm, 3) for mm in series.positions_mm),
+        thickness_mm=tuple(frame.thickness_mm for frame in series.frames),
         headwards=towards_head > 0 if series.orientation is Orientation.AXIAL else None,
         body_part=defined_term(series.body_part),
         variant=", ".join(variant),
@@ -201,8 +202,8 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> SeriesFacts:
                 frame.path,
                 frame.sop_class_uid,
                 frame.sop_instance_uid,
-                series.study_uid,
-                series.series_uid,
+                frame.study_uid,
+                frame.series_uid,
                 frame.number,
             )
             for frame in series.frames

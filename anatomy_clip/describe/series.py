@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from anatomy_clip.describe.body_axis import ranges, smooth
 from anatomy_clip.describe.body_parts import agrees
 from anatomy_clip.describe.bundle.folder import Bundle, Floats
 from anatomy_clip.describe.description import Finding, Range, SeriesDescription, SliceDescription, SourceImage
+from anatomy_clip.imaging.dicom.geometry import holes
 from anatomy_clip.inference.decisions import Decided
 
 SHARE = 0.05  # of a series' slices that must name an organ, or a station that has no place along the body axis
@@ -29,6 +30,7 @@ class SeriesFacts:
         modality, orientation: None where nothing says.
         protocol, evidence: of MR.
         positions_mm: place of each slice along the normal; None where unknown.
+        thickness_mm: of each slice; empty where unknown.
         headwards: whether axial slices run towards the head; None where unknown, or for another plane.
         body_part: defined term of the header, or "".
         variant: what tells it from others of the same path.
@@ -43,6 +45,7 @@ class SeriesFacts:
     evidence: str = ""
     orientation: Orientation | None = None
     positions_mm: tuple[float | None, ...] = (None,)
+    thickness_mm: tuple[float | None, ...] = ()
     headwards: bool | None = None
     body_part: str = ""
     variant: str = ""
@@ -142,7 +145,14 @@ def _stations(
         chosen |= decided.stations
     places = [facts.positions_mm[n] for n in seen.kept]
     found = _findings(names, {k: probabilities[told & chosen[:, k], k] for k in _places(chosen[told].any(axis=0))})
-    return found, ranges(path, told, names, places)
+    return found, ranges(path, told, names, places, _holes(facts, seen.kept))
+
+
+def _holes(facts: SeriesFacts, kept: Sequence[int]) -> Collection[int]:
+    """After which of the slices that could be read others are missing."""
+    places = [mm for n in kept if (mm := facts.positions_mm[n]) is not None]
+    thickness = [facts.thickness_mm[n] if facts.thickness_mm else None for n in kept]
+    return holes(places, thickness) if len(places) == len(kept) else ()
 
 
 def _organs(bundle: Bundle, decided: Decided, told: NDArray[np.bool_], stations: Sequence[str]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.imaging.slices import Slice
 
 
@@ -27,8 +27,8 @@ class Source(Protocol):
         """Keys of the volumes (or patients) of a split, in a fixed order; a key means nothing but to its source."""
         ...
 
-    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
-        """Stream the slices of one volume with their records, and the refusals of files of it.
+    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
+        """Stream the slices of one volume with their records, the refusals of files of it, and doubts about others.
 
         Raises:
             ValueError: the volume can't be read; the message names file, reason and remedy. `prepare` refuses it.

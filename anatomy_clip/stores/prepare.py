@@ -17,13 +17,13 @@ import numpy as np
 from anatomy_clip.core.files import flush, whole_file, write_text
 from anatomy_clip.core.limits import Limits
 from anatomy_clip.core.records import Manifest, SliceRecord
-from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.workers import run_tasks
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.stores.selection import Selection
 from anatomy_clip.stores.store import read_meta, write_store
 
-Read = Callable[[str], Iterator[tuple[Slice, SliceRecord] | Refusal]]
+Read = Callable[[str], Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]]
 Render = Callable[[Slice], "np.ndarray[Any, np.dtype[np.uint8]]"]
 _SHOWN = 3
 
@@ -36,11 +36,13 @@ class Summary:
         slices: slices in the store.
         volumes: volumes that gave them.
         refusals: of whole volumes, and of single files out of others.
+        doubts: about volumes that were taken.
     """
 
     slices: int
     volumes: int
     refusals: tuple[Refusal, ...]
+    doubts: tuple[Doubt, ...] = ()
 
 
 def digest(settings: Mapping[str, Any]) -> str:
@@ -82,10 +84,10 @@ def prepare_split(
 
     Volumes that are done are kept in `.<store>.parts`, so that a run that was stopped goes on. The store's order
     is that of `volumes`, whatever the number of workers. Volumes that can't be read, crash their worker or use more
-    than their limits stand in `<store>_refusals.csv`.
+    than their limits stand in `<store>_refusals.csv`, and so do doubts about volumes that were taken (kind "note").
 
     Args:
-        read: yields the slices and records of a volume, and the refusals of files of it.
+        read: yields the slices and records of a volume, the refusals of files of it, and doubts about others.
         volumes: keys of the volumes.
         store: folder of the store.
         render: makes a (S, S) uint8 image of a slice.
@@ -111,12 +113,13 @@ def prepare_split(
     records = Manifest.join(Manifest.read(parts / f"{n}.parquet") for n in good)
     if not len(records):
         raise ValueError(f"{store}: not one slice came out of {len(volumes)} volume(s)")
-    refusals = tuple(one for n in range(len(volumes)) for one in _refusals(bad.get(n), parts / f"{n}.refusals"))
-    _write_refusals(store.with_name(f"{store.name}_refusals.csv"), refusals)
+    told = [one for n in range(len(volumes)) for one in _told(bad.get(n), parts / f"{n}.told")]
+    _write_table(store.with_name(f"{store.name}_refusals.csv"), told)
     kept = {"settings": without_paths(settings), "digest": expected}
     write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept)
     shutil.rmtree(parts)
-    return Summary(len(records), len(good), refusals)
+    refusals = tuple(one for one in told if isinstance(one, Refusal))
+    return Summary(len(records), len(good), refusals, tuple(one for one in told if isinstance(one, Doubt)))
 
 
 def _work(
@@ -150,14 +153,15 @@ def _work(
 
 def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str], parts: Path, n: int) -> int:
     """Write the part of one volume; returns its number of slices."""
-    refusals: list[Refusal] = []
-    rendered = ((render(image), record) for image, record in selection.candidates(_taken(read(volumes[n]), refusals)))
+    told: list[Refusal | Doubt] = []
+    rendered = ((render(image), record) for image, record in selection.candidates(_taken(read(volumes[n]), told)))
     pairs = selection.spread([pair for pair in rendered if selection.keeps(pair[0])])
     if not pairs:
-        files = "".join(f", and {one.where} {one.reason}" for one in refusals[:_SHOWN])
+        refused = [one for one in told if isinstance(one, Refusal)]
+        files = "".join(f", and {one.where} {one.reason}" for one in refused[:_SHOWN])
         raise ValueError(f"no slice was taken from it{files}; check its labels and the selection, or leave it out")
-    if refusals:
-        write_text(parts / f"{n}.refusals", json.dumps([asdict(one) for one in refusals]))
+    if told:
+        write_text(parts / f"{n}.told", json.dumps([asdict(one) for one in dict.fromkeys(told)]))
     np.save(parts / f"{n}.npy", np.stack([image for image, _ in pairs]))
     flush(parts / f"{n}.npy")
     with whole_file(parts / f"{n}.parquet") as partial_file:  # last: its presence says that the volume is done
@@ -166,21 +170,21 @@ def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str
 
 
 def _taken(
-    items: Iterable[tuple[Slice, SliceRecord] | Refusal], refusals: list[Refusal]
+    items: Iterable[tuple[Slice, SliceRecord] | Refusal | Doubt], told: list[Refusal | Doubt]
 ) -> Iterator[tuple[Slice, SliceRecord]]:
-    """Note refusals; pass on the rest."""
+    """Note refusals and doubts; pass on the rest."""
     for item in items:
-        if isinstance(item, Refusal):
-            refusals.append(item)
+        if isinstance(item, Refusal | Doubt):
+            told.append(item)
         else:
             yield item
 
 
-def _refusals(volume: Refusal | None, files: Path) -> Iterator[Refusal]:
+def _told(volume: Refusal | None, files: Path) -> Iterator[Refusal | Doubt]:
     if volume:
         yield volume
     elif files.exists():
-        yield from (Refusal(**one) for one in json.loads(files.read_text()))
+        yield from (Refusal(**one) if "remedy" in one else Doubt(**one) for one in json.loads(files.read_text()))
 
 
 def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mapping[int, Refusal]) -> None:
@@ -192,12 +196,14 @@ def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mappi
         )
 
 
-def _write_refusals(path: Path, refusals: Sequence[Refusal]) -> None:
+def _write_table(path: Path, told: Sequence[Refusal | Doubt]) -> None:
     # Beside the store, not in it: reasons name files, and a store is passed on.
-    if not refusals:
+    if not told:
         path.unlink(missing_ok=True)
         return
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["volume", "reason", "remedy"])
-        writer.writerows((one.where, one.reason, one.remedy) for one in refusals)
+        writer.writerow(["volume", "kind", "reason", "remedy"])
+        for one in told:
+            kind, remedy = ("refused", one.remedy) if isinstance(one, Refusal) else ("note", "")
+            writer.writerow((one.where, kind, one.reason, remedy))

@@ -130,3 +130,17 @@ def test_another_protocol_of_one_slice_is_noted(sees_a_head, write, tmp_path):
     (one,) = sees_a_head.describe(tmp_path / "m", workers=0).series
     assert one.protocol == "T1" and one.evidence
     assert any("headers disagree on the MR protocol: 1 T2" in note for note in one.notes)
+
+
+@pytest.mark.parametrize("lost", ["missing", "damaged"])
+def test_slices_that_are_missing_part_the_ranges(sees_a_head, write, tmp_path, lost):
+    for n in range(8):
+        path = write(f"h/{n}.dcm", z=3.0 * n)
+        if n in (3, 4):
+            path.unlink() if lost == "missing" else path.write_bytes(b"no DICOM")
+    (one,) = sees_a_head.describe(tmp_path / "h", workers=0).series
+    assert [(found.station, found.first, found.last, found.to_mm) for found in one.ranges] == [
+        ("head", 0, 2, 6.0),
+        ("head", 3, 5, 21.0),
+    ]
+    assert any("there are gaps (9 mm after slice 2): are slices missing?" in note for note in one.notes)

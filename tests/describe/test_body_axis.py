@@ -62,3 +62,13 @@ def test_ranges_by_hand():
         ("abdomen", 2, 4, 10.0, 20.0),
     ]
     assert ranges(path[:1], np.array([True]), STATIONS, [None])[0].from_mm is None
+
+
+def test_no_range_runs_across_a_hole():
+    path, seen = np.array([2, 2, 2, 2, 1]), np.array([True, True, True, False, True])
+    found = ranges(path, seen, STATIONS, [0.0, 8.0, 56.0, 64.0, 72.0], holes={1})
+    assert [(r.station, r.first, r.last, r.to_mm) for r in found] == [
+        ("abdomen", 0, 1, 8.0),
+        ("abdomen", 2, 2, 56.0),
+        ("chest", 4, 4, 72.0),
+    ]

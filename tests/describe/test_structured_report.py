@@ -255,6 +255,7 @@ def faulty(series, **changes):
         (lambda s: replace(s, slices=()), "aren't from DICOM"),
         (lambda s: replace(s, slices=tuple(replace(one, source=None) for one in s.slices)), "aren't from DICOM"),
         (lambda s: faulty(s, series_uid="1.2.3"), "several DICOM series"),
+        (lambda s: faulty(s, sop_instance_uid=s.slices[0].source.sop_instance_uid), "have one SOP Instance UID"),
         (lambda s: faulty(s, sop_instance_uid=""), "lacks a valid SOP"),
         (lambda s: faulty(s, sop_class_uid="1.2.840.10008.5.1.4.1.1.7"), "lacks a valid SOP"),
         (lambda s: replace(s, organs=(Finding("brain", float("nan")),)), "wants a probability"),

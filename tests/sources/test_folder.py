@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.terms import Orientation
 from anatomy_clip.sources.scans.folder import DicomFolder, Folder, NiftiFolder
 from anatomy_clip.sources.scans.label_table import COLUMNS
@@ -72,7 +72,8 @@ def row(
 
 
 def taken(source):
-    pairs = [item for volume in source.volumes("all") for item in source.slices("all", volume)]
+    items = [item for volume in source.volumes("all") for item in source.slices("all", volume)]
+    pairs = [item for item in items if not isinstance(item, Doubt)]
     return [(record, int(image.pixels.max())) for image, record in pairs]
 
 
@@ -172,14 +173,33 @@ def test_no_record_tells_a_name_a_date_or_a_path(tmp_path):
 
 def test_another_table_file_or_salt_gives_another_fingerprint(tmp_path):
     save_nifti(tmp_path / "a.nii")
-    prints = [Folder(tmp_path).fingerprint(), Folder(tmp_path, salt="b").fingerprint()]
+    prints = [Folder(tmp_path, salt=salt).fingerprint() for salt in "ab"]
     save_nifti(tmp_path / "b.nii")
-    prints.append(Folder(tmp_path).fingerprint())
+    prints.append(Folder(tmp_path, salt="a").fingerprint())
     for last in (1, 2):
         table(tmp_path, row("a.nii", 0, last))
-        prints.append(Folder(tmp_path, "labels.csv").fingerprint())
+        prints.append(Folder(tmp_path, "labels.csv", salt="a").fingerprint())
     assert all(a != b for i, a in enumerate(prints) for b in prints[i + 1 :])
-    assert prints[-1] == Folder(tmp_path, "labels.csv").fingerprint()
+    assert prints[-1] == Folder(tmp_path, "labels.csv", salt="a").fingerprint()
+
+
+def test_a_salt_that_nobody_gave_is_made_once_and_kept_for_its_owner(tmp_path):
+    save_nifti(tmp_path / "files" / "a.nii")
+    kept = tmp_path / "data" / ".salt"
+    first, again, open_word = (
+        taken(Folder(tmp_path / "files", modality="CT", **given))[0][0].patient
+        for given in ({"salt_file": kept}, {"salt_file": kept}, {"salt": "anatomy_clip"})
+    )
+    assert first == again != open_word
+    assert kept.stat().st_mode & 0o777 == 0o600
+    given = Folder(tmp_path / "files", modality="CT", salt="anatomy_clip", salt_file=kept)
+    assert taken(given)[0][0].patient == open_word  # a salt that is given wins
+    nowhere = Folder(tmp_path / "files", modality="CT")
+    copied = pickle.loads(pickle.dumps(nowhere))
+    assert taken(nowhere)[0][0].patient == taken(copied)[0][0].patient not in (first, open_word)
+    kept.write_text("short")
+    with pytest.raises(ValueError, match=r"\.salt: holds no salt of 32 characters or more; put it back"):
+        Folder(tmp_path / "files", modality="CT", salt_file=kept).fingerprint()
 
 
 def test_a_patient_is_one_whatever_the_format(tmp_path):
@@ -298,7 +318,7 @@ def test_every_row_of_the_real_table_gives_its_slices():
     for volume in source.volumes("all"):
         for item in source.slices("all", volume):
             assert not isinstance(item, Refusal), item
-            counts[volume] = counts.get(volume, 0) + 1
+            counts[volume] = counts.get(volume, 0) + (not isinstance(item, Doubt))
     expected = {path: sum(r.last - r.first + 1 for r in rows) for path, rows in source._table.items()}
     assert counts == expected
 
@@ -320,3 +340,30 @@ def test_one_scan_in_two_formats_gives_the_same_slices():
         assert np.corrcoef(image.pixels.ravel(), twin.pixels.ravel())[0, 1] > 0.999
     images = [image.pixels.ravel() for image, _ in by_format[0].values()]
     assert all(np.corrcoef(a, b)[0, 1] < 0.999 for a, b in pairwise(images))
+
+
+def test_what_describe_notes_is_told_once_a_series_and_by_no_path(tmp_path):
+    save_dicom(tmp_path / "good" / "ct", 4)
+    save_dicom(tmp_path / "odd" / "ct", 6, RescaleType="US")
+    (tmp_path / "odd" / "ct" / "6.dcm").unlink()  # the fourth of six
+    told = {}
+    for volume in ("good/ct", "odd/ct"):
+        items = list(DicomFolder(tmp_path).slices("all", volume))
+        told[volume] = [item for item in items if isinstance(item, Doubt)]
+        assert sum(isinstance(item, tuple) for item in items) == (4 if volume == "good/ct" else 5)
+    assert told["good/ct"] == []
+    assert [(one.where, one.reason.split(", but")[0]) for one in told["odd/ct"]] == [
+        ("odd/ct", "Rescale Type (0028,1054) is US: values may not be HU"),
+        ("odd/ct", "slices usually lie 3 mm apart"),
+    ]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_values_that_are_no_hu_are_told_of_nifti_too_and_of_all_its_slices(tmp_path, labelled):
+    voxels = np.full((8, 7, 4), 900, np.int16)
+    voxels[..., 0] = 0
+    nib.save(nib.Nifti1Image(voxels, AXIAL), tmp_path / "a.nii")
+    table(tmp_path, row("a.nii", 0, 0))
+    source = Folder(tmp_path, "labels.csv" if labelled else None, modality="CT")
+    (doubt,) = [item for item in source.slices("all", "a.nii") if isinstance(item, Doubt)]
+    assert "HU" in doubt.reason and doubt.where == "a.nii"

@@ -10,7 +10,7 @@ import pytest
 
 from anatomy_clip.core.limits import Limits
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.imaging.slices import Slice
@@ -61,7 +61,7 @@ def test_a_bad_volume_is_refused_with_its_reason(tmp_path):
     summary = prepare(tmp_path, tmp_path / "log", bad=("v2",))
     assert summary.refusals == (Refusal("v2.nii.gz: truncated", "download it again", "v2"),)
     rows = (tmp_path / "train_refusals.csv").read_text().split()
-    assert rows == ["volume,reason,remedy", *"v2,v2.nii.gz: truncated,download it again".split()]
+    assert rows == ["volume,kind,reason,remedy", *"v2,refused,v2.nii.gz: truncated,download it again".split()]
     assert {r.patient for r in SliceStore.open(tmp_path / "train").manifest} == set(VOLUMES) - {"v2"}
 
 
@@ -138,6 +138,25 @@ def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
         assert (summary.slices, summary.volumes) == (4, 2)
         assert [str(one) for one in summary.refusals] == [
             f"{tmp_path}/v{n}.dcm: is no image; leave it out" for n in (0, 1)
+        ]
+
+
+def test_doubts_stand_in_the_summary_and_as_notes_in_the_table(tmp_path):
+    def doubtful(volume):
+        yield from read(tmp_path, ("v2",), volume)
+        if volume == "v1":
+            yield Doubt("its values may not be HU", volume)
+
+    for workers in (0, 2):
+        summary = prepare_split(
+            doubtful, VOLUMES[:3], tmp_path / "train", render, settings=SETTINGS, workers=workers, max_bad_share=0.5
+        )
+        assert (summary.volumes, len(summary.refusals)) == (2, 1)
+        assert summary.doubts == (Doubt("its values may not be HU", "v1"),)
+        assert (tmp_path / "train_refusals.csv").read_text().splitlines() == [
+            "volume,kind,reason,remedy",
+            "v1,note,its values may not be HU,",
+            "v2,refused,v2.nii.gz: truncated,download it again",
         ]
 
 

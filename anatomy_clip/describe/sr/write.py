@@ -100,7 +100,12 @@ def _check(series: SeriesDescription, images: Sequence[SourceImage], out: Path) 
     if not all(map(_nameable, images)):
         raise ValueError("an image lacks a valid SOP Class, SOP Instance, Series or Study UID; give the files UIDs")
     if len({(image.study_uid, image.series_uid) for image in images}) > 1:
-        raise ValueError("its slices are from several DICOM series; describe each series by itself")
+        raise ValueError("its slices are from several DICOM series; give them one Series Instance UID first")
+    if len({(image.sop_instance_uid, image.frame) for image in images}) < len(images):
+        raise ValueError(
+            "several of its images have one SOP Instance UID (0008,0018), so that none can be referred to; give each "
+            "its own first"
+        )
     if out.exists():
         raise ValueError(f"{out} is there already; name another place, or take it away")
 

@@ -108,7 +108,7 @@ class Fields:
 
     def texts(self, keyword: str) -> tuple[str, ...]:
         """All values of a field as upper-case words; empty where it is absent."""
-        return tuple(str(item).strip().upper() for item in _several(self.get(keyword)) if str(item).strip())
+        return _words(self.get(keyword))
 
     def text(self, keyword: str) -> str:
         """A field as one string, as it stands; empty where it is absent."""
@@ -124,18 +124,31 @@ class Fields:
 
     def frame_type(self) -> tuple[str, ...]:
         """Frame Type of a multi-frame file's frame, else Image Type."""
-        for group in self._groups:
-            for sequence in _FRAME_TYPES:
-                macro = group.get(sequence)
-                if macro and not _empty(macro[0].get("FrameType")):
-                    return tuple(str(item).strip().upper() for item in _several(macro[0].FrameType))
-        return self.texts("ImageType")
+        return self.of_frame("FrameType") or self.texts("ImageType")
+
+    def of_frame(self, keyword: str) -> tuple[str, ...]:
+        """Upper-case words of a field that CT and MR frames keep in sequences of different names, else the file's.
+
+        Raises:
+            Refused: the value doesn't fit its VR.
+        """
+        with refusing(f"{named(keyword)} holds no value of its VR", "mend the field"):
+            for group in self._groups:
+                for sequence in _FRAME_TYPES:
+                    macro = group.get(sequence)
+                    if macro and not _empty(macro[0].get(keyword)):
+                        return _words(macro[0].get(keyword))
+        return self.texts(keyword)
 
 
 def _several(value: Any) -> Iterable[Any]:
     if value is None:
         return ()
     return value if isinstance(value, MultiValue | list | tuple) else (value,)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    return tuple(str(item).strip().upper() for item in _several(value) if str(item).strip())
 
 
 def _empty(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ Vector = tuple[float, float, float]
 
 SAME_POSITION_MM = 0.01
 SAME_DIRECTION = 0.01  # direction cosines of one stack differ by less (0.6 degrees)
+SPARSE = 1.5  # slices that lie this many times their thickness, or their usual distance, apart leave tissue out
 _BESIDE_MM = 5.0  # a field of view may shift by less from slice to slice
 # DICOM's axes run to the patient's left, posterior and head (LPS). What lies to the right of a displayed image and
 # what lies down, as (axis, sign): left and posterior; left and feet; posterior and feet.
@@ -74,6 +76,36 @@ def normal(row: Vector, column: Vector) -> NDArray[np.float64]:
 def positions(origins: Sequence[Vector], along: NDArray[np.float64]) -> tuple[float, ...]:
     """Distances of slices along a direction, mm."""
     return tuple(float(np.dot(origin, along)) for origin in origins)
+
+
+def holes(places_mm: Sequence[float], thickness_mm: Sequence[float | None]) -> dict[int, float]:
+    """Where slices of a stack are missing: the number of the slice before each hole -> the width to the next, mm.
+
+    A hole is more than 1.5 times as wide as usual; where slices have several thicknesses, as a share of these.
+
+    Args:
+        places_mm: (N,) places along the normal, ascending.
+        thickness_mm: (N,) slice thickness; None where not stated.
+    """
+    steps = [after - before for before, after in pairwise(places_mm)]
+    if len(steps) < 2:
+        return {}
+    known = [mm or 0.0 for mm in thickness_mm]
+    if 0 < min(known) < max(known) / SPARSE:
+        widths = [step / max(pair) for step, pair in zip(steps, pairwise(known), strict=True)]
+    else:
+        widths = steps
+    usual = _lower_quartile(widths)
+    return {n: step for n, (step, width) in enumerate(zip(steps, widths, strict=True)) if width > SPARSE * usual}
+
+
+def usual_step(places_mm: Sequence[float]) -> float:
+    """The lower quartile of the distances between two or more slices, mm; it stands where half of them are missing."""
+    return _lower_quartile([after - before for before, after in pairwise(places_mm)])
+
+
+def _lower_quartile(values: Sequence[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 4]
 
 
 def lie_side_by_side(origins: Sequence[Vector], along: NDArray[np.float64]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from anatomy_clip.imaging.dicom.diffusion import PRIVATE_B, b_value
 from anatomy_clip.imaging.dicom.fields import MACROS, PER_FRAME, SHARED, Fields, named
 from anatomy_clip.imaging.dicom.files import MAX_SAMPLES, Header, read_header
 from anatomy_clip.imaging.dicom.geometry import Vector
-from anatomy_clip.imaging.dicom.protocol import Facts, facts
+from anatomy_clip.imaging.dicom.kinds import PRIVATE_TILES, check_slice, slice_doubts
+from anatomy_clip.imaging.dicom.protocol import PRIVATE_COMPONENT, Facts, facts
 from anatomy_clip.imaging.dicom.refusing import refusing
 
 _UNIT = 0.01  # how far direction cosines may be off unit length and off a right angle
@@ -28,8 +30,10 @@ _TAGS: tuple[Any, ...] = (
     "BitsStored", "HighBit", "PhotometricInterpretation", "BurnedInAnnotation", "BodyPartExamined",
     "SeriesDescription", "ProtocolName", "PulseSequenceName", "SequenceName", "ScanningSequence", "SequenceVariant",
     "EchoPulseSequence", "EchoPlanarPulseSequence", "EchoTime", "InversionTime", "InstanceNumber",
-    "AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime", "ModalityLUTSequence",
-    *(tag for _, creator, value in PRIVATE_B for tag in (creator, value)),
+    "AcquisitionNumber", "TemporalPositionIdentifier", "TriggerTime", "ModalityLUTSequence", "SeriesNumber",
+    "VolumetricProperties", "VolumeBasedCalculationTechnique", "ConversionType", "AngioFlag", "ScanOptions",
+    "ComplexImageComponent",
+    *(tag for _, creator, value in (*PRIVATE_B, PRIVATE_TILES, PRIVATE_COMPONENT) for tag in (creator, value)),
 )  # fmt: skip
 
 
@@ -53,6 +57,7 @@ class FrameHeader:
         burned_in: Burned In Annotation; None where not stated.
         notes: what a user of the pixels should know.
         sop_class_uid: raw SOP Class UID; empty where absent.
+        series_number: as it stands; kept out of `repr`.
     """
 
     path: Path = field(repr=False)
@@ -72,6 +77,7 @@ class FrameHeader:
     burned_in: bool | None
     notes: tuple[str, ...]
     sop_class_uid: str = field(default="", repr=False)
+    series_number: str = field(default="", repr=False)
 
 
 def read_headers(path: Path) -> list[FrameHeader]:
@@ -85,7 +91,7 @@ def read_headers(path: Path) -> list[FrameHeader]:
         top = Fields(header.dataset)
         modality = _modality(top)
         frames, shape = _claims(top, header)
-        return [_frame(path, Fields(header.dataset, n), n, modality, shape) for n in range(1, frames + 1)]
+        return [_read(path, header, n, modality, shape, frames) for n in range(1, frames + 1)]
 
 
 def _modality(fields: Fields) -> Modality:
@@ -95,8 +101,6 @@ def _modality(fields: Fields) -> Modality:
     if sop_class and sop_class not in (_CT if name == "CT" else _MR):
         kind = UID(sop_class).name if UID(sop_class).is_valid else "unknown"
         raise Refused(f"{named('SOPClassUID')} is {kind}, no {name} image", "leave it out: it holds no slice")
-    if name == "CT" and "LOCALIZER" in fields.texts("ImageType"):
-        raise Refused(f"{named('ImageType')} says LOCALIZER: a CT localizer is a projection", "leave it out")
     return Modality(name)
 
 
@@ -126,7 +130,20 @@ def _claims(fields: Fields, header: Header) -> tuple[int, tuple[int, int]]:
     return frames, (rows, columns)
 
 
+def _read(
+    path: Path, header: Header, number: int, modality: Modality, shape: tuple[int, int], frames: int
+) -> FrameHeader:
+    """One of so many frames; a refusal names the frame where the file holds several."""
+    try:
+        return _frame(path, Fields(header.dataset, number), number, modality, shape)
+    except Refused as error:
+        refusal = error.refusal
+        where = f"frame {number} of {frames}: " if frames > 1 else ""
+        raise Refused(f"{where}{refusal.reason}", refusal.remedy) from None
+
+
 def _frame(path: Path, fields: Fields, number: int, modality: Modality, shape: tuple[int, int]) -> FrameHeader:
+    check_slice(fields, modality is Modality.CT)
     row, column = _directions(fields)
     spacing = _vector(fields, "PixelSpacing", 2)
     if min(spacing) <= 0:
@@ -141,7 +158,8 @@ def _frame(path: Path, fields: Fields, number: int, modality: Modality, shape: t
         path, number, uids, modality, shape, row, column, (x, y, z), (spacing[0], spacing[1]),
         thickness if thickness and thickness > 0 else None, said, _phases(fields, said),
         int(fields.number("InstanceNumber") or 0), _body_part(fields), burned_in,
-        _notes(fields) if modality is Modality.CT else (), fields.text("SOPClassUID"),
+        (*(_rescale_notes(fields) if modality is Modality.CT else ()), *slice_doubts(fields)),
+        fields.text("SOPClassUID"), _series_number(fields),
     )  # fmt: skip
 
 
@@ -173,14 +191,21 @@ def _phases(fields: Fields, said: Facts) -> tuple[tuple[str, Any], ...]:
     )
 
 
+def _series_number(fields: Fields) -> str:
+    with suppress(Refused):  # it only says which series of one slice may belong together
+        return fields.text("SeriesNumber")
+    return ""
+
+
 def _body_part(fields: Fields) -> str:
     regions = fields.get("AnatomicRegionSequence")
     region = str(regions[0].get("CodeMeaning", "")) if regions else ""
     return fields.text("BodyPartExamined") or region or fields.text("SeriesDescription")
 
 
-def _notes(fields: Fields) -> tuple[str, ...]:
+def _rescale_notes(fields: Fields) -> tuple[str, ...]:
     kind = fields.text("RescaleType").upper()
-    if fields.get("RescaleSlope") is None and fields.get("ModalityLUTSequence") is None:
-        return (f"{named('RescaleSlope')} is missing: values may not be HU",)
+    keywords = () if fields.get("ModalityLUTSequence") is not None else ("RescaleSlope", "RescaleIntercept")
+    if missing := [named(keyword) for keyword in keywords if fields.get(keyword) is None]:
+        return (f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} missing: values may not be HU",)
     return (f"{named('RescaleType')} is {kind}: values may not be HU",) if kind not in ("", "HU") else ()

@@ -12,17 +12,17 @@ from statistics import median
 from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.dicom.decode import FrameReader
+from anatomy_clip.imaging.dicom.doubts import geometry_notes, identifier_notes
 from anatomy_clip.imaging.dicom.geometry import Vector, lie_side_by_side, normal, positions
-from anatomy_clip.imaging.dicom.grouping import Group, group_frames, part_repeats, without_copies
+from anatomy_clip.imaging.dicom.grouping import Group, group_frames, part_repeats
 from anatomy_clip.imaging.dicom.headers import read_headers
 from anatomy_clip.imaging.dicom.protocol import decide
-from anatomy_clip.imaging.orientation import MAX_TILT_DEGREES, nearest_plane
+from anatomy_clip.imaging.orientation import nearest_plane
 
 _BESIDE = (
     "slices lie side by side in one plane, not one behind the other: Image Orientation (0020,0037) or Image Position "
     "(0020,0032) may be wrong"
 )
-_SPARSE = 1.5  # slices that lie this many times their thickness apart leave tissue out
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Frame:
         number: the frame in it, from 1.
         position_mm: place along the series' normal, mm.
         thickness_mm: slice thickness, mm; None where not stated.
-        sop_class_uid, sop_instance_uid: raw identifiers of the file; kept out of `repr`.
+        sop_class_uid, sop_instance_uid, study_uid, series_uid: raw identifiers of the file; kept out of `repr`.
     """
 
     path: Path = field(repr=False)
@@ -43,6 +43,8 @@ class Frame:
     thickness_mm: float | None
     sop_class_uid: str = field(default="", repr=False)
     sop_instance_uid: str = field(default="", repr=False)
+    study_uid: str = field(default="", repr=False)
+    series_uid: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -112,22 +114,21 @@ def find_series(paths: Iterable[Path]) -> tuple[list[DicomSeries], list[Refusal]
             frames += read_headers(path)
         except Refused as error:
             refusals.append(error.at(path).refusal)
-    kept, copies = without_copies(frames)
     series: list[DicomSeries] = []
     reader = FrameReader()
-    for group in group_frames(kept):
-        found, twins = series_of(group, reader)
+    for group in group_frames(frames):
+        found, copies = series_of(group, reader)
         series += found
-        refusals += twins
-    return series, refusals + copies
+        refusals += copies
+    return series, refusals
 
 
 def series_of(group: Group, reader: FrameReader) -> tuple[list[DicomSeries], list[Refusal]]:
     """Part frames that are alike into series in which no two share a place, and refuse copies."""
-    parts, twins = part_repeats(group, reader)
+    parts, copies = part_repeats(group, reader)
     first = group[0]
     beside = lie_side_by_side([frame.origin_mm for frame in group], normal(first.row, first.column))
-    return [_series(part, variant, (_BESIDE,) if beside else ()) for variant, part in parts], twins
+    return [_series(part, variant, (_BESIDE,) if beside else ()) for variant, part in parts], copies
 
 
 def _files(paths: Iterable[Path]) -> list[Path]:
@@ -152,7 +153,7 @@ def _series(group: Group, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
     flags = {frame.burned_in for frame in group}
     return DicomSeries(
         frames=tuple(
-            Frame(f.path, f.number, mm, f.thickness_mm, f.sop_class_uid, f.uids[3])
+            Frame(f.path, f.number, mm, f.thickness_mm, f.sop_class_uid, f.uids[3], f.uids[1], f.uids[2])
             for f, mm in zip(group, places, strict=True)
         ),
         modality=first.modality, protocol=protocol, evidence=evidence,
@@ -161,8 +162,8 @@ def _series(group: Group, variant: str, doubts: tuple[str, ...]) -> DicomSeries:
         thickness_mm=thickness, spacing_mm=spacing,
         b_value=first.facts.b_value, variant=variant, body_part=first.body_part,
         burned_in_annotation=True if True in flags else None if None in flags else False,
-        notes=(*dict.fromkeys(note for f in group for note in f.notes), *mixed,
-               *_geometry_notes(off_axis, spacing, thickness), *doubts),
+        notes=(*dict.fromkeys(note for f in group for note in f.notes), *mixed, *identifier_notes(group),
+               *geometry_notes(off_axis, places, [frame.thickness_mm for frame in group]), *doubts),
         patient_id=first.uids[0], study_uid=first.uids[1], series_uid=first.uids[2],
     )  # fmt: skip
 
@@ -177,12 +178,3 @@ def _protocol(group: Group) -> tuple[Protocol, tuple[str, ...], tuple[str, ...]]
     evidence = tuple(dict.fromkeys(said for protocol, said in verdicts if protocol is winner))
     others = ", ".join(f"{n} {protocol}" for protocol, n in votes.items() if protocol is not winner)
     return winner, evidence[:1], (f"headers disagree on the MR protocol: {others}",) if others else ()
-
-
-def _geometry_notes(off_axis: float, spacing: float | None, thickness: float | None) -> tuple[str, ...]:
-    notes = []
-    if off_axis > MAX_TILT_DEGREES:
-        notes.append(f"slices lie {off_axis:.0f} degrees off the nearest plane")
-    if spacing and thickness and spacing > _SPARSE * thickness:
-        notes.append(f"slices of {thickness:g} mm lie {spacing:.3g} mm apart")
-    return tuple(notes)

@@ -35,11 +35,12 @@ def dicom_stacks(root: Path, path: Path, key: str, labelled: bool, keep_burned_i
         ValueError: `labelled`, and a file can't be used or two series share an orientation.
     """
     from anatomy_clip.imaging.dicom.series import find_series  # and with it pydicom
+    from anatomy_clip.imaging.dicom.siblings import with_header_doubts
 
     files, refusals = _files(root, path)
     found, damaged = find_series(files)
     good: list[DicomSeries] = []
-    for one in found:
+    for one in with_header_doubts(found):
         faults = list(_faults(one, keep_burned_in))
         refusals += faults
         good += [] if faults else [one]
@@ -110,7 +111,7 @@ def _dicom_stack(group: Sequence[DicomSeries], key: str, series: tuple[str, ...]
     patient = first.patient_id or first.study_uid or key
     return Stack(
         first.modality, first.protocol, first.orientation, len(frames), patient, first.study_uid or key, series,
-        lambda: _read(group, index_of),
+        lambda: _read(group, index_of), tuple(dict.fromkeys(note for one in group for note in one.notes)),
     )  # fmt: skip
 
 

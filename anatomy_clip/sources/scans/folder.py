@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.pseudonyms import Pseudonyms, path_below, walk_files
+from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt, path_below, random_salt, walk_files
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.terms import Modality, Protocol
+from anatomy_clip.imaging.densities import Densities, densities
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.scans.dicom_stacks import dicom_stacks
 from anatomy_clip.sources.scans.label_table import LabelRow, check_rows, read_table
@@ -32,6 +34,7 @@ class Folder:
         split: name of its only split.
         modality: "CT" or "MR", for NIfTI files without a table: their headers don't say.
         salt: key of the hash that patient, study and series ids become. Give it by the environment.
+        salt_file: where a salt is kept that is made at random, if none is given; None: another one for each source.
         burned_in: "refuse" or "keep" DICOM series whose header says that text is burned into the pixels.
         taxonomy: name of the taxonomy whose words the table uses.
         licence: licence of the collection.
@@ -50,7 +53,8 @@ class Folder:
         name: str = "folder",
         split: str = "all",
         modality: str | None = None,
-        salt: str = "anatomy_clip",
+        salt: str | None = None,
+        salt_file: str | Path | None = None,
         burned_in: str = "refuse",
         taxonomy: str = "whole_body",
         licence: str = "",
@@ -62,12 +66,17 @@ class Folder:
         self.root, self.name, self.split, self.licence = Path(root), name, split, licence
         self.modality = Modality(modality) if modality else None
         self.keep_burned_in = burned_in == "keep"
-        self._pseudonyms = Pseudonyms(salt)
+        self._salt = salt or (None if salt_file else random_salt())
+        self._salt_file = Path(salt_file or "")
         self._table_path = self.root / labels if labels else None
         self._table: dict[str, list[LabelRow]] = {}
         if self._table_path:
             table = read_table(self._table_path, Taxonomy.load(taxonomy))
             self._table = {path: rows for path, rows in table.items() if self._takes(path)}
+
+    @cached_property
+    def _pseudonyms(self) -> Pseudonyms:
+        return Pseudonyms(self._salt or kept_salt(self._salt_file))
 
     def splits(self) -> Sequence[str]:
         """The one split."""
@@ -101,8 +110,8 @@ class Folder:
             self._modality([])
         return taken
 
-    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
-        """Stream the slices of one volume, and the refusals of files of it.
+    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
+        """Stream the slices of one volume, the refusals of files of it, and what `describe` notes at such a series.
 
         Raises:
             ValueError: a file is damaged or lies outside the root, or a label row doesn't fit it.
@@ -115,7 +124,8 @@ class Folder:
         check_rows(rows, {stack.orientation: stack.count for stack in stacks}, {stack.modality for stack in stacks})
         yield from (item for item in items if isinstance(item, Refusal))
         for stack in stacks:
-            yield from self._labelled(stack, rows)
+            yield from (Doubt(note, volume) for note in stack.notes)
+            yield from self._labelled(stack, rows, volume)
 
     def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Refusal]:
         path = path_below(self.root, volume, rows[0].where if rows else "")
@@ -135,7 +145,9 @@ class Folder:
             )
         return modality
 
-    def _labelled(self, stack: Stack, rows: Sequence[LabelRow]) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
+    def _labelled(
+        self, stack: Stack, rows: Sequence[LabelRow], volume: str
+    ) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
         """A stack's slices with their records: those that a row covers, or all where there are no rows."""
         row_at = {
             n: row for row in rows if row.orientation is stack.orientation for n in range(row.first, row.last + 1)
@@ -153,17 +165,22 @@ class Folder:
             orientation=stack.orientation,
             licence=self.licence,
         )
+        counted = Densities()
         for item in stack.read():
             if isinstance(item, Refusal):
                 yield item
                 continue
             index, image = item
+            if stack.modality is Modality.CT:
+                counted += densities(image.pixels)
             if rows and index not in row_at:
                 continue
             one = replace(record, index=index, spacing_mm=image.spacing_mm, thickness_mm=image.thickness_mm)
             if rows:
                 one = replace(one, organs=row_at[index].organs, stations=row_at[index].stations)
             yield replace(image, protocol=protocol), one
+        if note := counted.note():
+            yield Doubt(note, volume)
 
     def _takes(self, path: str) -> bool:
         return self.nifti if is_nifti(path) else self.dicom

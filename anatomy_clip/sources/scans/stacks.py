@@ -25,6 +25,7 @@ class Stack:
         count: number of slices.
         patient, study, series: raw ids, to be hashed; kept out of `repr`.
         read: yields (index, slice), and refusals.
+        notes: what a user should know of it, from its headers.
     """
 
     modality: Modality
@@ -35,6 +36,7 @@ class Stack:
     study: str = field(repr=False)
     series: tuple[str, ...] = field(repr=False)
     read: Callable[[], Iterator[tuple[int, Slice] | Refusal]] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def is_nifti(name: str) -> bool:

@@ -56,6 +56,83 @@ def test_how_the_scanner_measured(facts, protocol):
     assert decide(facts)[0] == protocol
 
 
+SPOILED = dict(sequence=GR, variant=frozenset({"SP"}), te=3.6, tr=21, flip=18)  # T1 by its timing
+FLAIR = dict(sequence=IR, te=90, tr=9000, ti=2500)
+
+
+@pytest.mark.parametrize(
+    ("facts", "field"),
+    [
+        (SPOILED | dict(angio=True), "Angio Flag (0018,0025) is Y"),
+        (SPOILED | dict(options=("FAST_GEMS", "VASCTOF_GEMS")), "Scan Options (0018,0022) holds TOF"),
+        (SPOILED | dict(frame_type=("ORIGINAL", "PRIMARY", "M_PCA", "M", "PCA")), "holds M_PCA"),
+        (SPOILED | dict(frame_type=("ORIGINAL", "PRIMARY", "VELOCITY MAP")), "holds VELOCITY MAP"),
+        (SPOILED | dict(frame_type=("DERIVED", "PRIMARY", "B1_MAP")), "holds B1_MAP"),
+        (SPOILED | dict(part="PHASE", part_source="x"), "x says PHASE"),
+        (SPOILED | dict(written=said("3D TOF multi-slab")), "says tof"),
+        (SPOILED | dict(written=said("gre_field_mapping 2mm")), "says gre_field_map"),
+        (SPOILED | dict(written=(("Sequence Name (0018,0024)", "*fl2d1r_v150in"),)), "says _v150"),
+        (FLAIR | dict(part="REAL", part_source="x", contrast="FLUID_ATTENUATED"), "x says REAL"),
+        (FLAIR | dict(inversions=2), "Inversion Times (0018,9079) are 2"),
+        (FLAIR | dict(written=said("t2_spc_DIR_sag")), "says dir"),
+        (FLAIR | dict(written=said("Double Inversion 3D")), "says double inversion"),
+    ],
+)
+def test_what_a_header_says_outright_beats_timing(facts, field):
+    found, evidence = decide(Facts(**facts))
+    assert found is Protocol.OTHER and evidence.endswith(field)
+
+
+@pytest.mark.parametrize(
+    ("facts", "protocol"),
+    [
+        (SPOILED, "T1"),
+        (FLAIR, "FLAIR"),
+        (FLAIR | dict(inversions=1, written=said("direct flair")), "FLAIR"),
+        (SPOILED | dict(written=said("t1_fl3d flow comp")), "T1"),
+        (SPOILED | dict(written=said("t1_fl3d"), frame_type=("ORIGINAL", "PRIMARY", "M", "NORM")), "T1"),
+        (SPOILED | dict(variant=frozenset({"SP", "MTC"})), "other"),
+        # Angio Flag is set for hearts with an inversion too
+        (dict(sequence=frozenset({"GR", "IR"}), te=1.4, tr=470, ti=360, inversions=1, angio=True), "T1"),
+        (dict(sequence=EP, written=said("dti 64 dir")), "DWI"),
+        (dict(sequence=EP, b_value=700, b_source="x", written=said("flow")), "DWI"),
+    ],
+)
+def test_plain_contrasts_keep_their_name(facts, protocol):
+    assert decide(Facts(**facts))[0] == protocol
+
+
+@pytest.mark.parametrize(
+    ("changes", "protocol"),
+    [
+        (dict(ImageType=["ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"]), "T1"),
+        (dict(ImageType=["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]), "other"),
+        (dict(ImageType=["ORIGINAL", "PRIMARY", "P", "ND"]), "other"),
+        (dict(ComplexImageComponent="IMAGINARY"), "other"),
+        (dict(ComplexImageComponent="MAGNITUDE"), "T1"),
+        (dict(AngioFlag="Y"), "other"),
+        (dict(AngioFlag="N", ScanOptions=["PFP", "FS"]), "T1"),
+        (dict(InversionTimes=[700.0, 2500.0]), "other"),
+    ],
+)
+def test_what_a_header_says_outright_is_read(write, changes, protocol):
+    header = dict(ScanningSequence="GR", SequenceVariant="SP", RepetitionTime=60, EchoTime=3.7, FlipAngle=35)
+    (series,), _ = find_series([write("x.dcm", modality="MR", **(header | changes))])
+    assert series.protocol == protocol
+
+
+@pytest.mark.parametrize(("count", "protocol"), [(0, "T1"), (1, "other"), (2, "other")])
+def test_the_maker_s_count_of_the_signal_s_part(write, count, protocol):
+    import pydicom
+
+    path = write("x.dcm", modality="MR", ScanningSequence="SE", RepetitionTime=500, EchoTime=10)
+    data = pydicom.dcmread(path)
+    data.private_block(0x43, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", count)
+    data.save_as(path)
+    (series,), _ = find_series([path])
+    assert series.protocol == protocol
+
+
 @pytest.mark.parametrize(
     ("text", "protocol"),
     [

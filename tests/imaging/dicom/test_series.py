@@ -113,7 +113,7 @@ def test_copies_are_refused(write, tmp_path):
     series, refusals = find_series([tmp_path])
     assert [f.path for s in series for f in s.frames] == paths
     assert {Path(r.where).name: r.reason.split(" of ")[0] for r in refusals} == {
-        "copy.dcm": "has the SOP Instance UID (0008,0018)",
+        "copy.dcm": "has the SOP Instance UID (0008,0018), position and pixels",
         "twin.dcm": "frame 1 has the position and pixels",
     }
     assert str(twin) in {r.where for r in refusals}

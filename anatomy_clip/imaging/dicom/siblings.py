@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from anatomy_clip.imaging.dicom.geometry import SAME_DIRECTION, largest_difference
+import numpy as np
+
+from anatomy_clip.imaging.dicom.geometry import SAME_DIRECTION, SAME_POSITION_MM, largest_difference
 from anatomy_clip.imaging.dicom.grouping import SAME_SPACING
 from anatomy_clip.imaging.dicom.series import DicomSeries
 
@@ -30,11 +32,25 @@ def _noted(one: DicomSeries, siblings: Sequence[DicomSeries]) -> DicomSeries:
         slices += len(other.frames) if differences else 0
         for word, value in differences.items():
             found[word].append(value)
+    notes = [*one.notes, *_lacking(one, siblings)]
     if not found:
-        return one
+        return replace(one, notes=tuple(notes))
     what = ", ".join(f"{word} ({', '.join(dict.fromkeys(values))})" for word, values in found.items())
     note = f"its Series Instance UID is that of {slices} other slice(s) too, of another {what}: is the header right?"
-    return replace(one, notes=(*one.notes, note))
+    return replace(one, notes=(*notes, note))
+
+
+def _lacking(one: DicomSeries, siblings: Sequence[DicomSeries]) -> Iterator[str]:
+    """A note where another stack (time point, echo, b-value) has all places of this one, and more."""
+    places = np.asarray(one.positions_mm)
+    for other in sorted(siblings, key=lambda stack: -len(stack.frames)):
+        if len(other.frames) <= len(one.frames) or _differences(one, other):
+            continue
+        apart = np.abs(places[:, None] - np.asarray(other.positions_mm)).min(axis=1)  # (N,)
+        if apart.max() < SAME_POSITION_MM:
+            here, there = len(one.frames), len(other.frames)
+            yield f"holds {here} of the {there} places that another stack of its series holds: are slices missing?"
+            return
 
 
 def _differences(one: DicomSeries, other: DicomSeries) -> dict[str, str]:
