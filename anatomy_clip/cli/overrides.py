@@ -116,9 +116,9 @@ def _place_problem(override: Override) -> str | None:
             return f"seed={value}: give a whole number from 0 to {2**32 - 1}"
         if key != "seed" and not isinstance(value, str):
             read = "nothing" if value is None else f"the truth value {value}" if isinstance(value, bool) else value
-            text = "NAME" if override.is_sweep_override() else override.input_line.partition("=")[2]
+            text = "NAME" if override.is_sweep_override() else str(override.input_line).partition("=")[2]
             return f"{override.input_line}: {key} is read as {read}, not as text; write \"{key}='{text}'\""
-        if key != "seed" and not (_refers(value) or _FOLDER.fullmatch(value.strip("'\""))):
+        if isinstance(value, str) and not (_refers(value) or _FOLDER.fullmatch(value.strip("'\""))):
             return f"{key}={value}: give the name of one folder, without '/' or '\\' and not beginning with a dot"
     return None
 

@@ -51,8 +51,8 @@ def unpack(archive: Path, folder: Path) -> list[PurePosixPath]:
                     shutil.copyfileobj(packed, plain)  # zipfile stops at the size that was checked
             return list(named)
     except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError, zlib.error) as error:
-        plain = str(error).replace(str(archive), archive.name).replace(f"{folder}{os.sep}", "")
-        words = " ".join(f"{type(error).__name__}: {plain}".split())
+        said = str(error).replace(str(archive), archive.name).replace(f"{folder}{os.sep}", "")
+        words = " ".join(f"{type(error).__name__}: {said}".split())
         raise Refused(f"can't be unpacked ({words})", "unpack it yourself, or fetch it again") from error
 
 
