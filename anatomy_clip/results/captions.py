@@ -49,7 +49,7 @@ def caption_scores(runs: Sequence[Run], layout: Layout) -> list[CaptionScore]:
             f1 = rows.crossed("organ_f1_right")
             means = {value.removesuffix("_right"): 100 * rows.mean(value) for value in _VALUES}
             bounds = {"organ_f1_lo": f1.lo, "organ_f1_hi": f1.hi}
-            known = (rows.test_set, rows.column, rows.kind, len(rows.parts[0]), f1.seeds)
-            found.append(CaptionScore(*known, **means, **bounds))
+            slices, seeds = len(rows.parts[0]), f1.seeds
+            found.append(CaptionScore(rows.test_set, rows.column, rows.kind, slices, seeds, **means, **bounds))
     order = list(layout.columns)
     return sorted(found, key=lambda s: (sets.index(s.test_set), WAYS.index(s.way), order.index(s.column)))
