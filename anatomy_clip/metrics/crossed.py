@@ -145,8 +145,10 @@ def ratio_values(values: ArrayLike, patients: ArrayLike, per: ArrayLike | None =
         )
     names, of_slice = np.unique(ids, return_inverse=True)
     counted = ~np.isnan(v)
-    member = of_slice[:, None] == np.arange(len(names))  # (N, P)
-    total, count = np.where(counted, v, 0.0) @ member, np.where(counted, each, 0.0) @ member  # (S, P)
+    total, count = (  # (S, P)
+        np.stack([np.bincount(of_slice, weights=row, minlength=len(names)) for row in np.where(counted, x, 0.0)])
+        for x in (v, each)
+    )
     counts = count.any(axis=0)
     total, count = total[:, counts], count[:, counts]
     whole = count.sum(axis=1, keepdims=True)
