@@ -53,7 +53,9 @@ def _refuse_known(
 ) -> None:
     for role, sets in roles.items():
         for name, paths in sets.items():
-            patients = frozenset().union(*(open_store(path).manifest.patients() for path in paths))
+            patients: frozenset[tuple[str, str]] = frozenset().union(
+                *(open_store(path).manifest.patients() for path in paths)
+            )
             if known := len(earlier & patient_hashes(patients)):
                 raise ValueError(
                     f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started from, "
