@@ -97,8 +97,8 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
     said = f", {doubts} note(s)" if doubts else ""
     where = f" (see {store}_refusals.csv)" if bad or doubts else ""
     print(f"{store}: {summary.slices} slices of {summary.volumes} volumes, {bad} refused{said}{where}")
-    for reason, volumes in Counter(one.reason for one in summary.doubts).most_common(_SHOWN):
-        print(f"  note at {volumes} volume(s): {reason}")
+    for reason, times in Counter(one.reason for one in summary.doubts).most_common(_SHOWN):
+        print(f"  note at {times} series: {reason}")
 
 
 def _render(display: Display, side: int, image: Slice) -> Grey:

@@ -131,7 +131,7 @@ def train_and_publish(root, patch):
     shown = [f"paths.outputs={root}/outputs", "suite=small"]
     show = f"{{set1: {test}}}"
     results(compose_config("results", *shown, f"page.stores={show}", "allow_confounds=true"))
-    publish(compose_config("publish", *shown, f"gallery.stores={show}"))
+    publish(compose_config("publish", *shown, f"paths.data={root}/data", f"gallery.stores={show}"))
 
 
 def fail(self, batch, batch_idx):
