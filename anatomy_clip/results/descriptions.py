@@ -113,7 +113,7 @@ class Judged(NamedTuple):
     def with_known_organs(self) -> Judged:
         """The slices whose organs are known."""
         rows = self.organs.known
-        decided = Decided(*(part[rows] for part in self.decided))
+        decided = Decided._make(part[rows] for part in self.decided)
         return self._replace(organs=self.organs.of(rows), stations=self.stations.of(rows), decided=decided)
 
     @property

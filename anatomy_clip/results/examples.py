@@ -98,7 +98,7 @@ def choose(predictions: pd.DataFrame, sets: Sequence[str], count: int) -> pd.Dat
     targets = [predictions[f"{task}_targets"] for task in TASKS]
     empty = [each.map(lambda names: names is not None and not len(names)).astype(bool) for each in targets]
     known = [each.notna() for each in targets]
-    scored = predictions[np.logical_or.reduce(known) & ~np.logical_or.reduce(empty)]
+    scored: pd.DataFrame = predictions[np.logical_or.reduce(known) & ~np.logical_or.reduce(empty)]
     groups = []
     for name in sets:
         of_set = scored[scored["set"] == name].sort_values([*keys, "index", "row"], kind="stable")

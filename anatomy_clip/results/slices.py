@@ -158,5 +158,6 @@ def percent_of(shares: NDArray[np.float64], patients: NDArray[np.str_], lowest: 
     """
     values = ratio_values(100 * shares, patients)
     if not values.size:  # no slice counts
-        return Crossed(*[float("nan")] * 6, len(values), 0)
+        none = float("nan")
+        return Crossed(none, none, none, none, none, none, len(values), 0)
     return crossed_mean(values, bounds=(lowest, 100.0))
