@@ -56,7 +56,7 @@ def caption_scores(runs: Sequence[Run], layout: Layout) -> list[CaptionScore]:
             means = {value.removesuffix("_right"): 100 * rows.mean(value) for value in _VALUES}
             counts = {count: int(rows.parts[0][f"{slot}_right"].notna().sum()) for count, slot in _COUNTS.items()}
             bounds = {"organ_f1_lo": f1.lo, "organ_f1_hi": f1.hi}
-            known: dict[str, Any] = {"slices": len(rows.parts[0]), "seeds": f1.seeds, **counts, **means}
-            found.append(CaptionScore(rows.test_set, rows.column, rows.kind, **known, **bounds))
+            known: dict[str, Any] = {"slices": len(rows.parts[0]), "seeds": f1.seeds, **counts, **means, **bounds}
+            found.append(CaptionScore(rows.test_set, rows.column, rows.kind, **known))
     order = list(layout.columns)
     return sorted(found, key=lambda s: (sets.index(s.test_set), WAYS.index(s.way), order.index(s.column)))
