@@ -19,6 +19,7 @@ from anatomy_clip.cli.configs import checkout, config_folder
 from anatomy_clip.core.files import write_text
 from anatomy_clip.results.confounds import confounds
 from anatomy_clip.results.gallery import gallery
+from anatomy_clip.results.layout import with_own_sets
 from anatomy_clip.results.page import page
 from anatomy_clip.results.panel import Panel, Suite, notes_of, panels_of
 from anatomy_clip.results.read import read_suite
@@ -80,6 +81,7 @@ def suite_of(cfg: DictConfig, **shown: Any) -> tuple[Suite, list[str]]:
     """
     layout = wiring.build(cfg.table, _convert_="all")
     runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
+    layout = with_own_sets(layout, runs)
     own = str(files("anatomy_clip.results") / "paper.yaml")
     paper, mean_gain = read_paper(Path(cfg.paper or own))
     confounded = confounds(runs, layout)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from anatomy_clip.results.read import TASKS
+from anatomy_clip.results.read import TASKS, Run
 
 _NEEDED = frozenset({"text", "set", "modalities"})
 
@@ -102,6 +102,18 @@ def layout(
     declared = {column: {o: tuple(keys) for o, keys in others.items()} for column, others in (differs or {}).items()}
     _check_differs(declared, list(columns))
     return Layout(dict(columns), specs[0], specs[1], " ".join(data.split()), declared, plot, title)
+
+
+def with_own_sets(made: Layout, runs: Iterable[Run]) -> Layout:
+    """Add a further row for each task and modality of test sets that no row names, such as a user's own."""
+    known, rows = set(made.test_sets()), dict[str, RowSpec]()
+    for run in (run for run in runs if run.name in made.columns and "zero_shot" in run.tables):
+        table = run.tables["zero_shot"]
+        for name, modality in dict.fromkeys(zip(table["set"], table["modality"], strict=True)):
+            for task in TASKS if name not in known else ():
+                row = f"{task}/{name}_{modality.lower()}"
+                rows[row] = RowSpec(row, f"{task.capitalize()}, {name}, {modality}", name, (modality,))
+    return replace(made, further=made.further + tuple(rows.values()))
 
 
 def _check_differs(differs: Mapping[str, Mapping[str, Any]], columns: Sequence[str]) -> None:

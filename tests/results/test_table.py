@@ -11,6 +11,7 @@ from pathlib import Path
 
 import fake_suite
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from fake_suite import ORGANS, write_run, write_suite
@@ -19,6 +20,7 @@ from support import compose_config
 from anatomy_clip.metrics.comparisons import holm
 from anatomy_clip.metrics.crossed import crossed_mean
 from anatomy_clip.results.layout import layout as make_layout
+from anatomy_clip.results.layout import with_own_sets
 from anatomy_clip.results.panel import render
 from anatomy_clip.results.read import read_suite
 from anatomy_clip.results.render import CSV_COLUMNS, bold_words, main_markdown, to_csv, to_latex, to_markdown, to_rich
@@ -352,3 +354,16 @@ def test_the_papers_numbers_are_read_or_refused_by_name(tmp_path):
     (tmp_path / "empty.yaml").write_text("table4: {}\n")
     with pytest.raises(ValueError, match=r"paper=empty\.yaml: needs the key table3"):
         read_paper(tmp_path / "empty.yaml")
+
+
+def test_a_set_that_no_row_names_gets_rows_of_its_own(tmp_path, laptop):
+    write_suite(tmp_path, sets=["set1", "samples_ct"], seeds=[0])
+    for path in tmp_path.glob("table3/*/*/zero_shot.parquet"):
+        rows = pd.read_parquet(path)
+        rows.assign(set=rows["set"].replace("samples_ct", "mine")).to_parquet(path, index=False)
+    runs, _ = read_suite(tmp_path, "table3", COLUMNS)
+    table = build(runs, with_own_sets(laptop, runs), {})
+    own = {cell.row for cell in table.further} - {spec.row for spec in laptop.further}
+    assert own == {"organ/mine_ct", "station/mine_ct"}
+    assert "Organ, mine, CT<br>`organ/mine_ct`" in to_markdown(table)
+    assert with_own_sets(laptop, []) == laptop
