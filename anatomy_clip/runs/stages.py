@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -186,11 +185,12 @@ def fit(cfg: DictConfig, folder: Path) -> None:
 
     from anatomy_clip.stores.leakage import patient_hashes
     from anatomy_clip.training.checkpoints import AtomicCheckpointIO
+    from anatomy_clip.training.messages import quiet_lightning
     from anatomy_clip.training.module import TrainModule
     from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
     from anatomy_clip.training.threads import ComputeThreads
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips and device lists say nothing here
+    quiet_lightning()
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     taxonomy = build(cfg.taxonomy)
     model = build_model(cfg)
