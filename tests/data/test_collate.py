@@ -53,8 +53,8 @@ def test_several_captions_a_slice_stand_one_after_the_other():
     batch = Collate()([make_sample(2, "a liver", "two kidneys"), make_sample(1, "a knee", "a leg in two parts")])
     assert batch.texts["caption"].sample.tolist() == [0, 1, 0, 1]
     assert torch.equal(captions(batch), tokenize(["a liver", "a knee", "two kidneys", "a leg in two parts"]))
-    assert batch.texts["caption"].mask.sum(dim=1).tolist() == [4, 4, 4, 7]
-    assert [part.texts["caption"].mask.sum(dim=1).tolist() for part in batch.by_text("caption")] == [[4, 4], [4, 7]]
+    assert batch.texts["caption"].mask.sum(dim=1).tolist() == [4, 4, 5, 7]
+    assert [part.texts["caption"].mask.sum(dim=1).tolist() for part in batch.by_text("caption")] == [[4, 4], [5, 7]]
     assert len(batch) == 2 and len(batch.by_text("caption")) == 2
     spoken = [["a liver", "a knee"], ["two kidneys", "a leg in two parts"]]
     for one, texts in zip(batch.by_text("caption"), spoken, strict=True):
