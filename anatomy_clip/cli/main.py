@@ -197,7 +197,3 @@ def _program(arguments: argparse.Namespace) -> int:
 
     start(arguments.program, arguments.overrides)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -134,7 +134,7 @@ def known_slices(rows: pd.DataFrame) -> int:
 
 def _known(rows: pd.DataFrame) -> NDArray[np.bool_]:
     """(N,) the rows of which a label is known."""
-    return np.asarray((np.array(rows["targets"].to_list()) >= 0).any(axis=1))
+    return np.array([max(labels) >= 0 for labels in rows["targets"]], dtype=np.bool_)
 
 
 def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Floats], NDArray[np.str_]]:
@@ -150,14 +150,16 @@ def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Fl
         From (R, N), how often each of R samples holds each of the N slices of which a label is known, to (R,) values,
         NaN where a sample has none; and (N,) the patient of each slice.
     """
-    draws = [one[_known(one)].sort_values("row") for one in draws]
+    draws = [one.sort_values("row") for one in draws]
     arrays = [(np.nan_to_num(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
+    known = _known(draws[0])
+    arrays = [(scores[known], targets[known]) for scores, targets in arrays]
 
     def statistic(counts: Floats) -> Floats:
         each = [_mean_resampled(*pair, counts) for pair in arrays]
         return np.asarray(np.mean(each, axis=0))
 
-    return statistic, patients_of(draws[0])
+    return statistic, patients_of(draws[0])[known]
 
 
 def _features(one: EmbeddedSet) -> Floats:

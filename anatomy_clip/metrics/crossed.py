@@ -146,7 +146,7 @@ def ratio_values(values: ArrayLike, patients: ArrayLike, per: ArrayLike | None =
     names, of_slice = np.unique(ids, return_inverse=True)
     counted = ~np.isnan(v)
     total, count = (  # (S, P)
-        np.stack([np.bincount(of_slice, weights=row, minlength=len(names)) for row in np.where(counted, x, 0.0)])
+        np.array([np.bincount(of_slice, row, len(names)) for row in np.where(counted, x, 0.0)], dtype=np.float64)
         for x in (v, each)
     )
     counts = count.any(axis=0)

@@ -143,7 +143,7 @@ def test_decisions_are_those_of_the_known_slices(tmp_path):
         of_kind = rows[rows["row"] % step != 0]
         targets = [[name in found for name in names] for found in of_kind[f"{kind}_targets"]]
         parts += [np.array(of_kind[f"{kind}_scores"].tolist()), np.array(targets)]
-    assert decisions == choose(*parts, taxonomy).to_dict()
+    assert decisions.items() >= choose(*parts, taxonomy).to_dict().items()
 
 
 def test_without_labels_there_are_no_decisions_and_a_note_says_so(tmp_path):

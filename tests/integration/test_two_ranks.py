@@ -16,7 +16,7 @@ SETTINGS = [
     "model.weights=null", "model.vision.image_size=32", "data.workers=0", "data.batch_size=8",
     "optim.scheduler.warmup_steps=1", "resamples=10",
 ]  # fmt: skip
-SCRIPT, COMMAND = [str(ROOT / "experiments/run.py")], ["-m", "anatomy_clip.cli.main", "train"]
+SCRIPT, COMMAND = [str(ROOT / "experiments/run.py")], ["-m", "anatomy_clip.cli", "train"]
 
 
 def start(data, outputs, *arguments, program=SCRIPT):

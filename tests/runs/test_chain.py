@@ -112,22 +112,22 @@ def test_digests_hold_version_and_checkpoint(folder, monkeypatch):
     assert stage_inputs(cfg, "fit") == fit and stage_inputs(cfg, "evaluate/zero_shot") != evaluate
     checkpoint.write_bytes(before)
     assert stage_inputs(cfg, "evaluate/zero_shot") == evaluate
-    monkeypatch.setattr(folders, "__version__", "0.3.0")
+    monkeypatch.setattr(folders, "__version__", "0.0.1")
     assert stage_inputs(cfg, "fit") != fit and not is_finished(cfg)
-    with pytest.raises(ValueError, match=r"first/seed_0: was made by version 0\.2\.0 of anatomy_clip.* overwrite=true"):
+    with pytest.raises(ValueError, match=r"first/seed_0: was made by version [0-9.]+ of anatomy_clip.* overwrite=true"):
         run(cfg)
 
 
 def test_a_run_of_an_older_version_is_not_done_but_is_done_again(folder, monkeypatch, capsys):
     run(config(folder, "older"))
-    monkeypatch.setattr(folders, "__version__", "0.3.0")
-    monkeypatch.setattr(wiring, "__version__", "0.3.0")
-    with pytest.raises(ValueError, match=r"older/seed_0: was made by version 0\.2\.0"):
+    monkeypatch.setattr(folders, "__version__", "0.0.1")
+    monkeypatch.setattr(wiring, "__version__", "0.0.1")
+    with pytest.raises(ValueError, match=r"older/seed_0: was made by version [0-9.]+"):
         run(config(folder, "older"))
     assert "is done" not in capsys.readouterr().out
     again = config(folder, "older", "overwrite=true")
     run(again)
-    assert saved(folder, "older")["recipe"]["versions"]["anatomy_clip"] == "0.3.0" and is_finished(again)
+    assert saved(folder, "older")["recipe"]["versions"]["anatomy_clip"] == "0.0.1" and is_finished(again)
 
 
 def test_a_checkpoint_is_hashed_once_for_all_steps(folder, monkeypatch):

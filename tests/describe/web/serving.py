@@ -98,7 +98,7 @@ def served(*more, bundle, temporary, environment=None):
     """The subcommand in a process of its own; gives (address, process, function that reads what it printed)."""
     temporary.mkdir(exist_ok=True)
     out = temporary.with_name(f"{temporary.name}.log")
-    command = [sys.executable, "-m", "anatomy_clip.cli.main", "serve", "--bundle", str(bundle), "--port", "0", *more]
+    command = [sys.executable, "-m", "anatomy_clip.cli", "serve", "--bundle", str(bundle), "--port", "0", *more]
     with out.open("w") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=ROOT, env=os.environ | {"TMPDIR": str(temporary)} | (environment or {})
