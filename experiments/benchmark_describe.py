@@ -124,7 +124,7 @@ def program(*words: str) -> Callable[[], object]:
 
 def cold_calls(bundle: Bundle, onnx: bool, dicom: Path, png: Path) -> dict[str, Callable[[], object]]:
     """A program that describes one file, from its start to its end."""
-    command = ("-m", "anatomy_clip.cli.main")
+    command = ("-m", "anatomy_clip.cli")
     order = (*command, "describe", str(dicom), "--bundle", str(bundle.folder), "--json")
     calls = {
         "a plain open_clip script, one PNG": program("-c", PLAIN, str(bundle.folder), str(png), *prompts(bundle)),

@@ -209,7 +209,7 @@ def _simulated(size: int, side: int, device: str) -> Batch:
     ids = torch.randint(1, 40_000, (size, CAPTION_TOKENS), device=device)
     ids[:, -1] = 49_407  # CLIP's end of text
     rows = torch.arange(size, device=device)
-    return Batch(images, {"caption": Texts(ids, rows)}, {}, rows)
+    return Batch(images, {"caption": Texts(ids, rows, torch.ones_like(ids, dtype=torch.bool))}, {}, rows)
 
 
 def loader(bench: Bench) -> dict[str, Any]:
