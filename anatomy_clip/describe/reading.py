@@ -180,7 +180,7 @@ class Work:
 
     def _nifti(self, path: Path, number: int, modalities: Sequence[Modality]) -> NiftiSlices:
         header = read_header(path)
-        volume, notes = volume_of(header, modalities[0], number=number)
+        volume = volume_of(header, modalities[0], number=number)
         if len(modalities) > 1 and volume.array.min() > _FAT_HU:
             modalities = (Modality.MR,)
         squares: dict[Modality, list[NDArray[np.uint8]]] = {modality: [] for modality in modalities}
@@ -196,8 +196,7 @@ class Work:
         shown_as = {modality: _stacked(made, side) for modality, made in squares.items()}
         orientation = header.orientation if header.placed else None
         headwards = header.indices().step > 0 if orientation is Orientation.AXIAL else None
-        notes = (*header.notes, *notes)
-        return NiftiSlices(header.volumes, orientation, header.step_mm, headwards, shown_as, counts, notes)
+        return NiftiSlices(header.volumes, orientation, header.step_mm, headwards, shown_as, counts, volume.notes)
 
     def _picture(self, path: Path) -> Squares:
         from PIL import Image, ImageOps

@@ -38,12 +38,10 @@ def read_volume(path: Path, modality: Modality, protocol: Protocol = Protocol.NO
     header = read_header(path)
     header.check_axes()
     _check_single(header)
-    return volume_of(header, modality, protocol)[0]
+    return volume_of(header, modality, protocol)
 
 
-def volume_of(
-    header: Header, modality: Modality, protocol: Protocol = Protocol.NONE, number: int = 0
-) -> tuple[Volume, tuple[str, ...]]:
+def volume_of(header: Header, modality: Modality, protocol: Protocol = Protocol.NONE, number: int = 0) -> Volume:
     """Read one of a file's volumes, however it lies; voxels that hold no number become background.
 
     Args:
@@ -52,13 +50,10 @@ def volume_of(
         protocol: MR protocol.
         number: which volume, from 0.
 
-    Returns:
-        The volume, and what a user should know of its values.
-
     Raises:
         ValueError: the file is damaged, or its voxels are colours, infinite, or no numbers at all.
     """
-    notes = []
+    notes = [*header.notes]
     array = _turned(_voxels(header, number), header.turn)
     if array.dtype.kind == "c":
         notes.append("its values are complex: the magnitude is shown")
@@ -72,7 +67,7 @@ def volume_of(
             )
         notes.append(f"{_percent(empty)} of its voxels hold no number (NaN): they are shown as background")
         array = np.where(empty, array[~empty].min(), array)
-    return Volume(array, header.spacing_mm, modality, protocol), tuple(notes)
+    return Volume(array, header.spacing_mm, modality, protocol, tuple(notes))
 
 
 def read_labels(path: Path, like: Header | None = None) -> NDArray[np.uint8]:

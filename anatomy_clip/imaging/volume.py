@@ -30,12 +30,14 @@ class Volume:
         spacing_mm: distance between voxels along X, Y, Z, mm.
         modality: CT or MR.
         protocol: MR protocol; `Protocol.NONE` for CT.
+        notes: what a user should know of its header and its values.
     """
 
     array: NDArray[np.float32]
     spacing_mm: tuple[float, float, float]
     modality: Modality
     protocol: Protocol
+    notes: tuple[str, ...] = ()
 
     def plane(self, orientation: Orientation, index: int) -> Slice:
         """The slice at a position along the plane's normal, in display convention.

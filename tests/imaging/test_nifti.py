@@ -61,7 +61,7 @@ def test_which_way_slices_run(tmp_path, shape, edges, said, axis):
 def test_a_sagittal_slice_is_shown_whole(tmp_path):
     array = grey(1, 6, 8)
     header = read_header(save(tmp_path / "v.nii.gz", array, np.diag([5.0, 1, 1, 1])))
-    volume, _ = volume_of(header, Modality.MR)
+    volume = volume_of(header, Modality.MR)
     (shown,) = (volume.plane(header.orientation, n).pixels for n in header.indices())
     np.testing.assert_array_equal(shown, array[0].T[::-1, ::-1])  # head up, anterior to the left
 
@@ -123,7 +123,8 @@ def test_each_volume_of_several_is_read_by_itself(tmp_path, suffix, dtype):
     assert header.volumes == 3
     expected = 2.0 * array - 3.0
     for number in range(3):
-        volume, notes = volume_of(header, Modality.MR, number=number)
+        volume = volume_of(header, Modality.MR, number=number)
+        notes = volume.notes
         np.testing.assert_array_equal(volume.array, expected[..., number])
         assert notes == ()
 
@@ -144,7 +145,8 @@ def test_what_holds_no_slices_is_told_so_and_not_called_damaged(tmp_path, array,
 
 def test_complex_values_are_shown_by_their_magnitude(tmp_path):
     array = (grey(4, 5, 6) * (0.6 + 0.8j)).astype(np.complex64)
-    volume, notes = volume_of(read_header(save(tmp_path / "v.nii", array)), Modality.MR)
+    volume = volume_of(read_header(save(tmp_path / "v.nii", array)), Modality.MR)
+    notes = volume.notes
     np.testing.assert_allclose(volume.array, grey(4, 5, 6), rtol=1e-6)
     assert notes == ("its values are complex: the magnitude is shown",)
     with pytest.raises(ValueError, match="labels must be whole numbers"):
@@ -154,7 +156,8 @@ def test_complex_values_are_shown_by_their_magnitude(tmp_path):
 def test_nothing_outside_the_field_of_view_is_background(tmp_path):
     array = grey(10, 10, 10).astype(np.float32) - 300
     array[:, :2] = np.nan
-    volume, notes = volume_of(read_header(save(tmp_path / "v.nii", array)), Modality.CT)
+    volume = volume_of(read_header(save(tmp_path / "v.nii", array)), Modality.CT)
+    notes = volume.notes
     assert (volume.array[:, :2] == np.nanmin(array)).all()
     np.testing.assert_array_equal(volume.array[:, 2:], array[:, 2:])
     assert notes == ("20 % of its voxels hold no number (NaN): they are shown as background",)

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from anatomy_clip.core.refusals import Doubt
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import read_labels
 from anatomy_clip.imaging.nifti_header import read_header
@@ -60,6 +61,16 @@ def test_areas_are_counted_in_mm2_and_empty_slices_left_out(root):
     assert all(r.structures == {"liver": 3 * 3 * 2 * 4, "spleen": 2 * 1 * 2 * 4} for r in coronal)
     assert coronal[0].spacing_mm == pytest.approx((4, 2))
     assert coronal[0].thickness_mm == pytest.approx(2)
+
+
+def test_values_that_cannot_be_hu_and_are_no_numbers_are_doubted(root):
+    voxels = np.full(SHAPE, 24, np.float32)  # HU + 1024: the intercept got lost
+    voxels[4:16, 2:14, :8] = 1064
+    voxels[0] = np.nan
+    save(root / "s0001" / "ct.nii.gz", voxels)
+    doubts = [one for one in TotalSegmentator(root, "CT", STEPS).slices("train", "s0001") if isinstance(one, Doubt)]
+    assert [("(NaN)" in str(one), "may not be HU" in str(one)) for one in doubts] == [(True, False), (False, True)]
+    assert {one.where for one in doubts} == {"s0001"}
 
 
 def test_the_liver_is_on_the_images_left(root):

@@ -167,7 +167,7 @@ class Folder:
         )
         counted = Densities()
         for item in stack.read():
-            if isinstance(item, Refusal):
+            if isinstance(item, Refusal | Doubt):
                 yield item
                 continue
             index, image = item

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.refusals import Doubt
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import read_labels, read_volume
 from anatomy_clip.imaging.nifti_header import read_header
@@ -60,7 +61,7 @@ class SampleVolumes:
         for name in self._table["packages"]:
             fetch(self._package(name), self.downloads)
 
-    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord]]:
+    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Doubt]:
         """Stream the slices of one volume.
 
         Raises:

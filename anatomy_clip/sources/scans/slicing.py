@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.refusals import Doubt
 from anatomy_clip.core.terms import Modality, Orientation
+from anatomy_clip.imaging.densities import Densities, densities
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.imaging.volume import Volume, display_plane, normal_axis
 
@@ -65,15 +67,16 @@ class LabelledVolume:
 
 def cut_slices(
     labelled: LabelledVolume, record: SliceRecord, sampling: Sampling
-) -> Iterator[tuple[Slice, SliceRecord]]:
-    """Stream a volume's slices with their records, plane by plane.
+) -> Iterator[tuple[Slice, SliceRecord] | Doubt]:
+    """Stream a volume's slices with their records, plane by plane, and doubts about its values.
 
     Args:
         labelled: the volume.
         record: what all its slices share; its series is made to name the plane.
         sampling: which slices are taken.
     """
-    bright = _body_threshold(labelled.volume)
+    bright, counted = _body_threshold(labelled.volume), Densities()
+    yield from (Doubt(note, record.series) for note in labelled.volume.notes)
     for orientation in sampling.step_mm:
         axis = normal_axis(orientation)
         spacing, count = labelled.volume.spacing_mm[axis], labelled.volume.array.shape[axis]
@@ -81,6 +84,7 @@ def cut_slices(
             image = labelled.volume.plane(orientation, position)
             if (image.pixels > bright).mean() < sampling.min_body_share:
                 continue
+            counted += densities(image.pixels)
             plane = display_plane(labelled.labels, orientation, position)
             structures = labelled.areas(plane, image.spacing_mm[0] * image.spacing_mm[1])
             none = None if structures else ()  # looked for and not there is stated: none at all would say nothing
@@ -98,6 +102,8 @@ def cut_slices(
                     stations=none,
                 ),
             )
+    if labelled.volume.modality is Modality.CT and (note := counted.note()):
+        yield Doubt(note, record.series)
 
 
 def orientations(values: Mapping[str, float]) -> dict[Orientation, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import volume_of
 from anatomy_clip.imaging.nifti_header import Header, read_header
@@ -24,7 +24,7 @@ class Stack:
         orientation: plane of the slices.
         count: number of slices.
         patient, study, series: raw ids, to be hashed; kept out of `repr`.
-        read: yields (index, slice), and refusals.
+        read: yields (index, slice), refusals, and doubts about values.
         notes: what a user should know of it, from its headers.
     """
 
@@ -35,7 +35,7 @@ class Stack:
     patient: str = field(repr=False)
     study: str = field(repr=False)
     series: tuple[str, ...] = field(repr=False)
-    read: Callable[[], Iterator[tuple[int, Slice] | Refusal]] = field(repr=False)
+    read: Callable[[], Iterator[tuple[int, Slice] | Refusal | Doubt]] = field(repr=False)
     notes: tuple[str, ...] = ()
 
 
@@ -63,11 +63,14 @@ def nifti_stacks(path: Path, key: str, modality: Modality, protocol: Protocol) -
     patient = folder if folder != "." else key
     for number in range(header.volumes):
         series = (key, str(number)) if number else (key,)
-        read = partial(_read, header, number, modality, protocol)
+        read = partial(_read, header, number, modality, protocol, key)
         yield Stack(modality, protocol, header.orientation, len(header.indices()), patient, patient, series, read)
 
 
-def _read(header: Header, number: int, modality: Modality, protocol: Protocol) -> Iterator[tuple[int, Slice]]:
-    volume, _ = volume_of(header, modality, protocol, number)
+def _read(
+    header: Header, number: int, modality: Modality, protocol: Protocol, key: str
+) -> Iterator[tuple[int, Slice] | Doubt]:
+    volume = volume_of(header, modality, protocol, number)
+    yield from (Doubt(note, key) for note in volume.notes)
     for index, place in enumerate(header.indices()):
         yield index, volume.plane(header.orientation, place)

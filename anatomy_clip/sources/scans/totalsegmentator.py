@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.refusals import Doubt
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.nifti import join_masks, label_names, read_labels, read_volume
 from anatomy_clip.imaging.nifti_header import read_header
@@ -67,7 +68,7 @@ class TotalSegmentator:
         """Ids of the subjects of a split, in the order of meta.csv, without known bad ones."""
         return [subject for subject, name in self._subjects() if name == split and subject not in self.left_out]
 
-    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord]]:
+    def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Doubt]:
         """Stream the slices of one subject.
 
         Raises:
