@@ -40,7 +40,8 @@ def _run(folder: Path, setting: dict[str, str], steps: int) -> float:
     program = Path(__file__).with_name("run.py")
     overrides = [
         "experiment=table3/pmc_msa", "stages=[fit]", f"trainer.max_steps={steps}", "trainer.max_epochs=100",
-        "model.weights=null", "data.validation={}", f"paths.data={folder}", f"paths.outputs={folder}/outputs",
+        "model.weights=null", "~data.validation.phantom", "data.optional=[set1,shifted,samples_ct,samples_mr,real]",
+        f"paths.data={folder}", f"paths.outputs={folder}/outputs",
         "overwrite=true", "+trainer.enable_progress_bar=false",
     ]  # fmt: skip
     unset = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
