@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from anatomy_clip.text.reports.states import State
 from anatomy_clip.text.reports.vocabulary import NEVER, Words, findings
@@ -51,11 +51,12 @@ def _near(name: str, words: Words, sentence: str) -> list[Mention]:
     found: list[Mention] = []
     if words.near is NEVER:
         return found
+    normal = [one.span() for one in words.negative.finditer(sentence)]  # its place is spoken for: "heart is normal"
     for part in _PART.finditer(sentence):
         events = [one.span() for one in words.near_words.finditer(sentence, *part.span())]
         for place in words.near.finditer(sentence, *part.span()) if events else ():
             gap, (start, end) = min((max(s - place.end(), place.start() - e), (s, e)) for s, e in events)
-            if gap <= _FAR:
+            if gap <= _FAR and not any(first <= place.start() < last for first, last in normal):
                 found.append(Mention(name, start, end))
     return list(dict.fromkeys(found))
 
@@ -65,5 +66,5 @@ def _longest(found: list[Mention]) -> list[Mention]:
     for one in sorted(found, key=lambda one: (one.start - one.end, one.start)):
         taken = [other for other in kept if other.start < one.end and one.start < other.end]
         if all((other.start, other.end) == (one.start, one.end) and other.finding != one.finding for other in taken):
-            kept.append(replace(one))
+            kept.append(one)
     return kept
