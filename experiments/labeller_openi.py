@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import tarfile
-import xml.etree.ElementTree as ElementTree
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from sklearn.metrics import cohen_kappa_score
 
@@ -134,18 +134,17 @@ def page(reports: Sequence[Report]) -> str:
         "| finding | tagged | said | agree | kappa | precision | recall | F1 | F1, certain only | side right |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
-    differ: Counter[str] = Counter()
+    differ: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for finding in TAGS:
         truth = [tagged(one.tags, finding) for one in reports]
         said = [one[finding] for one in labelled]
         lines.append(_row(finding, truth, said))
         for report, true, label in zip(reports, truth, said, strict=True):
             if (label.state in SAID) != bool(true):
-                differ[_difference(report, finding, label)] += 1
-    lines += ["", "| commonest disagreements | reports |", "|---|---:|"]
-    lines += [
-        f"| {what} | {count} |" for what, count in sorted(differ.items(), key=lambda one: (-one[1], one[0]))[:SHOWN]
-    ]
+                differ[finding, label.state, "yes" if true else "no"][_words(report.text, finding)] += 1
+    lines += ["", "| finding | labelled | tagged | reports | commonest first words |", "|---|---|---|---:|---|"]
+    for key, words in sorted(differ.items(), key=lambda one: (-one[1].total(), one[0]))[:SHOWN]:
+        lines.append(f"| {' | '.join(key)} | {words.total()} | {words.most_common(1)[0][0]} |")
     return "\n".join(lines)
 
 
@@ -169,17 +168,13 @@ def scores(true: Sequence[bool], said: Sequence[bool]) -> tuple[float, float, fl
     return precision, recall, f1
 
 
-def _difference(report: Report, finding: str, label: Label) -> str:
-    """One disagreement in a few words: what was said, and by which words, or what was not."""
-    if label.state not in SAID:
-        return f"{finding}: tagged; labelled {label.state}"
-    words = [
-        sentence[one.start : one.end]
-        for sentence in map(plain, split_sentences(report.text, min_words=1))
-        for one in find_mentions(sentence)
-        if one.finding == finding
-    ]
-    return f'{finding}: "{words[0] if words else ""}" is labelled {label.state}; not tagged'
+def _words(text: str, finding: str) -> str:
+    """The first words of a text that mention a finding."""
+    for sentence in map(plain, split_sentences(text, min_words=1)):
+        for one in find_mentions(sentence):
+            if one.finding == finding:
+                return sentence[one.start : one.end]
+    return "(none)"
 
 
 if __name__ == "__main__":
