@@ -45,7 +45,7 @@ def find_sides(sentence: str, mentions: Sequence[Mention], barriers: Sequence[in
     Args:
         sentence: the plain sentence.
         mentions: in their order.
-        barriers: a mention's cue starts there; no side word before it holds for the mention. -1: none does.
+        barriers: the denial before a mention starts there; no side word before it holds for the mention. -1: none does.
     """
     words = [one for one in map(_word, _SIDE.finditer(sentence)) if one]
     sided = [bool(findings()[one.finding].side) and one.state is None for one in mentions]
