@@ -1,0 +1,1 @@
+"""Radiology reports: their sections and sentences, and the findings that they state."""
