@@ -75,6 +75,8 @@ def label_mixtures() -> F32:
     bone = np.where(is_bone, hu / bone_hu, 0)
     # a shell of a millimetre or two is whole bone: what scanners read of it is blurred
     bone[[s.tissue == "cortical_bone" for s in STRUCTURES]] = 1.0
+    for name, share in attenuation_table()["even_bones"].items():
+        bone[[s.name.startswith(name) for s in STRUCTURES]] = share
     water = np.where(is_bone, 1 - bone, np.clip(1 + hu / 1000, 0, None))
     return np.stack([water, bone]).astype(np.float32)
 

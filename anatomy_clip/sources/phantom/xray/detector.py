@@ -15,7 +15,8 @@ _SCATTER_SHARE = 1 / 6  # of the field: how far scattered photons stray
 _SLOW_SHARE = 1 / 8
 _FINE_SHARE = 1 / 40
 _FAINT = 0.15  # density beyond which detail gains less
-_WINDOW = (1.0, 98.8)  # percentiles of the exposed field that become black and white
+_WINDOW = (1.0, 90.0)  # percentiles of what was examined that become black and `_KNEE`
+_KNEE = 0.82  # grey from which on the display's curve flattens, so that bone over soft tissue isn't clipped
 _AIR = 0.9  # what passes more than this share of the open beam isn't patient
 
 
@@ -37,7 +38,7 @@ class Detector:
     quanta_mm2: float
     blur_px: float = 0.6
     flatten: float = 0.5
-    detail: float = 0.5
+    detail: float = 0.9
     gamma: float = 1.0
     rim: float = 0.0
 
@@ -92,8 +93,15 @@ def display(signal: F32, detector: Detector, field: F32) -> NDArray[np.uint8]:
     fine = shown - _blur(shown, max(density.shape) * _FINE_SHARE)
     shown += np.float32(detector.detail) * fine / (1 + np.abs(fine) / np.float32(_FAINT))
     low, high = np.percentile(shown[examined], _WINDOW)
-    grey = np.clip((shown - low) / max(float(high - low), 1e-3), 0, 1) ** detector.gamma
+    grey = _curve(_KNEE * (shown - low) / max(float(high - low), 1e-3)) ** np.float32(detector.gamma)
     return np.asarray(np.round(255 * grey * field), dtype=np.uint8)
+
+
+def _curve(linear: F32) -> F32:
+    """Grey within [0, 1]: straight up to the knee, then ever flatter towards white."""
+    rest = 1 - _KNEE
+    above = _KNEE + rest * (1 - np.exp(-np.maximum(linear - _KNEE, 0) / rest))
+    return np.asarray(np.where(linear < _KNEE, np.maximum(linear, 0), above), dtype=np.float32)
 
 
 def _examined(patient: NDArray[np.bool_], rim: float) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ LUNG = np.array([s.tissue == "lung" for s in STRUCTURES])
 
 _STEMS = 12  # from each hilum
 _LEVELS = 5
-_ROOT_MM = 3.2  # radius of a stem
+_ROOT_MM = 2.8  # radius of a stem
 _SHRINK = 0.75  # radius from level to level (2 ** (-1 / 3) = 0.79 would be Murray's law)
 _FIRST_MM = 36.0  # length of a stem
 _RINGS = 6  # points in a cross-section

@@ -122,9 +122,12 @@ def test_labels_are_mixtures_of_what_they_are_made_of() -> None:
     assert water[0] == 0 and bone[0] == 0
     assert water[MUSCLE] == pytest.approx(1.054)
     assert (water[label_id("humerus_left", "cortical_bone")], bone[label_id("humerus_left", "cortical_bone")]) == (0, 1)
-    marrow = label_id("vertebrae_L1")
+    marrow = label_id("femur_left", "trabecular_bone")
     assert water[marrow] + bone[marrow] == pytest.approx(1)
     assert 0.05 < bone[marrow] < 0.2
+    shell, core = label_id("rib_left_5"), label_id("rib_marrow")
+    assert bone[shell] == bone[core] == pytest.approx(0.6)
+    assert water[shell] + bone[shell] == pytest.approx(1)
     assert bone[[s.tissue in ("muscle", "lung", "fat", "air") for s in STRUCTURES]].max() == 0
 
 
