@@ -25,26 +25,35 @@ class View:
     """
 
     name: str
-    part: str
-    projection: str
-    arms: str
     centre: tuple[str, ...]
     beam: tuple[float, float, float]
-    up: tuple[Any, ...]
-    seen_from: str
-    sid: float
-    gap: float
     field: float
-    depths: tuple[float, float]
-    step: float
-    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    up: tuple[Any, ...] = (0.0, 0.0, 1.0)
+    arms: str = "up"
     breath: tuple[float, float] = (-10.0, 10.0)
     upright: bool = False
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    seen_from: str = "source"
+    sid: float = 1100.0
+    gap: float = 8.0
+    depths: tuple[float, float] = (-80.0, 80.0)
+    step: float = 2.5
+    limb: tuple[tuple[str, ...], float] | None = None
     spectrum: str = "limb"
     scatter: tuple[float, float] = (0.1, 0.3)
     masks: str = "bones"
     rim: float = 0.0
-    limb: tuple[tuple[str, ...], float] | None = None
+
+    @property
+    def part(self) -> str:
+        """What is examined, as "chest"."""
+        return self.name.rpartition("_")[0]
+
+    @property
+    def projection(self) -> str:
+        """One of "PA", "AP" and "lateral"."""
+        end = self.name.rpartition("_")[2]
+        return end if end == "lateral" else end.upper()
 
     @property
     def sided(self) -> bool:
