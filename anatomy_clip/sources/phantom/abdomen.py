@@ -73,6 +73,7 @@ def _stomach(b: Builder, f: Frame) -> None:
     points[:2, 2] += 0.8 * f.breath
     radii = np.array([34, 36, 30, 24, 18, 11]) * full * f.size
     b.tube(points, radii, (0, 1, 0), 1.12)
+    b.mark(stomach_fundus=points[0])
     level = points[1] + np.array([0, radii[1] * f.rng.uniform(-0.3, 0.9), 0])
     b.paint(
         layer(ORGAN, "stomach", "stomach_wall"),

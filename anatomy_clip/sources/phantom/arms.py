@@ -46,6 +46,12 @@ def arm_pose(f: Frame, s: int) -> Pose:
         wrist = elbow + np.array([-inward * s, 8 + 12 * draw[3], 205 - 0.5 * abs(inward - 95)]) * f.size
         tip = wrist + np.array([-(70 + 20 * draw[4]) * s, 6, 140]) * f.size
         return Pose(shoulder, elbow, wrist, tip, np.array([-0.3 * s, 1, 0]))
+    if f.arms == "forward":
+        shoulder = f.at((176 * s, 0, 1406))
+        elbow = np.array([(float(abs(shoulder[0])) + 95 + 12 * draw[0]) * s, 40 + 10 * draw[1], float(f.z(1160))])
+        wrist = np.array([(hip + 30 + 6 * abs(draw[2])) * s, 20 + 10 * draw[3], float(f.z(1010))])
+        tip = wrist + np.array([-20 * s, 90, -150]) * f.size
+        return Pose(shoulder, elbow, wrist, tip, np.array([-0.9 * s, -0.3, 0]))
     shoulder = f.at((168 * s, -18, 1412))
     x = max(flank + 46 * f.size, abs(float(shoulder[0])) + 18) + abs(8 * draw[0])
     elbow = np.array([x * s, float(shoulder[1]) - 18 + 8 * draw[1], float(f.z(1112))])
@@ -126,7 +132,7 @@ def _envelope(b: Builder, f: Frame, pose: Pose, hand: _Segment) -> None:
 
 
 def _girdle(b: Builder, f: Frame, side: str, s: int, pose: Pose) -> None:
-    n, up = f.size, 1.0 if f.arms == "up" else 0.0
+    n, up, rolled = f.size, 1.0 if f.arms == "up" else 0.0, 1.0 if f.arms == "forward" else 0.0
 
     def p(x: float, y: float, z: float) -> F64:
         return f.at((x * s, y, z))
@@ -134,9 +140,9 @@ def _girdle(b: Builder, f: Frame, side: str, s: int, pose: Pose) -> None:
     shoulder = pose.shoulder
     cup = shoulder + np.array([-22.0 * s, -5, -3]) * n
     corner, angle, inner = (
-        p(84 + 6 * up, -84, 1432),
-        p(102 + 18 * up, -90 + 16 * up, 1300),
-        p(78 + 10 * up, -98, 1400),
+        p(84 + 6 * up + 26 * rolled, -84 + 18 * rolled, 1432),
+        p(102 + 18 * up + 36 * rolled, -90 + 16 * up + 24 * rolled, 1300),
+        p(78 + 10 * up + 34 * rolled, -98 + 24 * rolled, 1400),
     )
     middle = (cup + angle + inner + corner) / 4
     long = corner * 0.4 + inner * 0.6 - angle

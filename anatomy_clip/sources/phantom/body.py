@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from anatomy_clip.sources.phantom.thorax import add_thorax
 from anatomy_clip.sources.phantom.trunk import add_trunk
 
 _CHUNK = 4096
+ARMS = ("up", "down", "across", "forward")
 
 # parts in the order in which they are laid out; within a painting level a later part covers an earlier one
 PARTS: tuple[Callable[[Builder, Frame], None], ...] = (
@@ -91,7 +92,8 @@ class Body:
     Args:
         height_mm: from soles to vertex.
         sex: "female" or "male".
-        arms: "up", "down" or "across".
+        arms: one of `ARMS`.
+        breath_mm: rise of the diaphragm, mm (negative: deep breath).
         landmarks: points (3,) mm by name.
         lo: (3,) lowest corner of the body, mm.
         hi: (3,) highest corner, mm.
@@ -102,6 +104,7 @@ class Body:
     height_mm: float
     sex: str
     arms: str
+    breath_mm: float
     landmarks: dict[str, F64]
     lo: F64
     hi: F64
@@ -151,23 +154,29 @@ def make_body(
     habitus_range: tuple[float, float] = (0.0, 1.0),
     arms: str | None = None,
     sex: str | None = None,
+    breath_mm: float | None = None,
 ) -> Body:
     """Draws a patient; the same generator state gives the same body.
 
     Args:
         rng: generator.
         habitus_range: fatness within [0, 1]: 0 lean, 0.35 average, 1 obese.
-        arms: "up", "down", "across", or None to draw.
+        arms: one of `ARMS`, or None to draw all but "forward".
         sex: "female", "male", or None to draw.
+        breath_mm: rise of the diaphragm (negative: deep breath), mm, or None to draw.
+
+    The same patient in another pose: the same generator state and sex, with another `arms` (not None) or `breath_mm`.
 
     Raises:
         ValueError: when `arms` or `sex` isn't one of these.
     """
-    if arms not in (None, "up", "down", "across"):
-        raise ValueError(f"make_body: arms={arms!r}; use 'up', 'down', 'across' or None")
+    if arms not in (None, *ARMS):
+        raise ValueError(f"make_body: arms={arms!r}; use {', '.join(map(repr, ARMS))} or None")
     if sex not in (None, "female", "male"):
         raise ValueError(f"make_body: sex={sex!r}; use 'female', 'male' or None")
     frame = draw_frame(rng, habitus_range, arms, sex)
+    if breath_mm is not None:
+        frame = replace(frame, breath=breath_mm)
     builder = Builder()
     for add in PARTS:
         add(builder, frame)
@@ -177,6 +186,7 @@ def make_body(
         height_mm=float(frame.z_knots[-1]),
         sex=frame.sex,
         arms=frame.arms,
+        breath_mm=frame.breath,
         landmarks=_landmarks(frame) | builder.landmarks,
         lo=scene.lo.min(axis=0).astype(np.float64) - warp.reach,
         hi=scene.hi.max(axis=0).astype(np.float64) + warp.reach,

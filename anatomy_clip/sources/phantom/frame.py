@@ -78,7 +78,7 @@ class Frame:
         breath: rise of the diaphragm, mm (negative: deep breath).
         bend: lordosis and kyphosis, mm added to the spine's y at L3 and T7.
         scoliosis: mm of sideways bend of the spine.
-        arms: "up", "down" or "across".
+        arms: "up", "down", "across", or "forward" (hands on the hips, shoulders rolled forward).
     """
 
     rng: np.random.Generator

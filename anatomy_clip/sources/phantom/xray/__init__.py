@@ -1,0 +1,1 @@
+"""Simulated radiographs of the phantom's bodies."""

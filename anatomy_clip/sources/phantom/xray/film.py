@@ -1,0 +1,161 @@
+"""One simulated radiograph: its picture, how it was taken, and where its structures are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.sources.phantom.body import Body
+from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id
+from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures, spectrum, transmission
+from anatomy_clip.sources.phantom.xray.detector import Detector, collimation, display, expose
+from anatomy_clip.sources.phantom.xray.geometry import F32, F64, U8, Stack, cast
+from anatomy_clip.sources.phantom.xray.nuisances import Nuisances, draw_marker, draw_nuisances
+from anatomy_clip.sources.phantom.xray.vessels import LUNG, lung_vessels, vessel_path
+from anatomy_clip.sources.phantom.xray.views import View, limb_only, make_beam
+
+_MASK_MM = {"chest": 10.0, "bones": 3.0}  # of path that makes a pixel part of a mask
+_BONES = ("cortical_bone", "trabecular_bone", "marrow_fat")
+_BLOOD = label_id("pulmonary_vein")
+_GAS, _FLUID = label_id("stomach", "bowel_gas"), label_id("stomach", "stomach_content")
+
+
+def _labels(*starts: str, end: str = "") -> F32:
+    return np.array([s.name.startswith(starts) and s.name.endswith(end) for s in STRUCTURES], dtype=np.float32)
+
+
+MASKS: dict[str, dict[str, F32]] = {
+    "chest": {
+        "lung_right": _labels("lung_", end="right"),
+        "lung_left": _labels("lung_", end="left"),
+        "heart": _labels("heart", "atrial_appendage"),
+    },
+    "bones": {"bones": np.array([s.tissue in _BONES for s in STRUCTURES], dtype=np.float32)},
+}
+
+
+@dataclass(frozen=True)
+class Film:
+    """One radiograph of a body.
+
+    Attributes:
+        image: (H, W) grey values; dense tissue is bright; the patient's right is on the image's left in frontal views.
+        view: name of the view (`views.yaml`).
+        part: what was examined, as "chest".
+        projection: "PA", "AP" or "lateral".
+        side: "left" or "right" of a limb, else "".
+        breath_mm: rise of the diaphragm, mm (negative: deep breath).
+        nuisances: how the film was taken.
+        spacing_mm: pixel step at the detector.
+        magnification: at the point that the view is centred on.
+        masks: (H, W) by name: where a ray runs 10 mm or more through a lung or the heart, 3 mm or more through bone, in
+            the lit field; the lungs' masks go on behind heart and diaphragm.
+    """
+
+    image: U8
+    view: str
+    part: str
+    projection: str
+    side: str
+    breath_mm: float
+    nuisances: Nuisances
+    spacing_mm: float
+    magnification: float
+    masks: dict[str, NDArray[np.bool_]]
+
+
+def make_film(
+    body: Body,
+    view: View,
+    rng: np.random.Generator,
+    *,
+    side: str = "",
+    size: int = 96,
+    nuisances: Nuisances | None = None,
+) -> Film:
+    """Take a film of a body; the same generator state gives the same film to the byte.
+
+    Args:
+        body: posed for the view (`views.pose_body`).
+        view: which projection.
+        rng: for the nuisances, where none are given, and for the quanta.
+        side: "left" or "right" where the view is sided.
+        size: pixels a side.
+        nuisances: how the film is taken, or None to draw it.
+
+    Raises:
+        ValueError: the body's pose or the side doesn't fit the view.
+    """
+    drawn = nuisances or draw_nuisances(view, side, rng)
+    stack = take_stack(body, view, drawn, rng, side=side, size=size)
+    beam = stack.beam
+    paths = material_paths(stack, body if view.part == "chest" else None)
+    field = collimation(beam.shape, drawn.margins)
+    detector = Detector(scatter=drawn.scatter, quanta_mm2=drawn.quanta_mm2, gamma=drawn.gamma, rim=view.rim)
+    signal = expose(transmission(paths, spectrum(view.spectrum)), detector, field, beam.pixel_mm, rng)
+    picture = draw_marker(display(signal, detector, field), drawn, _marker_on_left(view, drawn, beam.axes))
+    lit = field > 0.5
+    least = _MASK_MM[view.masks]
+    masks = {name: (stack.path(weights) >= least) & lit for name, weights in MASKS[view.masks].items()}
+    return Film(
+        image=picture,
+        view=view.name,
+        part=view.part,
+        projection=view.projection,
+        side=side,
+        breath_mm=body.breath_mm,
+        nuisances=drawn,
+        spacing_mm=beam.pixel_mm,
+        magnification=beam.magnification,
+        masks=masks,
+    )
+
+
+def take_stack(
+    body: Body, view: View, drawn: Nuisances, rng: np.random.Generator, *, side: str = "", size: int = 96
+) -> Stack:
+    """Labels along the rays of a view, with what isn't on the film taken away and the stomach's gas on top.
+
+    Args and errors are those of `make_film`.
+    """
+    beam = make_beam(body, view, side, size, drawn.field_scale, drawn.turn_deg)
+    step = view.step * float(np.sqrt(96 / size))
+    stack = cast(body, beam, view.depths, step, rng)
+    if view.limb is not None:
+        stack = stack.with_labels(lambda labels, plane: limb_only(view, body, side, labels, plane))
+    if view.upright:
+        level = float(body.landmarks["stomach_fundus"][2]) + drawn.bubble_mm
+        stack = stack.with_labels(lambda labels, plane: _gas_on_top(labels, plane, level))
+    return stack
+
+
+def material_paths(stack: Stack, lungs_of: Body | None = None) -> F32:
+    """Path (2, H, W) in cm through water and cortical bone, with the fine vessels of the lungs of a body."""
+    mixtures = label_mixtures()
+    paths = np.stack([stack.path(share) for share in mixtures])
+    if lungs_of is not None:
+        more = mixtures[0, _BLOOD] - mixtures[0, LUNG].mean()
+        paths[0] += more * vessel_path(*lung_vessels(lungs_of), stack.beam)
+    return np.asarray(paths / 10, dtype=np.float32)
+
+
+def _gas_on_top(labels: U8, plane: F64, level_mm: float) -> U8:
+    """The stomach's gas and fluid parted at a height, as in a patient who stands."""
+    stomach = (labels == _GAS) | (labels == _FLUID)
+    if not stomach.any():
+        return labels
+    i, j = np.nonzero(stomach)
+    height = plane[0, 2] + i * plane[1, 2] + j * plane[2, 2]
+    out = labels.copy()
+    out[i, j] = np.where(height > level_mm, _GAS, _FLUID)
+    return out
+
+
+def _marker_on_left(view: View, drawn: Nuisances, axes: F64) -> bool:
+    """Whether the marker lies in the image's left corner: on its side of the patient."""
+    toward_right = float(axes[1, 0])  # how far the image's right is the patient's right
+    if abs(toward_right) < 0.5:
+        return True
+    return (toward_right < 0) == (drawn.marker == "R")
