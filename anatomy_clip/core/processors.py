@@ -55,5 +55,3 @@ def share_processors() -> None:
     To be called before torch is imported. What the environment already says is kept.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if (given := processors()) < (os.cpu_count() or 1):
-        os.environ.setdefault("OMP_NUM_THREADS", str(given))
