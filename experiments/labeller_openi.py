@@ -15,12 +15,13 @@ from xml.etree import ElementTree
 
 from sklearn.metrics import cohen_kappa_score
 
+from anatomy_clip.core.terms import Side, State
 from anatomy_clip.cli.plain_errors import plain_errors
 from anatomy_clip.text.reports.labeller import label_text, plain
 from anatomy_clip.text.reports.mentions import find_mentions
 from anatomy_clip.text.reports.sections import join_texts
 from anatomy_clip.text.reports.sentences import split_sentences
-from anatomy_clip.text.reports.states import Label, Side, State, merge_sides
+from anatomy_clip.text.reports.states import Label, merge_sides
 
 HELD_OUT = 5  # reports whose number this divides were read while the labeller's words were written
 SHOWN = 10  # disagreements

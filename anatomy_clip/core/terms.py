@@ -1,4 +1,4 @@
-"""Modality, MR protocol and orientation: the DICOM standard's terms and their caption words."""
+"""Terms of images and reports: modality, MR protocol, orientation and their caption words; projection, side, state."""
 
 from __future__ import annotations
 
@@ -31,6 +31,41 @@ class Orientation(StrEnum):
     AXIAL = "axial"
     CORONAL = "coronal"
     SAGITTAL = "sagittal"
+
+
+class Projection(StrEnum):
+    """How a radiograph's beam runs."""
+
+    PA = "PA"
+    AP = "AP"
+    LATERAL = "lateral"
+    OTHER = "other"
+    UNKNOWN = ""
+
+
+class Side(StrEnum):
+    """The patient's side."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BOTH = "both"
+
+
+class State(StrEnum):
+    """Whether a finding is stated; where a text's sentences differ the earlier one wins, as in CheXpert's labeller."""
+
+    POSITIVE = "positive"
+    UNCERTAIN = "uncertain"
+    NEGATIVE = "negative"
+    UNMENTIONED = "unmentioned"
+
+
+class Visibility(StrEnum):
+    """How well a film shows a finding that is there."""
+
+    CLEAR = "clear"
+    SUBTLE = "subtle"
+    INVISIBLE = "invisible"
 
 
 def modality_words(modality: Modality, protocol: Protocol) -> str:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anatomy_clip.core.terms import State
 from anatomy_clip.text.reports.mentions import Mention
-from anatomy_clip.text.reports.states import State
 from anatomy_clip.text.reports.vocabulary import cues
 
 _REACH = 70  # characters from a mention to a cue behind it

@@ -11,11 +11,12 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from anatomy_clip.core.terms import State
 from anatomy_clip.text.reports.cues import decide, find_cues
 from anatomy_clip.text.reports.mentions import find_mentions
 from anatomy_clip.text.reports.sentences import split_sentences
 from anatomy_clip.text.reports.sides import find_sides
-from anatomy_clip.text.reports.states import Label, State, merge_sides
+from anatomy_clip.text.reports.states import Label, merge_sides
 from anatomy_clip.text.reports.vocabulary import findings
 
 NO_FINDING = "no_finding"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from anatomy_clip.text.reports.states import State
+from anatomy_clip.core.terms import State
 from anatomy_clip.text.reports.vocabulary import NEVER, Words, findings
 
 _FAR = 60  # characters between "fracture" and the bone

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from anatomy_clip.core.terms import Side
 from anatomy_clip.text.reports.mentions import Mention
-from anatomy_clip.text.reports.states import Side, merge_sides
+from anatomy_clip.text.reports.states import merge_sides
 from anatomy_clip.text.reports.vocabulary import findings
 
 _ORGAN = r"(?! (?:atri\w+|ventric\w+|heart|main ?stem|main bronch\w+|main stem))"

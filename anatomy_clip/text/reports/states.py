@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import NamedTuple
 
-
-class State(StrEnum):
-    """Whether a text states a finding; where its sentences differ the earlier one wins, as in CheXpert's labeller."""
-
-    POSITIVE = "positive"
-    UNCERTAIN = "uncertain"
-    NEGATIVE = "negative"
-    UNMENTIONED = "unmentioned"
-
-
-class Side(StrEnum):
-    """The patient's side."""
-
-    LEFT = "left"
-    RIGHT = "right"
-    BOTH = "both"
+from anatomy_clip.core.terms import Side, State
 
 
 class Label(NamedTuple):

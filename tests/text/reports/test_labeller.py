@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from anatomy_clip.core.terms import Side, State
 from anatomy_clip.text.reports.labeller import NO_FINDING, NOT_A_FINDING, finding_names, label_text, plain
-from anatomy_clip.text.reports.states import Label, Side, State
+from anatomy_clip.text.reports.states import Label
 
 HERE = Path(__file__).parent
 FLOORS = {"tune": (71, 71, 60, 60), "held_out": (242, 246, 196, 200)}  # decisions right, of; sentences right, of

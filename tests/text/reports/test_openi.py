@@ -4,8 +4,9 @@ from html import escape
 
 import pytest
 
+from anatomy_clip.core.terms import Side, State
 from anatomy_clip.text.reports.labeller import finding_names
-from anatomy_clip.text.reports.states import Label, Side, State
+from anatomy_clip.text.reports.states import Label
 from experiments.labeller_openi import HELD_OUT, TAGS, in_part, main, page, read_reports, scores, tagged
 
 XML = """<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="CXR{number}"/><MedlineCitation><Article><Abstract>
