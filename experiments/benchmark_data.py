@@ -27,7 +27,7 @@ from anatomy_clip.data.dataset import SliceDataset
 from anatomy_clip.sources.phantom.body import make_body
 from anatomy_clip.sources.phantom.structures import STRUCTURES
 from anatomy_clip.sources.scans.totalsegmentator import TotalSegmentator
-from anatomy_clip.stores.store import SliceStore, write_store
+from anatomy_clip.stores.store import Store, write_store
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 SPACING_MM, SHAPE = 1.5, (240, 240, 220)  # a trunk, as the public data set has it
@@ -100,7 +100,7 @@ def ingest_calls(cfg: DictConfig, root: Path, subject: str) -> dict[str, Callabl
     return {f"unpack {len(files)} files": unpack, "read, label, display, write a store": ingest}
 
 
-def loading_calls(cfg: DictConfig, store: SliceStore, folder: Path) -> dict[str, Callable[[], object]]:
+def loading_calls(cfg: DictConfig, store: Store, folder: Path) -> dict[str, Callable[[], object]]:
     """Read and augment slices of the store, PNG files of the same squares, and PNG files as they are exported."""
     augment = instantiate(cfg.augment, size=SIZE)
     rows = range(len(store.images))
@@ -147,7 +147,7 @@ def plain_augmentation() -> Callable[..., dict[str, np.ndarray]]:
     return made
 
 
-def pipeline_call(cfg: DictConfig, taxonomy: Taxonomy, store: SliceStore) -> Callable[[], object]:
+def pipeline_call(cfg: DictConfig, taxonomy: Taxonomy, store: Store) -> Callable[[], object]:
     """The whole way of PMC-MSA's training data, store to batches: image, caption, tokens."""
     data = SliceDataset(
         store.images,
@@ -189,7 +189,7 @@ def main() -> None:
         pairs = [(display.square(image, STORED), r) for image, r in source.slices("train", "s0001")][:SLICES]
         images, records = zip(*pairs, strict=True)
         write_store(folder / "store", np.stack(images), records, {})
-        store = SliceStore.open(folder / "store")
+        store = Store.open(folder / "store")
         title = f"{len(images)} slices to {SIZE} px, one core"
         compare(f"reading and augmenting {title}", loading_calls(training, store, folder), len(images))
         epoch = pipeline_call(training, instantiate(training.taxonomy), store)

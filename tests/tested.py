@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 
 

@@ -16,7 +16,7 @@ from anatomy_clip.anatomy.labels import organs_in, stations_in
 from anatomy_clip.runs import wiring
 from anatomy_clip.stores import coverage, levels
 from anatomy_clip.stores.leakage import leaks
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 
 _SHOWN = 20  # leaks printed
 
@@ -37,7 +37,7 @@ def check(cfg: DictConfig) -> int:
     """
     console = Console()
     taxonomy = wiring.build(cfg.taxonomy)
-    stores = {name: SliceStore.open(folder, verify=True) for name, folder in cfg.stores.items()}
+    stores = {name: Store.open(folder, verify=True) for name, folder in cfg.stores.items()}
     for store in stores.values():
         for n, record in enumerate(store.manifest):
             try:

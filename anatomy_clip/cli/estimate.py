@@ -15,7 +15,7 @@ import torch
 from hydra import compose
 from omegaconf import DictConfig
 
-from anatomy_clip.core.records import MANIFEST_VERSION
+from anatomy_clip.core.records import SLICES
 from anatomy_clip.models.weights.read import read_checkpoint
 from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun, disk_needed, gpu_memory_needed, render
 from anatomy_clip.runs.folder import is_finished
@@ -93,8 +93,8 @@ def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]
             yield Missing(f"store {error}", remedy)
             continue
         size = cfg.assumed.image_size
-        if meta.get("manifest", MANIFEST_VERSION) != MANIFEST_VERSION or not (path / MANIFEST).is_file():
-            yield Missing(f"store {path}: its manifest isn't of version {MANIFEST_VERSION}; prepare it again", remedy)
+        if meta.get("manifest", SLICES.version) != SLICES.version or not (path / MANIFEST).is_file():
+            yield Missing(f"store {path}: its manifest isn't of version {SLICES.version}; prepare it again", remedy)
         elif meta["count"] < 1 or meta["side"] < size:
             found = f"{meta['count']} slices of {meta['side']} px"
             yield Missing(f"store {path}: holds {found}; the model sees {size} px", remedy)

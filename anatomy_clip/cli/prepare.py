@@ -1,4 +1,4 @@
-"""A source to slice stores, one a split, each with a contact sheet.
+"""A source to stores, one a split, each with a contact sheet.
 
 anatomy-clip prepare source=phantom
 """
@@ -17,15 +17,19 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from anatomy_clip import __version__
-from anatomy_clip.core.records import MANIFEST_VERSION
-from anatomy_clip.imaging.intensity import Display, Grey
+from anatomy_clip.core.kinds import Record
+from anatomy_clip.core.radiographs import RADIOGRAPHS, RadiographRecord
+from anatomy_clip.core.records import SLICES
+from anatomy_clip.imaging.intensity import Display
+from anatomy_clip.imaging.radiographs import Radiograph, square
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.runs.wiring import build, check_targets
-from anatomy_clip.sources.base import Source
+from anatomy_clip.sources.base import RadiographSource, Source
 from anatomy_clip.sources.download.packages import Unreachable
 from anatomy_clip.stores.contact_sheet import contact_sheet
-from anatomy_clip.stores.prepare import digest, prepare_split, up_to_date
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.film_sheet import film_sheet
+from anatomy_clip.stores.prepare import Read, Render, Rendered, digest, prepare_split, up_to_date
+from anatomy_clip.stores.store import MASKS, Store, pack_masks
 
 _SHOWN = 5  # kinds of notes that are printed
 NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes on without that source
@@ -44,7 +48,7 @@ def main(cfg: DictConfig) -> int:
     return 0
 
 
-def prepare(cfg: DictConfig, source: Source, split: str) -> None:
+def prepare(cfg: DictConfig, source: Source | RadiographSource, split: str) -> None:
     """Make the store of one split, unless it is up to date."""
     store = Path(cfg.paths.data) / source.name / split
     settings = {
@@ -53,7 +57,7 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
         "side": cfg.side,
         "split": split,
         "version": __version__,
-        "manifest": MANIFEST_VERSION,
+        "manifest": (RADIOGRAPHS if isinstance(source, RadiographSource) else SLICES).version,
     }
     if selection := build(cfg.selection):  # one that takes all leaves the digest of older stores as it was
         settings["selection"] = asdict(selection)
@@ -71,22 +75,26 @@ def prepare(cfg: DictConfig, source: Source, split: str) -> None:
         _contact_sheet(cfg, store, sheet)
 
 
-def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: Mapping[str, Any]) -> None:
+def _write(
+    cfg: DictConfig, source: Source | RadiographSource, split: str, store: Path, settings: Mapping[str, Any]
+) -> None:
     if fetch := getattr(source, "fetch", None):  # a source that can get its files by itself
         fetch()
     volumes = source.volumes(split)
     with tqdm(total=len(volumes), desc=str(store), unit="volume", mininterval=1) as bar:
 
-        def progress(done: int, slices: int, bad: int) -> None:
-            bar.set_postfix(slices=slices, bad=bad, refresh=False)
+        def progress(done: int, images: int, bad: int) -> None:
+            bar.set_postfix(images=images, bad=bad, refresh=False)
             bar.update(done - bar.n)
 
+        read, render, masks = _reading(cfg, source, split)
         summary = prepare_split(
-            partial(source.slices, split),
+            read,
             volumes,
             store,
-            partial(_render, build(cfg.display), cfg.side),
+            render,
             settings=settings,
+            masks=masks,
             workers=cfg.workers,
             max_bad_share=cfg.max_bad_share,
             limits=build(cfg.limits),
@@ -96,16 +104,32 @@ def _write(cfg: DictConfig, source: Source, split: str, store: Path, settings: M
     bad, doubts = len(summary.refusals), len(summary.doubts)
     said = f", {doubts} note(s)" if doubts else ""
     where = f" (see {store}_refusals.csv)" if bad or doubts else ""
-    print(f"{store}: {summary.slices} slices of {summary.volumes} volumes, {bad} refused{said}{where}")
+    kind, group = ("films", "patients") if isinstance(source, RadiographSource) else ("slices", "volumes")
+    print(f"{store}: {summary.images} {kind} of {summary.volumes} {group}, {bad} refused{said}{where}")
     for reason, times in Counter(one.reason for one in summary.doubts).most_common(_SHOWN):
-        print(f"  note at {times} series: {reason}")
+        print(f"  note at {times} place(s): {reason}")
 
 
-def _render(display: Display, side: int, image: Slice) -> Grey:
-    return display.square(image, side)
+def _reading(cfg: DictConfig, source: Source | RadiographSource, split: str) -> tuple[Read, Render, tuple[str, ...]]:
+    """What reads a volume, what makes a store's image of it, and the names of its masks."""
+    if isinstance(source, RadiographSource):
+        return partial(source.films, split), partial(_render_film, cfg.side, source.masks), source.masks
+    return partial(source.slices, split), partial(_render_slice, build(cfg.display), cfg.side), ()
+
+
+def _render_slice(display: Display, side: int, image: Slice, record: Record) -> Rendered:
+    return display.square(image, side), record, {}
+
+
+def _render_film(side: int, names: tuple[str, ...], film: Radiograph, record: RadiographRecord) -> Rendered:
+    image, fitted, masks = square(film, record, side)
+    return image, fitted, {MASKS: pack_masks(masks, names, side)} if names else {}
 
 
 def _contact_sheet(cfg: DictConfig, store: Path, sheet: Path) -> None:
-    opened = SliceStore.open(store)
-    contact_sheet(opened.images, opened.manifest, build(cfg.taxonomy), sheet)
+    opened = Store.open(store, kind=None)
+    if opened.manifest.kind is RADIOGRAPHS:
+        film_sheet(opened, sheet)
+    else:
+        contact_sheet(opened.images, opened.manifest, build(cfg.taxonomy), sheet)
     print(f"{sheet}: contact sheet")

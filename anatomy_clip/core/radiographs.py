@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
+from anatomy_clip.core.kinds import Kind
 from anatomy_clip.core.terms import Projection, Side, State, Visibility
 
 _MIRRORED = {Side.LEFT: Side.RIGHT, Side.RIGHT: Side.LEFT}
@@ -136,3 +140,86 @@ class RadiographRecord:
 
 def _mirrored(side: Side | None) -> Side | None:
     return None if side is None else _MIRRORED.get(side, side)
+
+
+def _to_row(record: RadiographRecord) -> dict[str, Any]:
+    row = {f.name: getattr(record, f.name) for f in fields(RadiographRecord)}
+    return row | {
+        "side": record.side and str(record.side),
+        "spacing_mm": record.spacing_mm and [float(v) for v in record.spacing_mm],
+        "findings": [{"finding": name} | _plain(one) for name, one in record.findings.items()],
+        "boxes": [asdict(box) for box in record.boxes],
+        "masks": list(record.masks),
+        "report": [{"section": name, "text": text} for name, text in record.report.items()],
+        "questions": [asdict(one) for one in record.questions],
+        "acquisition": [{"name": name, "value": float(value)} for name, value in record.acquisition.items()],
+    }
+
+
+def _plain(one: Finding) -> dict[str, Any]:
+    side, seen = one.side and str(one.side), one.visibility and str(one.visibility)
+    return asdict(one) | {"state": str(one.state), "side": side, "visibility": seen}
+
+
+def _from_row(row: dict[str, Any]) -> RadiographRecord:
+    return RadiographRecord(**row | {
+        "side": row["side"] and Side(row["side"]),
+        "spacing_mm": row["spacing_mm"] and tuple(row["spacing_mm"]),
+        "findings": {one.pop("finding"): _finding(one) for one in row["findings"]},
+        "boxes": tuple(Box(**box) for box in row["boxes"]),
+        "masks": tuple(row["masks"]),
+        "report": {one["section"]: one["text"] for one in row["report"]},
+        "questions": tuple(Question(**one) for one in row["questions"]),
+        "acquisition": {one["name"]: one["value"] for one in row["acquisition"]},
+    })  # fmt: skip
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    side, seen = row["side"] and Side(row["side"]), row["visibility"] and Visibility(row["visibility"])
+    return Finding(**row | {"state": State(row["state"]), "side": side, "visibility": seen})
+
+
+@cache
+def _schema() -> Any:
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.float64()
+
+    def rows(texts: str, numbers: str = "") -> Any:
+        columns = [(name, text) for name in texts.split()] + [(name, number) for name in numbers.split()]
+        return pa.list_(pa.struct(columns))
+
+    other = {
+        "spacing_mm": pa.list_(number), "magnification": number, "masks": pa.list_(text),
+        "findings": rows("finding state side zone severity visibility", "measure"),
+        "boxes": rows("finding", "left top width height"),
+        "report": rows("section text"),
+        "questions": rows("kind question answer finding"),
+        "acquisition": rows("name", "value"),
+    }  # fmt: skip
+    return pa.schema([(f.name, other.get(f.name, text)) for f in fields(RadiographRecord)])
+
+
+def _check(table: Any, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nested = {("findings", "state"): State, ("findings", "side"): Side, ("findings", "visibility"): Visibility}
+    for (column, name), term in nested.items():
+        values = pc.struct_field(pc.list_flatten(table[column]), name)
+        known = pc.or_(pc.is_null(values), pc.is_in(values, pa.array([t.value for t in term])))
+        place = pc.index(known, False).as_py()
+        if place >= 0:
+            raise ValueError(f"{path}: {column} hold the unknown {name} {values[place].as_py()!r}; prepare it again")
+
+
+RADIOGRAPHS = Kind(
+    name="radiograph",
+    record=RadiographRecord,
+    version=1,
+    schema=_schema,
+    terms={"projection": Projection},
+    to_row=_to_row,
+    from_row=_from_row,
+    check=_check,
+)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
@@ -24,7 +25,7 @@ from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
 from anatomy_clip.stores.selection import first_patients
-from anatomy_clip.stores.store import SliceStore, Stores, store_paths
+from anatomy_clip.stores.store import Store, Stores, store_paths
 from anatomy_clip.text.sampler import TextSource
 
 
@@ -115,7 +116,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.rare_below = rare_below
         self.train_patients = train_patients
         self.earlier_patients = frozenset(earlier_patients)
-        self._open = cache(SliceStore.open)
+        self._open = cache(Store.open)
 
     def absent_tests(self) -> list[str]:
         """Names of optional test sets whose store isn't there."""
@@ -171,21 +172,21 @@ class SliceDataModule(lightning.LightningDataModule):
         """Move a batch to the trainer's device; to a GPU, from pinned memory, while the step before still runs."""
         return batch.to(device, non_blocking=device.type == "cuda")
 
-    def test_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+    def test_sets(self) -> dict[str, tuple[Loader, Manifest[SliceRecord]]]:
         """Test set name -> (its loader, the manifest that `Batch.rows` points into); without absent ones."""
         return {name: self._evaluation(name, paths) for name, paths in self._present_tests().items()}
 
-    def validation_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+    def validation_sets(self) -> dict[str, tuple[Loader, Manifest[SliceRecord]]]:
         """Validation set name -> (its loader, the manifest that `Batch.rows` points into)."""
         return {name: self._evaluation(name, paths) for name, paths in self.validation_paths.items()}
 
-    def training_sets(self) -> dict[str, tuple[Loader, Manifest]]:
+    def training_sets(self) -> dict[str, tuple[Loader, Manifest[SliceRecord]]]:
         """One set, of the training slices as they are: ("train": its loader, the manifest that its rows point into)."""
         whole = self._of_some_patients(self._join(self.train_paths, "training data", ImageAugment(self.augment.size)))
         sampler = OrderedSampler(len(whole), **self._rank())
         return {"train": (self._loader(whole, sampler, persistent=False), self.training_records())}
 
-    def training_records(self) -> Manifest:
+    def training_records(self) -> Manifest[SliceRecord]:
         """The records of the training slices, store after store."""
         whole = self._records(self.train_paths)
         if self.train_patients is None:
@@ -233,11 +234,11 @@ class SliceDataModule(lightning.LightningDataModule):
             seed=self.seed,
         )
 
-    def _records(self, paths: Sequence[Path]) -> Manifest:
+    def _records(self, paths: Sequence[Path]) -> Manifest[SliceRecord]:
         manifests = [self._open(path).manifest for path in paths]
         return manifests[0] if len(manifests) == 1 else Manifest.join(manifests)
 
-    def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest]:
+    def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest[SliceRecord]]:
         dataset = self._join(paths, name, ImageAugment(self.augment.size))
         ranks = self._rank()["world_size"]
         if len(dataset) < ranks:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from anatomy_clip.anatomy.labels import Labels
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.stores.leakage import patient_hashes, refuse_leaks
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 
 _Sets = Mapping[str, Sequence[Path]]
 
@@ -17,7 +18,7 @@ def refuse_leakage(
     train: Sequence[Path],
     validation: _Sets,
     test: _Sets,
-    open_store: Callable[[Path], SliceStore],
+    open_store: Callable[[Path], Store],
     earlier: Collection[str] = (),
 ) -> None:
     """Refuse sets that share a patient or a slice across training, validation and test.
@@ -48,9 +49,7 @@ def refuse_leakage(
         _refuse_known({"validation": validation, "test": test}, open_store, frozenset(earlier))
 
 
-def _refuse_known(
-    roles: Mapping[str, _Sets], open_store: Callable[[Path], SliceStore], earlier: frozenset[str]
-) -> None:
+def _refuse_known(roles: Mapping[str, _Sets], open_store: Callable[[Path], Store], earlier: frozenset[str]) -> None:
     for role, sets in roles.items():
         for name, paths in sets.items():
             patients: frozenset[tuple[str, str]] = frozenset().union(
@@ -64,7 +63,7 @@ def _refuse_known(
                 )
 
 
-def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manifest]) -> None:
+def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manifest[SliceRecord]]) -> None:
     """Refuse a training store whose texts would say nothing of what its slices show.
 
     Args:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
@@ -35,13 +36,13 @@ class EmbeddedSet:
     embeddings: Tensor | None
     labels: Mapping[str, NDArray[np.int8]]
     rows: tuple[int, ...]
-    manifest: Manifest
+    manifest: Manifest[SliceRecord]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def records(self) -> Manifest:
+    def records(self) -> Manifest[SliceRecord]:
         """The record of each slice."""
         return self.manifest.take(self.rows)
 
@@ -69,7 +70,7 @@ class EmbeddedSet:
 def embed_sets(
     model: ImageTextModel,
     objective: Objective,
-    loaders: Mapping[str, tuple[Iterable[Batch], Manifest]],
+    loaders: Mapping[str, tuple[Iterable[Batch], Manifest[SliceRecord]]],
     device: str | torch.device = "cpu",
 ) -> dict[str, EmbeddedSet]:
     """Embed every slice of the named sets.
@@ -111,7 +112,7 @@ def _embed_set(
     model: ImageTextModel,
     objective: Objective,
     batches: Iterable[Batch],
-    manifest: Manifest,
+    manifest: Manifest[SliceRecord],
     device: str | torch.device,
 ) -> EmbeddedSet:
     pooled: list[Tensor] = []

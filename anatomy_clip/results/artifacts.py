@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomy_clip.core.files import sha256_of
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.results.read import Run
 from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from anatomy_clip.core.pseudonyms import Pseudonyms
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.stores.store import DIGESTS, SliceStore
+from anatomy_clip.stores.store import DIGESTS, Store
 
 # Words by which ids of public collections begin: such an id means one patient, whichever source gives it.
 COLLECTIONS = tuple("acrin amos brats hnscc ispy ixi lidc lndb oas qin rider tcga ucsf upenn verse".split())
@@ -70,7 +70,7 @@ class Leak:
 
 
 def leaks(
-    stores: Mapping[str, SliceStore], roles: Mapping[str, Collection[str]] | None = None, across_sources: bool = False
+    stores: Mapping[str, Store], roles: Mapping[str, Collection[str]] | None = None, across_sources: bool = False
 ) -> list[Leak]:
     """Find patients that stand in two stores, and slices that stand in two stores or under two patients.
 
@@ -90,7 +90,7 @@ def leaks(
     return [*_patient_leaks(stores, roles, across_sources), *_pixel_leaks(stores, roles)]
 
 
-def refuse_leaks(stores: Mapping[str, SliceStore], roles: Mapping[str, Collection[str]]) -> None:
+def refuse_leaks(stores: Mapping[str, Store], roles: Mapping[str, Collection[str]]) -> None:
     """Refuse stores of different roles that share a patient or a slice, see `leaks`.
 
     Raises:
@@ -141,7 +141,7 @@ def _apart(roles: _Roles, first: str, second: str) -> bool:
     return first != second and len({*roles[first], *roles[second]}) > 1
 
 
-def _patient_leaks(stores: Mapping[str, SliceStore], roles: _Roles, across_sources: bool) -> Iterator[Leak]:
+def _patient_leaks(stores: Mapping[str, Store], roles: _Roles, across_sources: bool) -> Iterator[Leak]:
     rows: dict[tuple[str, str], dict[str, int]] = {}  # patient -> store -> first row
     for name, store in stores.items():
         for (source, patient), row in store.manifest.first_rows().items():
@@ -154,7 +154,7 @@ def _patient_leaks(stores: Mapping[str, SliceStore], roles: _Roles, across_sourc
                 yield Leak(f"same patient{spelt}", first, second)
 
 
-def _pixel_leaks(stores: Mapping[str, SliceStore], roles: _Roles) -> Iterator[Leak]:
+def _pixel_leaks(stores: Mapping[str, Store], roles: _Roles) -> Iterator[Leak]:
     pairs: dict[tuple[_Whose, _Whose], list[tuple[Place, Place]]] = {}
     for group in _equal_slices(stores, roles):
         owners: dict[_Whose, Place] = {}
@@ -172,7 +172,7 @@ def _pixel_leaks(stores: Mapping[str, SliceStore], roles: _Roles) -> Iterator[Le
         yield Leak(f"same pixels in {len(found)} slice(s)", *found[0], len(found))
 
 
-def _equal_slices(stores: Mapping[str, SliceStore], roles: _Roles) -> Iterator[list[tuple[str, int]]]:
+def _equal_slices(stores: Mapping[str, Store], roles: _Roles) -> Iterator[list[tuple[str, int]]]:
     """Groups of (store, row) of equal digests, in the order of their first place; with roles, those of two stores."""
     names, lengths = list(stores), [len(store.manifest) for store in stores.values()]
     if not sum(lengths):
@@ -192,7 +192,7 @@ def _equal_slices(stores: Mapping[str, SliceStore], roles: _Roles) -> Iterator[l
         yield [(names[store], int(row - starts[store])) for store, row in rows]
 
 
-def _place(stores: Mapping[str, SliceStore], name: str, row: int) -> Place:
+def _place(stores: Mapping[str, Store], name: str, row: int) -> Place:
     return Place(name, row, stores[name].manifest[row])
 
 

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from anatomy_clip.core.files import flush, whole_file, write_text
+from anatomy_clip.core.kinds import Record
 from anatomy_clip.core.limits import Limits
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.workers import run_tasks
-from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.stores.selection import Selection
-from anatomy_clip.stores.store import read_meta, write_store
+from anatomy_clip.stores.store import MASKS, read_meta, write_store
 
-Read = Callable[[str], Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]]
-Render = Callable[[Slice], "np.ndarray[Any, np.dtype[np.uint8]]"]
+Read = Callable[[str], Iterator[tuple[Any, Record] | Refusal | Doubt]]
+Rendered = tuple["np.ndarray[Any, np.dtype[np.uint8]]", Record, Mapping[str, "np.ndarray[Any, Any]"]]
+Render = Callable[[Any, Record], Rendered]
 _SHOWN = 3
 
 
@@ -33,13 +34,13 @@ class Summary:
     """What became of a split.
 
     Attributes:
-        slices: slices in the store.
+        images: slices or films in the store.
         volumes: volumes that gave them.
         refusals: of whole volumes, and of single files out of others.
         doubts: about volumes that were taken.
     """
 
-    slices: int
+    images: int
     volumes: int
     refusals: tuple[Refusal, ...]
     doubts: tuple[Doubt, ...] = ()
@@ -74,24 +75,26 @@ def prepare_split(
     render: Render,
     *,
     settings: Mapping[str, Any],
+    masks: Sequence[str] = (),
     workers: int,
     max_bad_share: float,
     limits: Limits | None = None,
     selection: Selection | None = None,
     progress: Callable[[int, int, int], None] = lambda volumes, slices, bad: None,
 ) -> Summary:
-    """Write the slices of all volumes into one store.
+    """Write the slices, or films, of all volumes into one store.
 
     Volumes that are done are kept in `.<store>.parts`, so that a run that was stopped goes on. The store's order
     is that of `volumes`, whatever the number of workers. Volumes that can't be read, crash their worker or use more
     than their limits stand in `<store>_refusals.csv`, and so do doubts about volumes that were taken (kind "note").
 
     Args:
-        read: yields the slices and records of a volume, the refusals of files of it, and doubts about others.
+        read: yields the slices or films of a volume with their records, refusals of files of it, and doubts.
         volumes: keys of the volumes.
         store: folder of the store.
-        render: makes a (S, S) uint8 image of a slice.
+        render: makes of a slice or film and its record a (S, S) uint8 image, its record, and further rows by name.
         settings: what decides the content; kept in the store with its digest.
+        masks: names of the masks that `render` gives as bits of the row `MASKS`.
         workers: worker processes; 0 = this process, where no limit holds.
         max_bad_share: share of the volumes that may be refused; work stops as soon as there are more.
         limits: time and memory for one volume.
@@ -110,13 +113,14 @@ def prepare_split(
     one = partial(_one, read, render, selection or Selection(), volumes, parts)
     bad = _work(one, volumes, parts, workers, limits, partial(_check_share, volumes, max_bad_share, store), progress)
     good = [n for n in range(len(volumes)) if n not in bad]
-    records = Manifest.join(Manifest.read(parts / f"{n}.parquet") for n in good)
+    records: Manifest[Any] = Manifest.join(Manifest.read(parts / f"{n}.parquet") for n in good)
     if not len(records):
-        raise ValueError(f"{store}: not one slice came out of {len(volumes)} volume(s)")
+        raise ValueError(f"{store}: not one image came out of {len(volumes)} volume(s)")
     told = [one for n in range(len(volumes)) for one in _told(bad.get(n), parts / f"{n}.told")]
     _write_table(store.with_name(f"{store.name}_refusals.csv"), told)
-    kept = {"settings": without_paths(settings), "digest": expected}
-    write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept)
+    kept = {"settings": without_paths(settings), "digest": expected} | ({MASKS: list(masks)} if masks else {})
+    arrays = {MASKS: (np.load(parts / f"{n}.{MASKS}.npy") for n in good)} if masks else {}
+    write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept, arrays)
     shutil.rmtree(parts)
     refusals = tuple(one for one in told if isinstance(one, Refusal))
     return Summary(len(records), len(good), refusals, tuple(one for one in told if isinstance(one, Doubt)))
@@ -154,24 +158,26 @@ def _work(
 def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str], parts: Path, n: int) -> int:
     """Write the part of one volume; returns its number of slices."""
     told: list[Refusal | Doubt] = []
-    rendered = ((render(image), record) for image, record in selection.candidates(_taken(read(volumes[n]), told)))
-    pairs = selection.spread([pair for pair in rendered if selection.keeps(pair[0])])
-    if not pairs:
+    rendered = (render(*pair) for pair in selection.candidates(_taken(read(volumes[n]), told)))
+    taken = selection.spread([one for one in rendered if selection.keeps(one[0])])
+    if not taken:
         refused = [one for one in told if isinstance(one, Refusal)]
         files = "".join(f", and {one.where} {one.reason}" for one in refused[:_SHOWN])
-        raise ValueError(f"no slice was taken from it{files}; check its labels and the selection, or leave it out")
+        raise ValueError(f"nothing was taken from it{files}; check its labels and the selection, or leave it out")
     if told:
         write_text(parts / f"{n}.told", json.dumps([asdict(one) for one in dict.fromkeys(told)]))
-    np.save(parts / f"{n}.npy", np.stack([image for image, _ in pairs]))
-    flush(parts / f"{n}.npy")
+    rows = {"": [image for image, _, _ in taken]} | {f".{k}": [more[k] for _, _, more in taken] for k in taken[0][2]}
+    for name, row in rows.items():
+        np.save(parts / f"{n}{name}.npy", np.stack(row))
+        flush(parts / f"{n}{name}.npy")
     with whole_file(parts / f"{n}.parquet") as partial_file:  # last: its presence says that the volume is done
-        Manifest(record for _, record in pairs).write(partial_file)
-    return len(pairs)
+        Manifest(record for _, record, _ in taken).write(partial_file)
+    return len(taken)
 
 
 def _taken(
-    items: Iterable[tuple[Slice, SliceRecord] | Refusal | Doubt], told: list[Refusal | Doubt]
-) -> Iterator[tuple[Slice, SliceRecord]]:
+    items: Iterable[tuple[Any, Record] | Refusal | Doubt], told: list[Refusal | Doubt]
+) -> Iterator[tuple[Any, Record]]:
     """Note refusals and doubts; pass on the rest."""
     for item in items:
         if isinstance(item, Refusal | Doubt):

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
 
 Item = TypeVar("Item")
 _SHOWS = 0.01  # share of the pixels that must be brighter than the darkest
@@ -60,7 +60,7 @@ class Selection:
         return not self.skip_empty or bool((image > image.min()).mean() >= _SHOWS)
 
 
-def first_patients(records: Manifest, count: int, seed: int) -> list[int]:
+def first_patients(records: Manifest[Any], count: int, seed: int) -> list[int]:
     """Rows of the slices of some patients, drawn by the hashes of their ids.
 
     The draw of fewer patients lies within that of more, and depends on nothing but the ids and the seed.

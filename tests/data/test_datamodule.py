@@ -10,7 +10,8 @@ import torch
 from batches import captions
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data import datamodule
 from anatomy_clip.data.augment import ImageAugment
@@ -51,7 +52,7 @@ def stores(monkeypatch):
         "test_a": store("test_a", 6), "leaky": store("leaky", 4, patients="train-3"),
         "torn": store("torn", 4, images=3),
     }  # fmt: skip
-    monkeypatch.setattr(datamodule.SliceStore, "open", staticmethod(lambda path: made[Path(path).name]))
+    monkeypatch.setattr(datamodule.Store, "open", staticmethod(lambda path: made[Path(path).name]))
     return made
 
 

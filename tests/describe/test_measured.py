@@ -21,7 +21,7 @@ from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.evaluation.base import scores_and_targets
 from anatomy_clip.inference.decisions import Decisions
 from anatomy_clip.runs.stages import run
-from anatomy_clip.stores.store import SliceStore, write_store
+from anatomy_clip.stores.store import Store, write_store
 
 SHOWN = [(("brain",), "head"), (("lungs", "heart"), "chest"), (("lungs",), "chest"), (("liver",), "abdomen")]
 OWN = ("kidneys", "intestine", "pelvic bone", "knee", "foot")  # of a patient
@@ -70,7 +70,7 @@ def test_scores_and_decisions_are_those_of_the_evaluation(folder, name, tmp_path
     made = evaluated(folder, name, *EVALUATIONS[name])
     bundle = export_run(made, tmp_path / "bundle")
     table = pd.read_parquet(made / "zero_shot_validation.parquet")
-    images = SliceStore.open(folder / "validation").images[table["row"].to_numpy()]
+    images = Store.open(folder / "validation").images[table["row"].to_numpy()]
     taxonomy = bundle.taxonomy
     organ, _ = scores_and_targets(table, "organ", taxonomy.organs)
     station, _ = scores_and_targets(table, "station", taxonomy.stations)
@@ -104,7 +104,7 @@ def check_captions(name, bundle):
 def test_the_prior_changes_what_is_decided(folder, tmp_path):
     """Without its offsets, the thresholds are those of other scores: what the bundle carries isn't idle."""
     bundle = export_run(evaluated(folder, "prior", *EVALUATIONS["prior"]), tmp_path / "bundle")
-    images = SliceStore.open(folder / "validation").images
+    images = Store.open(folder / "validation").images
     seen = bundle.encoder()(bundle.preprocessing.input(images))
     bare = replace(bundle, offsets={}).decide(seen)
     assert np.abs(bare.organ_probabilities - bundle.decide(seen).organ_probabilities).max() > 0.05

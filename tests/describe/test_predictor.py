@@ -20,7 +20,7 @@ from anatomy_clip.describe import reading
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.sources.scans.folder import DicomFolder
 from anatomy_clip.stores.prepare import prepare_split
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_slices_are_prepared_as_training_prepared_them(describer, study, tmp_pat
         lambda volume: source.slices("all", volume), volumes, tmp_path / "store",
         lambda image: kept.display.square(image, kept.side), settings={}, workers=0, max_bad_share=0,
     )  # fmt: skip
-    store = SliceStore.open(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
     found = describer.describe(study, workers=0, pictures=True)
     squares = np.stack([one.picture for series in found.series for one in series.slices])
     assert np.array_equal(squares, np.asarray(store.images))

@@ -13,7 +13,8 @@ from torch.nn.functional import normalize
 
 from anatomy_clip.anatomy.labels import label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.evaluation.caption_retrieval import CaptionRetrieval, Truth, judge
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam

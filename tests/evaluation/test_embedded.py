@@ -6,7 +6,8 @@ import torch
 from batches import make_batch
 from torch.nn.functional import normalize
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.core.types import Features, Wants
 from anatomy_clip.evaluation.embedded import embed_sets

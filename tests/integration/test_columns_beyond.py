@@ -11,7 +11,7 @@ from anatomy_clip.models.weights.averaging import average
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 from anatomy_clip.runs.wiring import build, load_run
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 from tests.integration.test_whole_path import TINY, weights
 
 SHORT = [override for override in TINY if not override.startswith("eval.")]  # these columns have one evaluator
@@ -62,7 +62,7 @@ def test_the_label_prior_ranks_by_training_frequency(data, outputs):
     run(cfg)
     ours = pd.read_parquet(run_folder(cfg) / "zero_shot.parquet")
     taxonomy = build(cfg.taxonomy)
-    records = SliceStore.open(data / "phantom/train").manifest
+    records = Store.open(data / "phantom/train").manifest
     scale = weights(outputs / "table3_plus/pmc_msa/seed_0")["objective.logit_scale"].exp().item()
     for kind in ("organ", "station"):
         labels = label_matrices(records, taxonomy)[kind] == 1

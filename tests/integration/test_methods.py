@@ -11,7 +11,7 @@ from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 from anatomy_clip.runs.wiring import build, build_data, load_run
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 from tests.integration.test_whole_path import config
 
 SMALL = ["model.weights=null", "objective.width=8", "eval=[zero_shot,linear_probe]", "trainer.max_steps=4",
@@ -23,7 +23,7 @@ def trained(data, outputs, method):
     run(cfg)
     results = json.loads((run_folder(cfg) / "results.json").read_text())
     probed = pd.read_parquet(run_folder(cfg) / "linear_probe.parquet")
-    slices = len(SliceStore.open(data / "phantom/set1").manifest)
+    slices = len(Store.open(data / "phantom/set1").manifest)
     assert probed.groupby(["share", "draw"]).size().tolist() == [slices, slices]  # 10 % and all of the patients
     assert [score["cell"] for score in results["scores"]["linear_probe"]] == [
         "probe/organ/10/set1",

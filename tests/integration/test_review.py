@@ -21,7 +21,7 @@ from anatomy_clip.cli.publish import publish
 from anatomy_clip.cli.results import main as results
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
-from anatomy_clip.stores.store import SliceStore, write_store
+from anatomy_clip.stores.store import Store, write_store
 
 pytest.importorskip("wandb")
 
@@ -69,7 +69,7 @@ def make_store(root, name, patients):
         f"source.name={name}", f"paths.data={root}/data", "side=48", "workers=0", "contact_sheet=false",
     )  # fmt: skip
     prepare(cfg, instantiate(cfg.source), "all")
-    made = SliceStore.open(root / "data" / name / "all")
+    made = Store.open(root / "data" / name / "all")
     records = [replace(r, caption=f"CT of {NAME}: {', '.join(r.organs)} {n}") for n, r in enumerate(made.manifest)]
     write_store(made.path, np.array(made.images), records, {})
     return made.path

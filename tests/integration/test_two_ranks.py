@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = [
@@ -34,7 +34,7 @@ def test_two_ranks_make_one_run(data, tmp_path):
         path.name for path in folder.iterdir()
     }
     assert not list(folder.glob(".*.partial"))
-    slices = sum(len(SliceStore.open(data / "phantom" / name).manifest) for name in ("set1", "shifted_test"))
+    slices = sum(len(Store.open(data / "phantom" / name).manifest) for name in ("set1", "shifted_test"))
     assert len(pd.read_parquet(folder / "zero_shot.parquet")) == slices
     again = start(data, tmp_path, "experiment=table3/pmc_msa")
     assert again.returncode == 0 and again.stdout.count("is done") == 4

@@ -8,12 +8,12 @@ import pytest
 import torch
 from support import compose_config
 
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.inference.decisions import Decisions
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
-from anatomy_clip.stores.store import SliceStore, write_store
+from anatomy_clip.stores.store import Store, write_store
 
 TINY = [
     "model.vision.image_size=32",
@@ -87,7 +87,7 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     absent = [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
     assert results["notes"] == dict.fromkeys(("zero_shot", "contrast", "captions"), absent)
     table = pd.read_parquet(folder / "zero_shot.parquet")
-    assert len(table) == sum(len(SliceStore.open(data / "phantom" / s).manifest) for s in ("set1", "shifted_test"))
+    assert len(table) == sum(len(Store.open(data / "phantom" / s).manifest) for s in ("set1", "shifted_test"))
     contrast = pd.read_parquet(folder / "contrast.parquet")
     assert set(contrast["set"]) == {"set1", "shifted"} and contrast["win"].between(0, 1).all()
     shown = table[(table["organ_targets"].map(len) > 0) & (table["station_targets"].map(len) > 0)]
@@ -188,8 +188,8 @@ def test_weights_that_are_not_there_say_what_to_do(data, tmp_path):
 
 
 def test_a_patient_in_two_splits_stops_the_run(data, outputs, tmp_path):
-    store = SliceStore.open(data / "phantom" / "train")
-    validation = SliceStore.open(data / "phantom" / "validation")
+    store = Store.open(data / "phantom" / "train")
+    validation = Store.open(data / "phantom" / "validation")
     both = [*validation.manifest, store.manifest[0]]
     images = np.concatenate([validation.images, store.images[:1]])
     write_store(tmp_path / "leaky", images, both, {})

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.stores.leakage import leaks, normal_id, patient_hashes, refuse_leaks
-from anatomy_clip.stores.store import DIGESTS, SliceStore, pixel_digest
+from anatomy_clip.stores.store import DIGESTS, Store, pixel_digest
 
 RECORD = SliceRecord("ct", "train", "p", "s", "1", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL)
 SPELLINGS = [
@@ -27,7 +28,7 @@ def store(path, patients, images=None, **fields):
         seed = sum(map(ord, path.name))
         images = np.random.default_rng(seed).integers(0, 256, (len(patients), 8, 8), dtype=np.uint8)
     digests = np.array([list(pixel_digest(image)) for image in images], np.uint8)
-    return SliceStore(path, images, Manifest(records), {DIGESTS: digests})
+    return Store(path, images, Manifest(records), {DIGESTS: digests})
 
 
 def test_six_spellings_are_one_patient():

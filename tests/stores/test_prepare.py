@@ -16,7 +16,7 @@ from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.stores.prepare import digest, prepare_split, up_to_date, without_paths
 from anatomy_clip.stores.selection import Selection
-from anatomy_clip.stores.store import SliceStore
+from anatomy_clip.stores.store import Store
 
 VOLUMES = [f"v{n}" for n in range(6)]
 AXIAL = Orientation.AXIAL
@@ -34,8 +34,8 @@ def read(log, bad, volume):
         yield Slice(pixels, (1.0, 1.5), 2.0, Modality.CT, Protocol.NONE, Orientation.AXIAL), record
 
 
-def render(image):
-    return Display().square(image, 8)
+def render(image, record):
+    return Display().square(image, 8), record, {}
 
 
 def prepare(folder, log, bad=(), workers=0, share=0.5, volumes=VOLUMES):
@@ -50,8 +50,8 @@ def test_store_is_the_same_with_any_number_of_workers(tmp_path):
     stores = []
     for workers in (0, 2):
         summary = prepare(tmp_path / str(workers), tmp_path / "log", workers=workers)
-        assert (summary.slices, summary.volumes, summary.refusals) == (12, 6, ())
-        stores.append(SliceStore.open(tmp_path / str(workers) / "train", verify=True))
+        assert (summary.images, summary.volumes, summary.refusals) == (12, 6, ())
+        stores.append(Store.open(tmp_path / str(workers) / "train", verify=True))
     np.testing.assert_array_equal(stores[0].images, stores[1].images)
     assert list(stores[0].manifest) == list(stores[1].manifest)
     assert [r.patient for r in stores[0].manifest][::2] == VOLUMES
@@ -62,7 +62,7 @@ def test_a_bad_volume_is_refused_with_its_reason(tmp_path):
     assert summary.refusals == (Refusal("v2.nii.gz: truncated", "download it again", "v2"),)
     rows = (tmp_path / "train_refusals.csv").read_text().split()
     assert rows == ["volume,kind,reason,remedy", *"v2,refused,v2.nii.gz: truncated,download it again".split()]
-    assert {r.patient for r in SliceStore.open(tmp_path / "train").manifest} == set(VOLUMES) - {"v2"}
+    assert {r.patient for r in Store.open(tmp_path / "train").manifest} == set(VOLUMES) - {"v2"}
 
 
 def test_too_many_bad_volumes_stop_and_the_next_run_reads_only_those(tmp_path):
@@ -135,7 +135,7 @@ def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
         summary = prepare_split(
             partly, VOLUMES[:2], tmp_path / "train", render, settings=SETTINGS, workers=workers, max_bad_share=0
         )
-        assert (summary.slices, summary.volumes) == (4, 2)
+        assert (summary.images, summary.volumes) == (4, 2)
         assert [str(one) for one in summary.refusals] == [
             f"{tmp_path}/v{n}.dcm: is no image; leave it out" for n in (0, 1)
         ]
@@ -162,7 +162,7 @@ def test_doubts_stand_in_the_summary_and_as_notes_in_the_table(tmp_path):
 
 def test_images_are_the_bytes_that_one_array_would_give(tmp_path):
     prepare(tmp_path, tmp_path / "log", workers=2)
-    store = SliceStore.open(tmp_path / "train")
+    store = Store.open(tmp_path / "train")
     np.save(tmp_path / "whole.npy", np.array(store.images))
     assert (tmp_path / "train" / "images.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
@@ -190,7 +190,7 @@ def test_slices_are_selected(tmp_path, selection, kept):
         read, ["v"], tmp_path / "train", render,
         settings=SETTINGS, workers=0, max_bad_share=0, selection=selection,
     )  # fmt: skip
-    assert [record.index for record in SliceStore.open(tmp_path / "train").manifest] == kept
+    assert [record.index for record in Store.open(tmp_path / "train").manifest] == kept
 
 
 def test_a_selection_that_takes_nothing_is_refused():
@@ -212,7 +212,7 @@ def test_up_to_date_means_whole_and_made_with_these_settings(tmp_path):
 
 
 def test_nothing_at_all_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="not one slice"):
+    with pytest.raises(ValueError, match="not one image"):
         prepare(tmp_path, tmp_path / "log", volumes=[])
 
 

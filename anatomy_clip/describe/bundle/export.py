@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from anatomy_clip.core.records import Manifest
+from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.sources.phantom.planes import make_plane
 from anatomy_clip.sources.phantom.source import PhantomSource, structure_areas

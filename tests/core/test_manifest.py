@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from anatomy_clip.core.records import Manifest, SliceRecord
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 
 RECORD = SliceRecord(
@@ -53,8 +54,8 @@ def test_round_trip(tmp_path):
 
 @pytest.mark.parametrize("few", [0, 100])
 def test_records_are_those_that_were_written_however_many_there_are(tmp_path, monkeypatch, few):
-    monkeypatch.setattr("anatomy_clip.core.records._FEW", few)
-    monkeypatch.setattr("anatomy_clip.core.records._AT_ONCE", 2)
+    monkeypatch.setattr("anatomy_clip.core.manifest._FEW", few)
+    monkeypatch.setattr("anatomy_clip.core.manifest._AT_ONCE", 2)
     stated = replace(RECORD, patient="p2", organs=("liver",), stations=(), caption="\u00e4 'quoted' \"caption\"")
     records = [RECORD, stated, *patients("p3"), replace(RECORD, structures={'od"d\\ name': 1e20})]
     Manifest(records).write(tmp_path / "m.parquet")
