@@ -7,12 +7,12 @@ import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from anatomy_clip.core.names import did_you_mean
-from anatomy_clip.data.warp import Image, resize, warp
+from anatomy_clip.data.warp import Image, Motion, after, flip, resize, rotation, warp, window
 
 if TYPE_CHECKING:
     import albumentations
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 Options = Mapping[str, Any] | None
 Range = Sequence[float]
 Draw = tuple[float, float, float]  # degrees, pixels right, pixels down
+
+
+class Moved(NamedTuple):
+    """An augmented image, and where its pixels come from.
+
+    Attributes:
+        image: (size, size) uint8 grey.
+        motion: (2, 3) from the source's pixels to these; masks and boxes follow by `warp.move_mask`, `warp.move_boxes`.
+        mirrored: whether left and right have changed places (`RadiographRecord.mirrored`).
+    """
+
+    image: Image
+    motion: Motion
+    mirrored: bool
 
 
 class ImageAugment:
@@ -101,22 +115,33 @@ class ImageAugment:
         Raises:
             ValueError: the image is not a square of uint8.
         """
+        return self.moved(image, rng).image
+
+    def moved(self, image: Image, rng: np.random.Generator) -> Moved:
+        """Augment one image and say how its pixels moved; draws and errors are those of a call."""
         if image.ndim != 2 or image.shape[0] != image.shape[1] or image.dtype != np.uint8:
             raise ValueError(f"image is {image.shape} {image.dtype}; augmentation takes square (S, S) uint8")
-        image = self._warped(image, rng)
+        side = len(image)
+        image, motion = self._warped(image, rng)
         if not self._moves and not self._greys:
-            return resize(image, self.size)
+            return Moved(resize(image, self.size), after(window(0, 0, side, side, self.size), motion), False)
         moves, greys = self._build()
         # albumentations keeps its own state, which DataLoader workers would repeat: hand it this sample's.
         python_rng = random.Random(int(rng.integers(1 << 63)))
-        moved = resize(_run(moves, image, rng, python_rng), self.size)
-        return np.ascontiguousarray(_run(greys, moved, rng, python_rng))
+        image, done = _run(moves, image, rng, python_rng)
+        for name, options in done:
+            motion = after(_motion(name, options, side, self.size), motion)
+            side = self.size if "crop_coords" in options else side
+        motion = after(window(0, 0, side, side, self.size), motion)
+        image, _ = _run(greys, resize(image, self.size), rng, python_rng)
+        return Moved(np.ascontiguousarray(image), motion, any(name == "HorizontalFlip" for name, _ in done))
 
-    def _warped(self, image: Image, rng: np.random.Generator) -> Image:
+    def _warped(self, image: Image, rng: np.random.Generator) -> tuple[Image, Motion]:
         if not self._warps:
-            return image
+            return image, np.eye(2, 3)
         degrees, right, down = map(sum, zip(*(draw(rng, len(image)) for draw in self._warps), strict=True))
-        return warp(image, degrees, round(right), round(down))
+        by = (degrees, round(right), round(down))
+        return warp(image, *by), rotation(len(image), *by)
 
     def warm_up(self) -> None:
         """Do the slow import, where it is needed; call it before workers fork, so that they share it."""
@@ -127,19 +152,29 @@ class ImageAugment:
         if self._pipelines is None:
             a = _albumentations()
             moves, greys = ([make(a, self.size) for make in made] for made in (self._moves, self._greys))
-            self._pipelines = a.Compose(moves), a.Compose(greys)
+            self._pipelines = a.Compose(moves, save_applied_params=True), a.Compose(greys)
         return self._pipelines
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_pipelines": None}  # spawned workers make their own
 
 
-def _run(pipeline: Any, image: Image, rng: np.random.Generator, python_rng: random.Random) -> Image:
+def _run(
+    pipeline: Any, image: Image, rng: np.random.Generator, python_rng: random.Random
+) -> tuple[Image, Sequence[tuple[str, dict[str, Any]]]]:
+    """The image, and what was applied to it where the pipeline notes that."""
     if not pipeline.transforms:
-        return image
+        return image, ()
     pipeline.set_random_state(rng, python_rng)
-    out: Image = pipeline(image=image)["image"]
-    return out
+    out = pipeline(image=image)
+    return out["image"], out.get("applied_transforms", ())
+
+
+def _motion(name: str, options: Mapping[str, Any], side: int, size: int) -> Motion:
+    if name == "RandomResizedCrop":
+        left, top, right, bottom = options["crop_coords"]
+        return window(left, top, right, bottom, size)
+    return flip(side, horizontal=name == "HorizontalFlip")
 
 
 def _checked(*pairs: tuple[Callable[..., Any], Options]) -> list[Callable[..., Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ def square(
     top, left = (longest - h) // 2, (longest - w) // 2
     scale = side / longest
 
-    def padded(image: NDArray[np.uint8] | F32) -> NDArray[np.uint8] | F32:
+    def padded(image: NDArray[Any]) -> NDArray[Any]:
         out = np.zeros((longest, longest), image.dtype)
         out[top : top + h, left : left + w] = image
         return out
@@ -71,7 +72,7 @@ def square(
     return image, replace(record, boxes=boxes, spacing_mm=spacing, masks=tuple(masks)), masks
 
 
-def _nearest(mask: NDArray[np.uint8] | F32, side: int) -> Mask:
+def _nearest(mask: NDArray[Any], side: int) -> Mask:
     if len(mask) != side:
         mask = cv2.resize(mask, (side, side), interpolation=cv2.INTER_NEAREST_EXACT)
-    return np.asarray(mask > 0)
+    return np.asarray(mask > 0, dtype=np.bool_)

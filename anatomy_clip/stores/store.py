@@ -201,14 +201,15 @@ def _images(
 
 def _write_rows(file: Path, parts: Iterable[NDArray[Any]], expected: int, store: Path) -> tuple[int, ...]:
     """Write the bytes that `np.save` would write, part by part; returns the shape."""
-    count, shape, descr = 0, (0,), ""
+    count, shape, dtype = 0, (0,), np.dtype(np.void)
     with file.open("wb") as out:
         for part in parts:
-            if not descr:
-                shape, descr = (expected, *part.shape[1:]), np.lib.format.dtype_to_descr(part.dtype)
+            if not count:
+                shape, dtype = (expected, *part.shape[1:]), part.dtype
+                descr = np.lib.format.dtype_to_descr(dtype)
                 np.lib.format.write_array_header_1_0(out, {"descr": descr, "fortran_order": False, "shape": shape})
-            if (expected, *part.shape[1:]) != shape or np.lib.format.dtype_to_descr(part.dtype) != descr:
-                raise ValueError(f"{store}: parts of {file.name} differ: {descr} {shape} and {part.dtype} {part.shape}")
+            if (part.shape[1:], part.dtype) != (shape[1:], dtype):
+                raise ValueError(f"{store}: parts of {file.name} differ: {dtype} {shape} and {part.dtype} {part.shape}")
             out.write(np.ascontiguousarray(part).data)
             count += len(part)
     if count != expected or not count:

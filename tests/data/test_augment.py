@@ -6,9 +6,10 @@ import pytest
 from PIL import Image, ImageEnhance
 from scipy import ndimage
 
+from anatomy_clip.core.radiographs import Box
 from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.data.augment import ImageAugment
-from anatomy_clip.data.warp import resize, warp
+from anatomy_clip.data.warp import move_boxes, move_mask, resize, warp
 
 SIDE = 64
 OPERATIONS = {
@@ -194,3 +195,53 @@ def test_bad_options_are_named(options, message):
 def test_only_square_grey_bytes(bad):
     with pytest.raises(ValueError, match="square"):
         ImageAugment(4)(bad, sample_rng(0, 0, 0))
+
+
+# Masks and boxes move with the pixels.
+
+MOVES = ("horizontal_flip", "vertical_flip", "rotation", "translation", "crop")
+
+
+def blot():
+    """A bright ellipse off the middle, its mask and its box."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    mask = ((x - 25) / 9) ** 2 + ((y - 38) / 5) ** 2 < 1
+    rows, columns = np.nonzero(mask)
+    low, high = np.array([columns.min(), rows.min()]), np.array([columns.max(), rows.max()]) + 1
+    return np.where(mask, 255, 0).astype(np.uint8), mask, Box("nodule", *low, *(high - low))
+
+
+@pytest.mark.parametrize("names", [*[(name,) for name in MOVES], MOVES, ()], ids="-".join)
+@pytest.mark.parametrize("size", [SIDE, 96, 40])
+def test_masks_and_boxes_move_with_the_pixels(names, size):
+    image, mask, box = blot()
+    augment = ImageAugment(size, **{name: ALL[name] | {"p": 0.7} for name in names})
+    seen = 0
+    for n in range(30):
+        moved = augment.moved(image, sample_rng(0, 0, n))
+        np.testing.assert_array_equal(moved.image, augment(image, sample_rng(0, 0, n)))
+        there = move_mask(mask, moved.motion, size)
+        bright = moved.image > 127
+        assert (there ^ bright).sum() <= 0.12 * max(there.sum(), bright.sum()) + 8
+        if bright.sum() < 20:
+            continue
+        seen += 1
+        rows, columns = np.nonzero(bright)
+        (around,) = move_boxes([box], moved.motion, size)
+        assert around.left - 1 <= columns.min() and columns.max() + 1 <= around.left + around.width + 1
+        assert around.top - 1 <= rows.min() and rows.max() + 1 <= around.top + around.height + 1
+        if "rotation" not in names:  # a turned box encloses its corners, and is larger than what it holds
+            assert around.width <= np.ptp(columns) + 4 and around.height <= np.ptp(rows) + 4
+    assert seen > 15
+
+
+def test_only_a_flip_from_left_to_right_mirrors(image):
+    assert ImageAugment(SIDE, horizontal_flip={"p": 1}).moved(image, sample_rng(0, 0, 0)).mirrored
+    for name in MOVES[1:]:
+        assert not ImageAugment(SIDE, **{name: ALL[name] | {"p": 1}}).moved(image, sample_rng(0, 0, 0)).mirrored
+
+
+def test_a_box_outside_is_dropped_and_one_at_the_edge_is_cut():
+    boxes = [Box("a", 0, 0, 10, 10), Box("b", 20, 20, 8, 4), Box("c", 38, 38, 8, 8)]
+    motion = np.array([[2.0, 0, -40], [0, 2, -40]])  # the square from 20 to 40, twice as large
+    assert move_boxes(boxes, motion, 40) == (Box("b", 0, 0, 16, 8), Box("c", 36, 36, 4, 4))
