@@ -155,6 +155,7 @@ def make_body(
     arms: str | None = None,
     sex: str | None = None,
     breath_mm: float | None = None,
+    heart: float | None = None,
 ) -> Body:
     """Draws a patient; the same generator state gives the same body.
 
@@ -164,6 +165,8 @@ def make_body(
         arms: one of `ARMS`, or None to draw all but "forward".
         sex: "female", "male", or None to draw.
         breath_mm: rise of the diaphragm (negative: deep breath), mm, or None to draw.
+        heart: factor on the heart's size in a body for radiographs, whose organs have other outlines; None: a body for
+            sections.
 
     The same patient in another pose: the same generator state and sex, with another `arms` (not None) or `breath_mm`.
 
@@ -174,7 +177,7 @@ def make_body(
         raise ValueError(f"make_body: arms={arms!r}; use {', '.join(map(repr, ARMS))} or None")
     if sex not in (None, "female", "male"):
         raise ValueError(f"make_body: sex={sex!r}; use 'female', 'male' or None")
-    frame = draw_frame(rng, habitus_range, arms, sex)
+    frame = replace(draw_frame(rng, habitus_range, arms, sex), heart=heart)
     if breath_mm is not None:
         frame = replace(frame, breath=breath_mm)
     builder = Builder()

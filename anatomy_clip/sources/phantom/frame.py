@@ -79,6 +79,7 @@ class Frame:
         bend: lordosis and kyphosis, mm added to the spine's y at L3 and T7.
         scoliosis: mm of sideways bend of the spine.
         arms: "up", "down", "across", or "forward" (hands on the hips, shoulders rolled forward).
+        heart: factor on the heart's size in a body for radiographs; None: a body for sections.
     """
 
     rng: np.random.Generator
@@ -94,6 +95,7 @@ class Frame:
     bend: tuple[float, float]
     scoliosis: float
     arms: str
+    heart: float | None = None
 
     def z(self, z: ArrayLike) -> F64:
         """Patient height of a standard height, mm (beyond the vertex: continued)."""

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from anatomy_clip.core.radiographs import Box, Finding
 from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id
-from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures, spectrum, transmission
+from anatomy_clip.sources.phantom.xray.attenuation import spectrum, transmission
 from anatomy_clip.sources.phantom.xray.detector import Detector, collimation, display, expose
+from anatomy_clip.sources.phantom.xray.findings.effects import Mask
+from anatomy_clip.sources.phantom.xray.findings.heart import cardiomegaly
+from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan
+from anatomy_clip.sources.phantom.xray.findings.planting import Scene, make_scene
+from anatomy_clip.sources.phantom.xray.findings.truth import all_findings, box_of, planted_truth
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, U8, Stack, cast
 from anatomy_clip.sources.phantom.xray.nuisances import Nuisances, draw_marker, draw_nuisances
-from anatomy_clip.sources.phantom.xray.vessels import LUNG, lung_vessels, vessel_path
 from anatomy_clip.sources.phantom.xray.views import View, limb_only, make_beam
 
 _MASK_MM = {"chest": 10.0, "bones": 3.0}  # of path that makes a pixel part of a mask
 _BONES = ("cortical_bone", "trabecular_bone", "marrow_fat")
-_BLOOD = label_id("pulmonary_vein")
+_NO_NOISE = 1e9  # photons a square millimetre, with which quanta can't be seen
 _GAS, _FLUID = label_id("stomach", "bowel_gas"), label_id("stomach", "stomach_content")
 
 
@@ -51,7 +56,10 @@ class Film:
         spacing_mm: pixel step at the detector.
         magnification: at the point that the view is centred on.
         masks: (H, W) by name: where a ray runs 10 mm or more through a lung or the heart, 3 mm or more through bone, in
-            the lit field; the lungs' masks go on behind heart and diaphragm.
+            the lit field; the lungs' masks go on behind heart and diaphragm. Of each planted finding, seen or not: where
+            it is.
+        findings: all that the part can have, but what the film can't tell; those that aren't there are negative.
+        boxes: of the findings that are seen.
     """
 
     image: U8
@@ -63,7 +71,9 @@ class Film:
     nuisances: Nuisances
     spacing_mm: float
     magnification: float
-    masks: dict[str, NDArray[np.bool_]]
+    masks: dict[str, Mask]
+    findings: dict[str, Finding]
+    boxes: tuple[Box, ...]
 
 
 def make_film(
@@ -74,6 +84,8 @@ def make_film(
     side: str = "",
     size: int = 96,
     nuisances: Nuisances | None = None,
+    plans: Mapping[str, Plan] | None = None,
+    stack: Stack | None = None,
 ) -> Film:
     """Take a film of a body; the same generator state gives the same film to the byte.
 
@@ -84,21 +96,25 @@ def make_film(
         side: "left" or "right" where the view is sided.
         size: pixels a side.
         nuisances: how the film is taken, or None to draw it.
+        plans: findings that are planted.
+        stack: labels along the rays as `take_stack` gives them for these nuisances, or None to take it.
 
     Raises:
         ValueError: the body's pose or the side doesn't fit the view.
     """
     drawn = nuisances or draw_nuisances(view, side, rng)
-    stack = take_stack(body, view, drawn, rng, side=side, size=size)
+    stack = stack or take_stack(body, view, drawn, rng, side=side, size=size)
+    scene = make_scene(stack, body, view, side, plans or {})
     beam = stack.beam
-    paths = material_paths(stack, body if view.part == "chest" else None)
     field = collimation(beam.shape, drawn.margins)
     detector = Detector(scatter=drawn.scatter, quanta_mm2=drawn.quanta_mm2, gamma=drawn.gamma, rim=view.rim)
-    signal = expose(transmission(paths, spectrum(view.spectrum)), detector, field, beam.pixel_mm, rng)
+    primary = transmission(scene.material_paths(), spectrum(view.spectrum))
+    signal = expose(primary, detector, field, beam.pixel_mm, rng)
     picture = draw_marker(display(signal, detector, field), drawn, _marker_on_left(view, drawn, beam.axes))
     lit = field > 0.5
     least = _MASK_MM[view.masks]
     masks = {name: (stack.path(weights) >= least) & lit for name, weights in MASKS[view.masks].items()}
+    findings, boxes = _truth(scene, view, detector, field, masks)
     return Film(
         image=picture,
         view=view.name,
@@ -109,8 +125,35 @@ def make_film(
         nuisances=drawn,
         spacing_mm=beam.pixel_mm,
         magnification=beam.magnification,
-        masks=masks,
+        masks=masks | {effect.name: effect.mask & lit for effect in scene.effects},
+        findings=findings,
+        boxes=boxes,
     )
+
+
+def _truth(
+    scene: Scene, view: View, detector: Detector, field: F32, masks: dict[str, Mask]
+) -> tuple[dict[str, Finding], tuple[Box, ...]]:
+    """All findings of a film and their boxes."""
+    step = scene.stack.beam.pixel_mm
+    lit = field > 0.5
+    clean = replace(detector, quanta_mm2=_NO_NOISE)
+
+    def density(paths: F32) -> F32:
+        primary = transmission(paths, spectrum(view.spectrum))
+        signal = expose(primary, clean, field, step, np.random.default_rng(0))
+        return np.asarray(-np.log(np.maximum(signal, np.float32(1e-6))), dtype=np.float32)
+
+    found, boxes = planted_truth(scene, density, lit, detector.quanta_mm2 * step**2)
+    unknown = []
+    if view.part == CHEST:
+        heart = cardiomegaly(masks["heart"], masks["lung_right"] | masks["lung_left"], view.projection)
+        if heart is None:
+            unknown.append("cardiomegaly")
+        else:
+            found["cardiomegaly"] = heart
+            boxes += box_of("cardiomegaly", masks["heart"]) if heart.shown else ()
+    return all_findings(view.part, found, unknown), boxes
 
 
 def take_stack(
@@ -129,16 +172,6 @@ def take_stack(
         level = float(body.landmarks["stomach_fundus"][2]) + drawn.bubble_mm
         stack = stack.with_labels(lambda labels, plane: _gas_on_top(labels, plane, level))
     return stack
-
-
-def material_paths(stack: Stack, lungs_of: Body | None = None) -> F32:
-    """Path (2, H, W) in cm through water and cortical bone, with the fine vessels of the lungs of a body."""
-    mixtures = label_mixtures()
-    paths = np.stack([stack.path(share) for share in mixtures])
-    if lungs_of is not None:
-        more = mixtures[0, _BLOOD] - mixtures[0, LUNG].mean()
-        paths[0] += more * vessel_path(*lung_vessels(lungs_of), stack.beam)
-    return np.asarray(paths / 10, dtype=np.float32)
 
 
 def _gas_on_top(labels: U8, plane: F64, level_mm: float) -> U8:

@@ -1,0 +1,79 @@
+"""From plans to what they do on one film."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from anatomy_clip.sources.phantom.body import Body
+from anatomy_clip.sources.phantom.structures import label_id
+from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures
+from anatomy_clip.sources.phantom.xray.findings.airspace import nodule
+from anatomy_clip.sources.phantom.xray.findings.effects import Effect, lung_change
+from anatomy_clip.sources.phantom.xray.findings.lungs import Lungs, gather_lungs
+from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan
+from anatomy_clip.sources.phantom.xray.findings.pleura import effusion, pneumothorax
+from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Stack
+from anatomy_clip.sources.phantom.xray.vessels import LUNG, lung_vessels, vessel_path
+from anatomy_clip.sources.phantom.xray.views import View
+
+_BLOOD = label_id("pulmonary_vein")
+_UPRIGHT: F64 = np.array([0.0, 0.0, 1.0])
+_RECLINED: F64 = np.array([0.0, 0.8, 0.6])  # a patient in bed, half sitting
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A film's rays, and the findings on it.
+
+    Attributes:
+        paths: (2, H, W) mm of water and cortical bone without findings and without the lungs' fine vessels.
+        effects: findings in the order in which they take their place.
+        lungs: samples of the lungs; None where there are none.
+        vessels: segments (V, 2, 3) mm and radii (V,) mm of the lungs' fine vessels.
+        stack: labels along the rays.
+    """
+
+    paths: F32
+    effects: tuple[Effect, ...]
+    lungs: Lungs | None
+    vessels: tuple[F64, F64]
+    stack: Stack
+
+    def material_paths(self, without: str = "") -> F32:
+        """Path (2, H, W) in cm through water and cortical bone, with all findings but the one named."""
+        effects = [effect for effect in self.effects if effect.name != without]
+        paths = self.paths.copy()
+        if self.lungs is not None:
+            gain, share = lung_change(effects, self.lungs, self.stack.beam.shape)
+            mixtures = label_mixtures()
+            more = mixtures[0, _BLOOD] - mixtures[0, LUNG].mean()
+            segments, radii = self.vessels
+            paths[0] += gain + more * vessel_path(segments, radii * np.sqrt(share), self.stack.beam)
+        for effect in effects:
+            if effect.added is not None:
+                paths += effect.added
+        return np.asarray(paths / 10, dtype=np.float32)
+
+
+def make_scene(stack: Stack, body: Body, view: View, side: str, plans: Mapping[str, Plan]) -> Scene:
+    """Plant the planned findings on the rays of a film."""
+    paths = np.stack([stack.path(share) for share in label_mixtures()])
+    if view.part != CHEST:
+        return Scene(paths, (), None, (np.zeros((0, 2, 3)), np.zeros(0)), stack)
+    vessels = lung_vessels(body)
+    lungs = gather_lungs(stack, body.landmarks["carina"], vessels[0].mean(axis=1))
+    effects: Sequence[Effect] = () if lungs is None else _in_lungs(plans, lungs, stack, view)
+    return Scene(paths, tuple(effects), lungs, vessels, stack)
+
+
+def _in_lungs(plans: Mapping[str, Plan], lungs: Lungs, stack: Stack, view: View) -> list[Effect]:
+    shape, up = stack.beam.shape, _UPRIGHT if view.upright else _RECLINED
+    makers = {
+        "nodule": lambda plan: nodule(plan, lungs, stack.beam),
+        "pleural_effusion": lambda plan: effusion(plan, lungs, up, shape),
+        "pneumothorax": lambda plan: pneumothorax(plan, lungs, view.upright, shape),
+    }
+    return [make(plans[name]) for name, make in makers.items() if name in plans]

@@ -1,0 +1,97 @@
+"""What is true of a film: its findings, how well they are seen, and their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import cv2
+import numpy as np
+
+from anatomy_clip.core.radiographs import Box, Finding
+from anatomy_clip.core.terms import State, Visibility
+from anatomy_clip.sources.phantom.xray.findings.effects import Mask
+from anatomy_clip.sources.phantom.xray.findings.plan import NO_FINDING, part_findings
+from anatomy_clip.sources.phantom.xray.findings.planting import Scene
+from anatomy_clip.sources.phantom.xray.geometry import F32
+
+_CLEAR, _SUBTLE = 1.5, 0.5  # contrast to noise from which a finding is clear, or seen at all
+_LEAST_PX = 2  # fewer pixels aren't seen
+
+
+def contrast_to_noise(with_it: F32, without: F32, mask: Mask, quanta: F32) -> float:
+    """How well a finding stands out: mean |difference of the two films| over the noise that competes with it.
+
+    c = mean over the mask of |a - b|, of the densities -ln(signal) of the film with (a) and without it (b), both free of
+    quantum noise. noise^2 = s^2 + q^2 / n: s is the standard deviation about the finding (the mask, and as far again
+    as it is wide) of what changes in b over lengths up to the finding's own, r = b - G(b): anatomical noise, which a
+    larger finding doesn't average out; q^2 is the mean of 1 / quanta, which its n pixels do average out (Rose's model).
+
+    Args:
+        with_it: (H, W) density.
+        without: (H, W) density of the same film without the finding.
+        mask: (H, W) where it is, in the lit field.
+        quanta: (H, W) photons that each pixel detects.
+    """
+    count = int(mask.sum())
+    if count < _LEAST_PX:
+        return 0.0
+    width = max(1.5, np.sqrt(count) / 2)
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=round(width)) > 0
+    rest = without - cv2.GaussianBlur(without, (0, 0), width)
+    noise2 = float(rest[near].var()) + float((1 / np.maximum(quanta[mask], 1)).mean()) / count
+    return float(np.abs(with_it - without)[mask].mean() / np.sqrt(noise2))
+
+
+def visibility(ratio: float) -> Visibility:
+    """What a contrast to noise means for a reader; thresholds chosen by looking at films."""
+    if ratio >= _CLEAR:
+        return Visibility.CLEAR
+    return Visibility.SUBTLE if ratio >= _SUBTLE else Visibility.INVISIBLE
+
+
+def box_of(name: str, part: Mask) -> tuple[Box, ...]:
+    """The rectangle about a mask (H, W), alone; none about an empty one."""
+    rows, columns = (np.nonzero(part.any(axis=axis))[0] for axis in (1, 0))
+    if not len(rows):
+        return ()
+    left, top = float(columns[0]), float(rows[0])
+    return (Box(name, left, top, float(columns[-1] + 1 - left), float(rows[-1] + 1 - top)),)
+
+
+def planted_truth(
+    scene: Scene, density: Callable[[F32], F32], lit: Mask, quanta: float
+) -> tuple[dict[str, Finding], tuple[Box, ...]]:
+    """Findings that were planted, and the boxes of those that are seen.
+
+    Args:
+        scene: the rays and what is planted.
+        density: from paths (2, H, W) in cm to -ln(signal) (H, W), free of quantum noise.
+        lit: (H, W) the lit field.
+        quanta: photons a pixel in the open beam.
+    """
+    whole = density(scene.material_paths())
+    findings: dict[str, Finding] = {}
+    boxes: tuple[Box, ...] = ()
+    for effect in scene.effects:
+        without = density(scene.material_paths(without=effect.name))
+        seen = visibility(contrast_to_noise(whole, without, effect.mask & lit, quanta * np.exp(-whole)))
+        findings[effect.name] = Finding(
+            State.POSITIVE, effect.side, effect.zone, effect.severity, effect.measure, seen
+        )
+        if seen is not Visibility.INVISIBLE:
+            boxes += sum((box_of(effect.name, part & lit) for part in effect.parts), ())
+    return findings, boxes
+
+
+def all_findings(part: str, found: Mapping[str, Finding], unknown: Collection[str]) -> dict[str, Finding]:
+    """Every finding of a part in the table's order: those that aren't there are negative, and "no_finding" says if none is seen.
+
+    Args:
+        part: as "chest".
+        found: what is known.
+        unknown: findings that the film can't tell; they are left out.
+    """
+    names = [name for name in part_findings(part) if name not in unknown]
+    out = {name: found.get(name, Finding(State.NEGATIVE)) for name in names}
+    seen = any(one.shown for name, one in out.items() if name != "support_devices")  # as CheXpert's "No Finding"
+    return out | {NO_FINDING: Finding(State.NEGATIVE if seen else State.POSITIVE)}
