@@ -1,0 +1,1 @@
+"""What is written of simulated films: reports and questions."""
