@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 from sklearn.metrics import cohen_kappa_score
 
-from anatomy_clip.core.terms import Side, State
 from anatomy_clip.cli.plain_errors import plain_errors
+from anatomy_clip.core.terms import Side, State
 from anatomy_clip.text.reports.labeller import label_text, plain
 from anatomy_clip.text.reports.mentions import find_mentions
 from anatomy_clip.text.reports.sections import join_texts

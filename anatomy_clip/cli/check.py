@@ -2,23 +2,27 @@
 
 anatomy-clip check
 anatomy-clip check '+stores.real=data/real/real'
-anatomy-clip check 'stores={ct: data/totalsegmentator_ct/test}' levels=3
+anatomy-clip check stores=none +stores.ct=data/totalsegmentator_ct/test levels=3
+anatomy-clip check stores=films
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from anatomy_clip.anatomy.labels import organs_in, stations_in
+from anatomy_clip.core.radiographs import RADIOGRAPHS
 from anatomy_clip.runs import wiring
-from anatomy_clip.stores import coverage, levels
+from anatomy_clip.stores import coverage, film_coverage, levels
 from anatomy_clip.stores.leakage import leaks
 from anatomy_clip.stores.store import Store
 
 _SHOWN = 20  # leaks printed
+_WIDE = 104  # columns that the table of findings takes
 
 
 def main(cfg: DictConfig) -> int:
@@ -35,9 +39,26 @@ def check(cfg: DictConfig) -> int:
     Raises:
         ValueError: a store is missing or broken, or states a label that the taxonomy lacks.
     """
-    console = Console()
+    console = Console(width=max(Console().width, _WIDE))
+    stores = {name: Store.open(folder, verify=True, kind=None) for name, folder in cfg.stores.items()}
+    films = {name: store.manifest for name, store in stores.items() if store.manifest.kind is RADIOGRAPHS}
+    slices = {name: store for name, store in stores.items() if name not in films}
+    if slices:
+        _check_slices(cfg, console, slices)
+    if films:
+        console.print(film_coverage.film_summary(films))
+        for name, records in films.items():
+            console.print(film_coverage.finding_table(name, records))
+    found = leaks(stores, across_sources=cfg.across_sources)
+    for leak in found[:_SHOWN]:
+        print(f"leak: {leak}")
+    print(f"{len(stores)} store(s) whole, {len(found)} leak(s)" + (f"; drawn in {cfg.figure}" if slices else ""))
+    return len(found)
+
+
+def _check_slices(cfg: DictConfig, console: Console, stores: Mapping[str, Store]) -> None:
+    """Check the labels of stores of slices, print what they hold and draw it."""
     taxonomy = wiring.build(cfg.taxonomy)
-    stores = {name: Store.open(folder, verify=True) for name, folder in cfg.stores.items()}
     for store in stores.values():
         for n, record in enumerate(store.manifest):
             try:
@@ -53,8 +74,3 @@ def check(cfg: DictConfig) -> int:
         for series, rows in list(levels.axial_series(records[name]).items())[: cfg.levels]:
             console.print(levels.table(f"{name}, {series}", rows, taxonomy))
     coverage.draw(records, taxonomy, Path(cfg.figure))
-    found = leaks(stores, across_sources=cfg.across_sources)
-    for leak in found[:_SHOWN]:
-        print(f"leak: {leak}")
-    print(f"{len(stores)} store(s) whole, {len(found)} leak(s); drawn in {cfg.figure}")
-    return len(found)

@@ -28,7 +28,7 @@ from anatomy_clip.sources.base import RadiographSource, Source
 from anatomy_clip.sources.download.packages import Unreachable
 from anatomy_clip.stores.contact_sheet import contact_sheet
 from anatomy_clip.stores.film_sheet import film_sheet
-from anatomy_clip.stores.prepare import Read, Render, Rendered, digest, prepare_split, up_to_date
+from anatomy_clip.stores.prepare import Progress, Read, Render, Rendered, digest, prepare_split, up_to_date
 from anatomy_clip.stores.store import MASKS, Store, pack_masks
 
 _SHOWN = 5  # kinds of notes that are printed
@@ -83,9 +83,10 @@ def _write(
     volumes = source.volumes(split)
     with tqdm(total=len(volumes), desc=str(store), unit="volume", mininterval=1) as bar:
 
-        def progress(done: int, images: int, bad: int) -> None:
-            bar.set_postfix(images=images, bad=bad, refresh=False)
-            bar.update(done - bar.n)
+        def progress(now: Progress) -> None:
+            each = now.core_seconds / max(now.images, 1)
+            bar.set_postfix(images=now.images, bad=now.bad, core_seconds_each=f"{each:.2f}", refresh=False)
+            bar.update(now.volumes - bar.n)
 
         read, render, masks = _reading(cfg, source, split)
         summary = prepare_split(
@@ -104,8 +105,10 @@ def _write(
     bad, doubts = len(summary.refusals), len(summary.doubts)
     said = f", {doubts} note(s)" if doubts else ""
     where = f" (see {store}_refusals.csv)" if bad or doubts else ""
-    kind, group = ("films", "patients") if isinstance(source, RadiographSource) else ("slices", "volumes")
-    print(f"{store}: {summary.images} {kind} of {summary.volumes} {group}, {bad} refused{said}{where}")
+    films = isinstance(source, RadiographSource)
+    made = f"{summary.images} {'films' if films else 'slices'} of "
+    made += f"{summary.patients} patients" if films else f"{summary.volumes} volumes"
+    print(f"{store}: {made}, {bad} refused{said}{where}")
     for reason, times in Counter(one.reason for one in summary.doubts).most_common(_SHOWN):
         print(f"  note at {times} place(s): {reason}")
 
@@ -113,15 +116,17 @@ def _write(
 def _reading(cfg: DictConfig, source: Source | RadiographSource, split: str) -> tuple[Read, Render, tuple[str, ...]]:
     """What reads a volume, what makes a store's image of it, and the names of its masks."""
     if isinstance(source, RadiographSource):
-        return partial(source.films, split), partial(_render_film, cfg.side, source.masks), source.masks
-    return partial(source.slices, split), partial(_render_slice, build(cfg.display), cfg.side), ()
+        return partial(source.films, split), partial(render_film, cfg.side, source.masks), source.masks
+    return partial(source.slices, split), partial(render_slice, build(cfg.display), cfg.side), ()
 
 
-def _render_slice(display: Display, side: int, image: Slice, record: Record) -> Rendered:
+def render_slice(display: Display, side: int, image: Slice, record: Record) -> Rendered:
+    """What a store keeps of a slice."""
     return display.square(image, side), record, {}
 
 
-def _render_film(side: int, names: tuple[str, ...], film: Radiograph, record: RadiographRecord) -> Rendered:
+def render_film(side: int, names: tuple[str, ...], film: Radiograph, record: RadiographRecord) -> Rendered:
+    """What a store keeps of a film: image, record and its masks as bits."""
     image, fitted, masks = square(film, record, side)
     return image, fitted, {MASKS: pack_masks(masks, names, side)} if names else {}
 

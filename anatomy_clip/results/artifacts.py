@@ -10,6 +10,7 @@ from typing import Any
 
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SLICES, SliceRecord
 from anatomy_clip.results.read import Run
 from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths
@@ -87,7 +88,7 @@ def _file(kind: str, path: Path) -> Artifact:
 @cache  # the runs of a suite share their stores
 def _store(path: Path, role: str, sha256: str) -> Artifact:
     meta = read_meta(path)
-    records = Manifest.read(path / MANIFEST)
+    records: Manifest[SliceRecord] = Manifest.read(path / MANIFEST, SLICES)
     facts = {
         "role": role,
         "slices": len(records),

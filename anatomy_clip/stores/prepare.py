@@ -6,11 +6,12 @@ import csv
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,22 @@ Render = Callable[[Any, Record], Rendered]
 _SHOWN = 3
 
 
+class Progress(NamedTuple):
+    """How far a split is.
+
+    Attributes:
+        volumes: that are done, those of an earlier run too.
+        images: slices or films that this run made.
+        bad: volumes that were refused.
+        core_seconds: processor time that this run's images took in their workers, reading, rendering and writing.
+    """
+
+    volumes: int
+    images: int
+    bad: int
+    core_seconds: float
+
+
 @dataclass(frozen=True)
 class Summary:
     """What became of a split.
@@ -36,12 +53,14 @@ class Summary:
     Attributes:
         images: slices or films in the store.
         volumes: volumes that gave them.
+        patients: whose they are.
         refusals: of whole volumes, and of single files out of others.
         doubts: about volumes that were taken.
     """
 
     images: int
     volumes: int
+    patients: int
     refusals: tuple[Refusal, ...]
     doubts: tuple[Doubt, ...] = ()
 
@@ -80,7 +99,7 @@ def prepare_split(
     max_bad_share: float,
     limits: Limits | None = None,
     selection: Selection | None = None,
-    progress: Callable[[int, int, int], None] = lambda volumes, slices, bad: None,
+    progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Summary:
     """Write the slices, or films, of all volumes into one store.
 
@@ -99,7 +118,7 @@ def prepare_split(
         max_bad_share: share of the volumes that may be refused; work stops as soon as there are more.
         limits: time and memory for one volume.
         selection: which slices are taken.
-        progress: told after each volume how many volumes, slices and bad volumes there are.
+        progress: told after each volume how far the split is.
 
     Raises:
         ValueError: no slice came out, or more volumes than allowed were refused.
@@ -123,22 +142,24 @@ def prepare_split(
     write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept, arrays)
     shutil.rmtree(parts)
     refusals = tuple(one for one in told if isinstance(one, Refusal))
-    return Summary(len(records), len(good), refusals, tuple(one for one in told if isinstance(one, Doubt)))
+    return Summary(
+        len(records), len(good), len(records.patients()), refusals, tuple(one for one in told if isinstance(one, Doubt))
+    )
 
 
 def _work(
-    one: Callable[[int], int],
+    one: Callable[[int], tuple[int, float]],
     volumes: Sequence[str],
     parts: Path,
     workers: int,
     limits: Limits | None,
     check: Callable[[Mapping[int, Refusal]], None],
-    progress: Callable[[int, int, int], None],
+    progress: Callable[[Progress], None],
 ) -> dict[int, Refusal]:
     """Do what isn't done yet, and say which volumes (by number) were refused."""
     todo = [n for n in range(len(volumes)) if not (parts / f"{n}.parquet").exists()]
     bad: dict[int, Refusal] = {}
-    done, slices = len(volumes) - len(todo), 0
+    done, images, core_seconds = len(volumes) - len(todo), 0, 0.0
     outcomes = run_tasks(one, todo, workers, limits)
     try:
         for n, outcome in outcomes:
@@ -148,15 +169,18 @@ def _work(
                 bad[n] = Refusal(reason, outcome.remedy, volumes[n])
                 check(bad)
             else:
-                slices += outcome
-            progress(done, slices, len(bad))
+                images, core_seconds = images + outcome[0], core_seconds + outcome[1]
+            progress(Progress(done, images, len(bad), core_seconds))
     finally:
         outcomes.close()  # ends its workers now, not when it is collected
     return bad
 
 
-def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str], parts: Path, n: int) -> int:
-    """Write the part of one volume; returns its number of slices."""
+def _one(
+    read: Read, render: Render, selection: Selection, volumes: Sequence[str], parts: Path, n: int
+) -> tuple[int, float]:
+    """Write the part of one volume; returns its number of images and the processor time that they took, s."""
+    begun = time.process_time()
     told: list[Refusal | Doubt] = []
     rendered = (render(*pair) for pair in selection.candidates(_taken(read(volumes[n]), told)))
     taken = selection.spread([one for one in rendered if selection.keeps(one[0])])
@@ -172,7 +196,7 @@ def _one(read: Read, render: Render, selection: Selection, volumes: Sequence[str
         flush(parts / f"{n}{name}.npy")
     with whole_file(parts / f"{n}.parquet") as partial_file:  # last: its presence says that the volume is done
         Manifest(record for _, record, _ in taken).write(partial_file)
-    return len(taken)
+    return len(taken), time.process_time() - begun
 
 
 def _taken(

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from anatomy_clip.cli.prepare import _render_film
+from anatomy_clip.cli.prepare import render_film
 from anatomy_clip.core.radiographs import Box, Finding, RadiographRecord
 from anatomy_clip.core.terms import Projection, Side, State
 from anatomy_clip.imaging.radiographs import Radiograph
@@ -33,7 +33,7 @@ def films(patient):
 def store(tmp_path):
     def make(workers):
         folder = tmp_path / f"films{workers}" / "train"
-        prepare_split(films, ["0", "1", "2"], folder, partial(_render_film, 16, NAMES), settings={}, masks=NAMES,
+        prepare_split(films, ["0", "1", "2"], folder, partial(render_film, 16, NAMES), settings={}, masks=NAMES,
                       workers=workers, max_bad_share=0)  # fmt: skip
         return Store.open(folder, verify=True, kind=None)
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.records import SLICES, SliceRecord
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
@@ -215,14 +216,15 @@ def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
 
 def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tuple[Sentence, ...], Preprocessing]:
     """Captions that the training slices give, worded as the run is tested, and how those slices were made pictures."""
-    stores, records, settings = [Path(path) for path in cfg.data.train], [], []
+    stores, settings = [Path(path) for path in cfg.data.train], []
+    records: list[Manifest[SliceRecord]] = []
     for store in stores:
         meta = read_meta(store)
         display = meta.get("settings", {}).get("display")
         if display is None:
             raise ValueError(f"{store / 'store.json'}: doesn't say how its slices were displayed; prepare it again")
         settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
-        records.append(Manifest.read(store / MANIFEST))
+        records.append(Manifest.read(store / MANIFEST, SLICES))
     if any(one != settings[0] for one in settings):
         raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
     trained = Manifest.join(records)
