@@ -52,23 +52,28 @@ class _Writer:
         self.part = f"{films[0].side or ''} {films[0].part}".strip()
 
     def findings(self) -> str:
-        """Organ by organ: what is there, what isn't, and what is normal."""
+        """Organ by organ: what is there, what is normal, and what isn't there."""
         lines = [] if self.chest and self.rng.uniform() >= _VIEWS else [self._views()]
-        left = sum(one.state is not State.NEGATIVE for one in self.said.values())
+        total = left = sum(one.state is not State.NEGATIVE for one in self.said.values())
         last = list(self.blocks.values())[-1]
-        waiting: list[str] = []  # absent findings that go with the next block's
+        waiting: list[str] = []  # nouns of absent findings that go with those of a later block
         for name, block in self.blocks.items():
             stated = [finding for finding in block.get("findings", ()) if finding in self.said]
             there = [one for one in stated if self.said[one].state is not State.NEGATIVE]
             lines += [self._present(one) for one in there]
+            left -= len(there)
             absent = [one for one in stated if one not in there]
             if self._normal(block, absent, there) and left + len(lines) < _ENOUGH:
                 lines.append(pick(block["normal"], self.rng))
                 absent = [one for one in absent if one not in block.get("says", ())]
-            waiting += absent
-            together = left >= _MANY or (name == "lungs" and self.rng.uniform() < _MERGED)
-            if not together or block is last:
-                lines += self._absent(waiting)
+            for words in (words_of(one, self.films[0].part, self.table) for one in absent):
+                if "absent" in words:
+                    lines.append(pick(words["absent"], self.rng))
+                else:
+                    waiting.append(words["none"].format(part=self.part))
+            together = total >= _MANY or (name == "lungs" and self.rng.uniform() < _MERGED)
+            if waiting and (block is last or not together):
+                lines.append(self._absent(waiting))
                 waiting = []
         return " ".join(sentence(one) for one in lines)
 
@@ -78,6 +83,8 @@ class _Writer:
             return False
         named = block.get("findings", ())
         known = [film.findings[one] for film in self.films for one in named if one in film.findings]
+        if named and not known:  # the films can't tell
+            return False
         return all(one.state is State.NEGATIVE for one in known) and self.rng.uniform() < (0.6 if self.chest else 0.9)
 
     def _present(self, name: str) -> str:
@@ -89,12 +96,9 @@ class _Writer:
         slots["phrase"] = fill(pick(words["phrases"], self.rng), slots)
         return fill(pick(frames, self.rng), slots)
 
-    def _absent(self, names: list[str]) -> list[str]:
-        words = [words_of(one, self.films[0].part, self.table) for one in names]
-        lines = [pick(one["absent"], self.rng) for one in words if "absent" in one]
-        listed = [one["none"].format(part=self.part) for one in words if "absent" not in one]
-        self.rng.shuffle(listed)
-        return [*lines, fill(pick(self.table["absent"], self.rng), {"list": joined(listed, "or")})] if listed else lines
+    def _absent(self, nouns: list[str]) -> str:
+        self.rng.shuffle(nouns)
+        return fill(pick(self.table["absent"], self.rng), {"list": joined(nouns, "or")})
 
     def _slots(self, name: str) -> dict[str, str]:
         return slots_of(name, self.said[name], self.part, self.table, self.rng)
@@ -110,7 +114,7 @@ class _Writer:
         """What is there, by weight: the certain ones, then the uncertain ones; or that all is normal."""
         lines = [joined(one, "and") for one in self._listed(State.POSITIVE)]
         for one in self._listed(State.UNCERTAIN):
-            lines.append(f"{pick(self.table['maybe'], self.rng)} {joined(one, 'or')}")
+            lines.append(joined([f"{pick(self.table['maybe'], self.rng)} {phrase}" for phrase in one], "and"))
         if not self._abnormal():
             normal = self.table["impression"]["chest" if self.chest else "limb"]
             lines.append(fill(pick(normal, self.rng), {"part": self.part}))

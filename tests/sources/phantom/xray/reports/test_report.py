@@ -73,6 +73,12 @@ def test_a_lateral_film_of_the_chest_tells_no_side(seed):
     assert labels([film(pleural_effusion=effusion)], seed)["pleural_effusion"].side is Side.LEFT
 
 
+def test_lateral_films_alone_say_nothing_of_the_heart():
+    films = [film(projection="lateral", nodule="no", pleural_effusion="no")]
+    texts = [" ".join(report(films, seed, seed % 2 == 0).values()).lower() for seed in range(60)]
+    assert not any(re.search("heart|mediastin|cardiac", one) for one in texts)
+
+
 def test_words_of_a_finding_follow_its_severity_side_zone_and_measure():
     nodule = Finding(State.POSITIVE, Side.RIGHT, "upper", "mild", 18.2, Visibility.CLEAR)
     effusion = Finding(State.POSITIVE, Side.BOTH, "lower", "severe", 900.0, Visibility.CLEAR)
