@@ -52,7 +52,7 @@ def noun_of(name: str, part: str) -> str:
 
 
 def devices_of(finding: Finding) -> tuple[str, ...]:
-    """Names of devices, which stand in place of a zone, as "tracheal tube, chest drain"."""
+    """Names of devices, which stand in place of a zone, as "tracheal_tube, chest_drain"."""
     return tuple(finding.zone.split(", ")) if finding.zone else ()
 
 
@@ -67,9 +67,9 @@ def slots_of(name: str, finding: Finding, part: str, table: Table, rng: np.rando
         rng: draws among equal words.
     """
     words, side = words_of(name, part, table), finding.side or "none"
-    devices = devices_of(finding) or (words["noun"],)
+    devices = [_named(one, table) for one in devices_of(finding)] or [words["noun"]]
     bare = bool(words.get("uncountable"))
-    plural = (finding.side is Side.BOTH and not bare) or bool(words.get("plural"))
+    plural = (finding.side is Side.BOTH and not bare) or finding.severity in words.get("plural", ())
     if name == DEVICES:
         plural = len(devices) > 1 or devices[-1].endswith("s")
         bare = bare and not finding.zone
@@ -79,8 +79,8 @@ def slots_of(name: str, finding: Finding, part: str, table: Table, rng: np.rando
         **{slot: table[slot].get(side, "") for slot in ("side", "sided", "on")},
         "in": table["in"].get(finding.zone, table["in"]["any"])[side],
         "apical": "apical" if finding.zone == "upper" else "",
-        "rib": _rib(finding),
-        "bone": f"{finding.side or ''} {finding.zone}" if finding.zone else part,
+        "rib": _rib(finding, plural),
+        "bone": f"{finding.side or ''} {_named(finding.zone, table)}" if finding.zone else part,
         "part": part,
         "device": joined(devices, "and"),
         "a": "" if plural or bare else "a",
@@ -91,6 +91,11 @@ def slots_of(name: str, finding: Finding, part: str, table: Table, rng: np.rando
     }
 
 
+def _named(name: str, table: Table) -> str:
+    """A bone or device in words."""
+    return str(table["names"].get(name, name.replace("_", " ")))
+
+
 def _size(words: Table, finding: Finding, rng: np.random.Generator) -> str:
     """The severity's word; of what is measured on films, often the measure."""
     if words.get("unit") and finding.measure is not None and rng.uniform() < 0.6:
@@ -98,9 +103,9 @@ def _size(words: Table, finding: Finding, rng: np.random.Generator) -> str:
     return str(words["sizes"].get(finding.severity, ""))
 
 
-def _rib(finding: Finding) -> str:
-    if finding.side is Side.BOTH:
-        return "ribs on both sides"
+def _rib(finding: Finding, plural: bool) -> str:
+    if plural:
+        return "ribs on both sides" if finding.side is Side.BOTH else f"{finding.side or ''} {finding.zone} ribs"
     number = _NUMBER.search(finding.zone)
     if number:
         return f"the {finding.side or ''} {_ORDINALS.get(int(number[0]), f'{number[0]}th')} rib"

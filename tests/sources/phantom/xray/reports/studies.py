@@ -16,12 +16,16 @@ ROWS = {  # finding -> its sides and zones
     "covid_pattern": ([BOTH], ["", "lower"]),
     "atelectasis": ([LEFT, RIGHT, BOTH], ZONES),
     "nodule": ([LEFT, RIGHT], ZONES),
-    "rib_fracture": ([LEFT, RIGHT, BOTH], ["", "middle", "7", "rib 3"]),
-    "support_devices": ([None], ["", "pacemaker", "tracheal tube", "central venous line, chest drain", "ECG leads"]),
+    "rib_fracture": ([LEFT, RIGHT, BOTH], ["", "upper", "middle", "7", "rib 3"]),
+    "support_devices": (
+        [None],
+        ["", "pacemaker", "tracheal_tube, venous_line", "chest_drain, ecg_leads, gastric_tube"],
+    ),
 }
 BONES = {
-    "hand": ["third metacarpal"], "wrist": ["radius", "ulna"], "elbow": ["humerus", ""], "shoulder": ["clavicle", ""],
-    "hip": ["femoral neck"], "knee": ["patella", "tibia"], "ankle": ["fibula", ""], "foot": ["first metatarsal"],
+    "hand": ["metacarpal", "phalanges_hand"], "wrist": ["radius", "ulna"], "elbow": ["humerus", ""],
+    "shoulder": ["clavicle", ""], "hip": ["femoral neck"], "knee": ["patella", "tibia"], "ankle": ["fibula", ""],
+    "foot": ["metatarsal", "phalanges_feet"],
 }  # fmt: skip
 HARDWARE = ["", "plate", "screws", "plate, screws", "Kirschner wires", "intramedullary nail"]
 SEEN = (Visibility.CLEAR, Visibility.CLEAR, Visibility.SUBTLE, Visibility.INVISIBLE)

@@ -112,7 +112,7 @@ def test_films_are_compared_with_films_of_the_same_view_only():
 def test_devices_are_counted_by_their_names():
     lines = [
         film(support_devices=Finding(State.POSITIVE, zone=zone, visibility=Visibility.CLEAR))
-        for zone in ("pacemaker", "chest drain, tracheal tube")
+        for zone in ("pacemaker", "chest_drain, tracheal_tube")
     ]
     answers = [
         {one.answer for seed in range(20) for one in ask(lines, np.random.default_rng(seed))[k] if one.kind == "number"}
