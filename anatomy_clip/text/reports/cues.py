@@ -90,7 +90,7 @@ def _reaches(sentence: str, cue: Cue, mention: Mention) -> bool:
         return False
     for joint in re.finditer(r",(?! (?:or|nor|and)\b) ?|\band ", between):
         begins = cues()["starts"].match(sentence, cue.end + joint.end())
-        listed = cue.state is State.NEGATIVE and _LATER_OR.search(_rest(sentence, cue.end + joint.end()))
+        listed = cue.state is not State.UNMENTIONED and _LATER_OR.search(_rest(sentence, cue.end + joint.end()))
         if begins and not listed:
             return False
     return True

@@ -14,7 +14,7 @@ from anatomy_clip.text.reports.vocabulary import findings
 
 _ORGAN = r"(?! (?:atri\w+|ventric\w+|heart|main ?stem|main bronch\w+|main stem))"
 _WORDS = {
-    Side.BOTH: r"bilateral(?:ly)?|both|bi ?(?:basilar|basal|apical)|bihilar|(?:lung )?bases",
+    Side.BOTH: r"bilateral(?:ly)?|both(?: (?:lung )?bases)?|bi ?(?:basilar|basal|apical)|bihilar|(?:lung )?bases",
     Side.LEFT: rf"left(?:ward|sided)?{_ORGAN}|lt|l[ul]l|lingular?",
     Side.RIGHT: rf"right(?:ward|sided)?{_ORGAN}|rt|r[uml]l",
 }

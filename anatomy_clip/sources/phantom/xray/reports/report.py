@@ -8,11 +8,21 @@ import numpy as np
 
 from anatomy_clip.core.radiographs import Finding, RadiographRecord
 from anatomy_clip.core.terms import State
-from anatomy_clip.sources.phantom.xray.reports.phrases import fill, joined, pick, sentence, slots_of
-from anatomy_clip.sources.phantom.xray.reports.study import CHEST, blocks_of, to_say
+from anatomy_clip.sources.phantom.xray.reports.phrases import (
+    CHEST,
+    DEVICES,
+    fill,
+    joined,
+    pick,
+    sentence,
+    slots_of,
+    words_of,
+)
+from anatomy_clip.sources.phantom.xray.reports.study import blocks_of, to_say
 from anatomy_clip.sources.phantom.xray.reports.words import Table, wordings
 
-NORMALS = 5  # sentences, beyond which none that only calls something normal is added
+_ENOUGH = 4  # sentences, beyond which none that only calls something normal is added
+_MANY = 3  # findings, from which all absent ones are named in one sentence
 _VIEWS = 0.3  # share of chest reports that begin with their views
 _MERGED = 0.5  # share of reports that name absent findings of lungs and pleura in one sentence
 
@@ -42,21 +52,28 @@ class _Writer:
         self.part = f"{films[0].side or ''} {films[0].part}".strip()
 
     def findings(self) -> str:
-        """Organ by organ: what is there, what isn't, and what is normal."""
+        """Organ by organ: what is there, what is normal, and what isn't there."""
         lines = [] if self.chest and self.rng.uniform() >= _VIEWS else [self._views()]
-        left = sum(one.state is not State.NEGATIVE for one in self.said.values())
-        waiting: list[str] = []  # absent findings that go with the next block's
+        total = left = sum(one.state is not State.NEGATIVE for one in self.said.values())
+        last = list(self.blocks.values())[-1]
+        waiting: list[str] = []  # nouns of absent findings that go with those of a later block
         for name, block in self.blocks.items():
             stated = [finding for finding in block.get("findings", ()) if finding in self.said]
             there = [one for one in stated if self.said[one].state is not State.NEGATIVE]
             lines += [self._present(one) for one in there]
+            left -= len(there)
             absent = [one for one in stated if one not in there]
-            if self._normal(block, absent, there) and left + len(lines) < NORMALS:
+            if self._normal(block, absent, there) and left + len(lines) < _ENOUGH:
                 lines.append(pick(block["normal"], self.rng))
                 absent = [one for one in absent if one not in block.get("says", ())]
-            waiting += absent
-            if name != "lungs" or self.rng.uniform() >= _MERGED:
-                lines += self._absent(waiting)
+            for words in (words_of(one, self.films[0].part, self.table) for one in absent):
+                if "absent" in words:
+                    lines.append(pick(words["absent"], self.rng))
+                else:
+                    waiting.append(words["none"].format(part=self.part))
+            together = total >= _MANY or (name == "lungs" and self.rng.uniform() < _MERGED)
+            if waiting and (block is last or not together):
+                lines.append(self._absent(waiting))
                 waiting = []
         return " ".join(sentence(one) for one in lines)
 
@@ -66,7 +83,9 @@ class _Writer:
             return False
         named = block.get("findings", ())
         known = [film.findings[one] for film in self.films for one in named if one in film.findings]
-        return all(one.state is State.NEGATIVE for one in known) and self.rng.uniform() < 0.6
+        if named and not known:  # the films can't tell
+            return False
+        return all(one.state is State.NEGATIVE for one in known) and self.rng.uniform() < (0.6 if self.chest else 0.9)
 
     def _present(self, name: str) -> str:
         words, state = self.table["findings"][name], self.said[name].state
@@ -77,14 +96,9 @@ class _Writer:
         slots["phrase"] = fill(pick(words["phrases"], self.rng), slots)
         return fill(pick(frames, self.rng), slots)
 
-    def _absent(self, names: list[str]) -> list[str]:
-        lines = [pick(self.table["findings"][one]["absent"], self.rng) for one in names if self._own(one)]
-        listed = [self.table["findings"][one]["none"].format(part=self.part) for one in names if not self._own(one)]
-        self.rng.shuffle(listed)
-        return [*lines, fill(pick(self.table["absent"], self.rng), {"list": joined(listed, "or")})] if listed else lines
-
-    def _own(self, name: str) -> bool:
-        return "absent" in self.table["findings"][name]
+    def _absent(self, nouns: list[str]) -> str:
+        self.rng.shuffle(nouns)
+        return fill(pick(self.table["absent"], self.rng), {"list": joined(nouns, "or")})
 
     def _slots(self, name: str) -> dict[str, str]:
         return slots_of(name, self.said[name], self.part, self.table, self.rng)
@@ -98,11 +112,9 @@ class _Writer:
 
     def impression(self) -> str:
         """What is there, by weight: the certain ones, then the uncertain ones; or that all is normal."""
-        certain = self._listed(State.POSITIVE)
-        doubted = self._listed(State.UNCERTAIN)
-        lines = [joined(certain, "and")] if certain else []
-        if doubted:
-            lines.append(f"{pick(self.table['maybe'], self.rng)} {joined(doubted, 'or')}")
+        lines = [joined(one, "and") for one in self._listed(State.POSITIVE)]
+        for one in self._listed(State.UNCERTAIN):
+            lines.append(joined([f"{pick(self.table['maybe'], self.rng)} {phrase}" for phrase in one], "and"))
         if not self._abnormal():
             normal = self.table["impression"]["chest" if self.chest else "limb"]
             lines.append(fill(pick(normal, self.rng), {"part": self.part}))
@@ -110,10 +122,16 @@ class _Writer:
 
     def _abnormal(self) -> bool:
         def counts(name: str, finding: Finding) -> bool:
-            return finding.state is not State.NEGATIVE and not (self.chest and name == "support_devices")
+            return finding.state is not State.NEGATIVE and not (self.chest and name == DEVICES)
 
         return any(counts(name, finding) for name, finding in self.said.items())
 
-    def _listed(self, state: State) -> list[str]:
-        names = [name for name, finding in self.said.items() if finding.state is state]
-        return [fill(pick(self.table["findings"][one]["phrases"], self.rng), self._slots(one)) for one in names]
+    def _listed(self, state: State) -> list[list[str]]:
+        """Phrases of the findings of a state; apart those whose side isn't known, which would seem to share one."""
+        lists: dict[bool, list[str]] = {}
+        for name, finding in self.said.items():
+            if finding.state is state:
+                words = self.table["findings"][name]
+                phrase = fill(pick(words["phrases"], self.rng), self._slots(name))
+                lists.setdefault(bool(finding.side or words.get("unsided")), []).append(phrase)
+        return list(lists.values())

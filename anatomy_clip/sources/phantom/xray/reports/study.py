@@ -9,10 +9,10 @@ import numpy as np
 
 from anatomy_clip.core.radiographs import Finding, RadiographRecord
 from anatomy_clip.core.terms import Projection, State, Visibility
+from anatomy_clip.sources.phantom.xray.reports.phrases import CHEST
 from anatomy_clip.sources.phantom.xray.reports.words import Table, wordings
 
-CHEST = "chest"
-UNMENTIONED = 0.3  # share of the absent findings that a report leaves out
+_UNMENTIONED = 0.3  # share of the absent findings that a report leaves out
 
 
 def to_say(films: Sequence[RadiographRecord], rng: np.random.Generator) -> dict[str, Finding]:
@@ -27,9 +27,9 @@ def to_say(films: Sequence[RadiographRecord], rng: np.random.Generator) -> dict[
     """
     said = {}
     blocks = blocks_of(films).values()
-    for name in wordings(False)["findings"]:
-        left_out = rng.uniform() < UNMENTIONED
-        known = [_seen(film, name) for film in films if name in film.findings]
+    for name, words in wordings(False)["findings"].items():
+        left_out = rng.uniform() < words.get("unmentioned", _UNMENTIONED)
+        known = [_seen(film, name, words) for film in films if name in film.findings]
         if not any(name in block.get("findings", ()) for block in blocks) or not known:
             continue
         shown = [one for one in known if one.shown]
@@ -53,9 +53,9 @@ def sided_by(film: RadiographRecord) -> bool:
     return not (film.part == CHEST and film.projection is Projection.LATERAL)
 
 
-def _seen(film: RadiographRecord, name: str) -> Finding:
-    """A finding as the film tells it: without a side where it shows none, with the limb's side on a limb."""
+def _seen(film: RadiographRecord, name: str, words: Table) -> Finding:
+    """A finding as a report tells it of one film: with a side only where film and words tell one."""
     finding = film.findings[name]
-    if film.part != CHEST:
-        return replace(finding, side=finding.side or film.side)
-    return finding if sided_by(film) else replace(finding, side=None)
+    if words.get("unsided") or not sided_by(film):
+        return replace(finding, side=None)
+    return finding if film.part == CHEST else replace(finding, side=finding.side or film.side)
