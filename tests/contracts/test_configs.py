@@ -27,6 +27,7 @@ WIRED = {"seed", "taxonomy", "texts", "augment", "context_length", "size", "mode
 PRIMARY = {
     "source": "prepare",
     "display": "prepare",
+    "stores": "check",
     "table": "results",
 }  # groups of another primary config than config.yaml
 
