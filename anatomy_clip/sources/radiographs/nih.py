@@ -1,18 +1,16 @@
 """NIH ChestX-ray14 (Wang et al., CVPR 2017): frontal chest films, 14 findings mined from reports, some boxes.
 
 Layout: `Data_Entry_2017.csv`, films in `images/` or `images_001/images/` and so on, and where they are there
-`BBox_List_2017.csv`, `train_val_list.txt` and `test_list.txt`. A copy in small has `labels.csv` with the same columns, and
-with boxes in a column `bbox` ("Mass:x,y,w,h;..."), in place of all these.
+`BBox_List_2017.csv`, `train_val_list.txt` and `test_list.txt`. A copy in small has `labels.csv` with the same columns
+in place of all these, and boxes in a column `bbox` ("Mass:x,y,w,h;...").
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.radiographs import Box, Finding, RadiographRecord
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Projection, State
@@ -20,23 +18,22 @@ from anatomy_clip.imaging.radiographs import Radiograph
 from anatomy_clip.imaging.views import projection_of
 from anatomy_clip.sources.figures.selection import split_of
 from anatomy_clip.sources.radiographs.base import Film, Listed, ListedFilms
+from anatomy_clip.sources.radiographs.nih_tables import (
+    BOXED_SIDE,
+    COLUMNS,
+    FINDINGS,
+    boxes_of,
+    extent_mm_of,
+    findings_of,
+    read_boxes,
+)
 from anatomy_clip.sources.radiographs.pictures import read_film
-from anatomy_clip.sources.radiographs.texts import Rows, read_rows
+from anatomy_clip.sources.radiographs.texts import read_rows
 
-# NIH's name -> ours. Reports call one shadow a consolidation, an infiltrate or a pneumonia, as findings.yaml says too.
-NAMES = {
-    "Atelectasis": "atelectasis", "Cardiomegaly": "cardiomegaly", "Consolidation": "consolidation", "Edema": "edema",
-    "Effusion": "pleural_effusion", "Emphysema": "emphysema", "Fibrosis": "fibrosis", "Hernia": "hernia",
-    "Infiltrate": "consolidation", "Infiltration": "consolidation", "Mass": "nodule", "Nodule": "nodule",
-    "Pleural_Thickening": "pleural_thickening", "Pneumonia": "consolidation", "Pneumothorax": "pneumothorax",
-}  # fmt: skip
-FINDINGS = tuple(sorted(set(NAMES.values())))
-_NONE = "No Finding"
-_BOXED_SIDE = 1024  # pixels of the films that boxes were drawn on
 _TABLES = ("labels.csv", "Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
-_COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "View Position", "OriginalImage[Width", "Height]",
-            "OriginalImagePixelSpacing[x", "y]")  # fmt: skip
-_BOXES = ("Image Index", "Finding Label", "Bbox [x", "y", "w", "h]")
+_BOXES = "BBox_List_2017.csv"
+_LISTS = {"test_list.txt": "test", "train_val_list.txt": "train_val"}
+_POSITIVE, _NEGATIVE = Finding(State.POSITIVE), Finding(State.NEGATIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,36 +79,37 @@ class NihChestXray14(ListedFilms[NihRow]):
 
     def tables(self) -> Sequence[Path]:
         """Labels, boxes and lists of splits."""
-        return [self._table(), *(self.root / name for name in ("BBox_List_2017.csv", *_LISTS))]
+        return [self._table(), *(self.root / name for name in (_BOXES, *_LISTS))]
 
     def rows(self) -> Iterator[NihRow]:
         """The table's films, with their boxes and splits."""
         table = self._table()
-        boxes, lists, folders = self._boxes(), self._lists(), _image_folders(self.root)
+        boxes, lists, folders = read_boxes(self.root / _BOXES), self._lists(), _image_folders(self.root)
         listed: dict[str, str] = {}  # patient -> list
-        for where, cells in read_rows(table, *_COLUMNS):
+        for where, cells in read_rows(table, *COLUMNS):
             image = cells["Image Index"]
             patient = cells["Patient ID"]
             if not patient or not image:
                 raise Refused("Image Index or Patient ID is empty", "mend the row", where)
-            if lists and listed.setdefault(patient, lists.get(image, "")) != lists.get(image, ""):
+            split = self._split(image, patient, lists, where)
+            if lists and listed.setdefault(patient, lists[image]) != lists[image]:
                 raise Refused("a patient stands in both lists of splits", "take the films out of one", where)
             yield NihRow(
                 image=f"{folders.get(image, 'images')}/{image}",
                 patient=patient,
-                split=self._split(image, patient, lists, where),
+                split=split,
                 volume=patient,
-                findings=_findings(cells["Finding Labels"], where),
+                findings=findings_of(cells["Finding Labels"], where),
                 projection=projection_of(cells["View Position"]),
-                extent_mm=_extent(cells),
-                boxes=(*boxes[image], *_boxes_of_cell(cells.get("bbox", ""), where)),
+                extent_mm=extent_mm_of(cells),
+                boxes=(*boxes[image], *boxes_of(cells.get("bbox", ""), where)),
             )
 
     def film(self, row: NihRow, split: str) -> Iterator[Film]:
         """Read one film; its boxes and spacing are those of its own pixels."""
         pixels = read_film(self.path(row.image))
         height, width = pixels.shape
-        x, y = width / _BOXED_SIDE, height / _BOXED_SIDE
+        x, y = width / BOXED_SIDE, height / BOXED_SIDE
         boxes = [Box(one.finding, one.left * x, one.top * y, one.width * x, one.height * y) for one in row.boxes]
         image = Path(row.image).stem
         record = RadiographRecord(
@@ -137,15 +135,6 @@ class NihChestXray14(ListedFilms[NihRow]):
             )
         return found[0]
 
-    def _boxes(self) -> defaultdict[str, list[Box]]:
-        boxes: defaultdict[str, list[Box]] = defaultdict(list)
-        path = self.root / "BBox_List_2017.csv"
-        rows: Rows = read_rows(path, *_BOXES) if path.is_file() else iter(())
-        for where, cells in rows:
-            box = _box(cells["Finding Label"], [cells[name] for name in _BOXES[2:]], where)
-            boxes[cells["Image Index"]].append(box)
-        return boxes
-
     def _lists(self) -> dict[str, str]:
         """Image -> "test" or "train_val"; empty where the lists aren't there."""
         return {
@@ -169,10 +158,6 @@ class NihChestXray14(ListedFilms[NihRow]):
         return split_of(patient, [(name, share / total) for name, share in rest], self.seed)
 
 
-_LISTS = {"test_list.txt": "test", "train_val_list.txt": "train_val"}
-_POSITIVE, _NEGATIVE = Finding(State.POSITIVE), Finding(State.NEGATIVE)
-
-
 def _image_folders(root: Path) -> dict[str, str]:
     """Film's file name -> the folder that holds it."""
     folders = [folder for pattern in ("images*", "images*/images") for folder in sorted(root.glob(pattern))]
@@ -183,44 +168,3 @@ def _image_folders(root: Path) -> dict[str, str]:
         for path in folder.iterdir()
         if path.suffix == ".png"
     }
-
-
-def _findings(cell: str, where: str) -> tuple[str, ...]:
-    labels = [label.strip() for label in cell.split("|")]
-    return () if labels == [_NONE] else tuple(dict.fromkeys(_named(label, where) for label in labels))
-
-
-def _named(label: str, where: str) -> str:
-    if label not in NAMES:
-        hint = did_you_mean(label, [*NAMES, _NONE])
-        raise Refused(f"finding {label[:40]!r} is none of the collection's{hint}", "mend the row", where)
-    return NAMES[label]
-
-
-def _extent(cells: Mapping[str, str]) -> tuple[float, float] | None:
-    """Height and width: pixels of the original film x their spacing."""
-    try:
-        width, height, x, y = (float(cells[name]) for name in _COLUMNS[4:])
-    except ValueError:
-        return None
-    known = all(0 < number < 1e5 for number in (width, height, x, y))
-    return (height * y, width * x) if known else None
-
-
-def _boxes_of_cell(cell: str, where: str) -> Iterator[Box]:
-    for part in filter(None, cell.split(";")):
-        label, _, numbers = part.partition(":")
-        yield _box(label.strip(), numbers.split(","), where)
-
-
-def _box(label: str, numbers: Sequence[str], where: str) -> Box:
-    try:
-        left, top, width, height = (float(number) for number in numbers)
-        inside = 0 <= left < left + width <= _BOXED_SIDE + 1 and 0 <= top < top + height <= _BOXED_SIDE + 1
-    except ValueError:
-        inside = False
-    if not inside:
-        raise Refused(
-            f"a box of {_named(label, where)} is no x,y,w,h within {_BOXED_SIDE} pixels", "mend the row", where
-        )
-    return Box(_named(label, where), left, top, width, height)

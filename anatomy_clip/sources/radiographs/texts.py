@@ -16,10 +16,8 @@ MAX_BYTES = 2**28  # of one file
 MAX_DEPTH = 100  # of XML elements in each other; reports have 7
 _PLACE = "unpack the collection there, or set source.root"
 
-Rows = Iterator[tuple[str, dict[str, str]]]
 
-
-def read_rows(path: Path, *columns: str) -> Rows:
+def read_rows(path: Path, *columns: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Read a CSV file with a header, row by row.
 
     Args:
