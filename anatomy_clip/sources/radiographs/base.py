@@ -40,6 +40,14 @@ class Listed:
 Row = TypeVar("Row", bound=Listed)
 
 
+def checked_shares(shares: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Splits with their shares of the patients; ValueError where one is negative or they don't sum to 1."""
+    chosen = tuple((split, float(share)) for split, share in shares.items())
+    if abs(sum(share for _, share in chosen) - 1) > 1e-6 or min(share for _, share in chosen) < 0:
+        raise ValueError(f"source.shares={dict(chosen)}: give shares from 0 that sum to 1")
+    return chosen
+
+
 class ListedFilms(ABC, Generic[Row]):
     """A collection of films that a table lists.
 
@@ -58,9 +66,7 @@ class ListedFilms(ABC, Generic[Row]):
         self, root: str | Path, name: str, shares: Mapping[str, float] | None, seed: int, licence: str
     ) -> None:
         self.root, self.name, self.seed, self.licence = Path(root), name, seed, licence
-        self.shares = tuple((split, float(share)) for split, share in (shares or SHARES).items())
-        if abs(sum(share for _, share in self.shares) - 1) > 1e-6 or min(share for _, share in self.shares) < 0:
-            raise ValueError(f"source.shares={dict(self.shares)}: give shares from 0 that sum to 1")
+        self.shares = checked_shares(shares or SHARES)
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
