@@ -73,8 +73,8 @@ class ListedFilms(ABC, Generic[Row]):
         """The films that the collection lists; raises ValueError where its tables can't be read."""
 
     @abstractmethod
-    def film(self, row: Row, split: str) -> Iterator[Film | Doubt]:
-        """Read one film; raises Refused."""
+    def film(self, row: Row, split: str) -> Iterator[Film | Refusal | Doubt]:
+        """Read what a row names; raises Refused."""
 
     @abstractmethod
     def tables(self) -> Sequence[Path]:
