@@ -121,4 +121,6 @@ class ListedFilms(ABC, Generic[Row]):
         for row in self.rows():
             split = row.split or split_of(row.patient, self.shares, self.seed)
             found.setdefault(split, {}).setdefault(row.volume, []).append(row)
+        if not found:
+            raise Refused("lists no film", "fetch the collection again, or set source.root", self.root)
         return found
