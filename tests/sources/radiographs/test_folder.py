@@ -68,11 +68,17 @@ def test_paths_out_of_the_folder_are_refused_by_name(tmp_path):
     write_film(tmp_path / "outside.png")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "outside.png")
-    (tmp_path / "in" / "labels.csv").write_text("path\n../outside.png\n/etc/passwd\nlink.png\n")
+    (tmp_path / "in" / "labels.csv").write_text(f"path\n../outside.png\n/etc/passwd\nlink.png\n{'x' * 300}\n")
     films, others = all_films(FilmFolder(tmp_path / "in", labels="labels.csv", shares=SHARES, salt="s"))
-    assert films == [] and len(others) == 3
+    assert films == [] and len(others) == 4
     said = " ".join(map(str, others))
     assert "'../outside.png' is not below" in said and "'/etc/passwd'" in said and "by a symbolic link" in said
+    assert "xxx'... is too long" in said
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="lists no film"):
+        FilmFolder(tmp_path, salt="s").splits()
 
 
 def test_the_fingerprint_tells_what_changed(tmp_path):
