@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from anatomy_clip.core.refusals import FETCH_AGAIN, Refused
 from anatomy_clip.imaging.radiographs import F32, Mask
 
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 2**25  # as DICOM films
+MAX_BYTES = 2**28  # of one file
 MIN_SIDE = 32
 
 
@@ -51,8 +53,11 @@ def _stored(path: Path, formats: tuple[str, ...], mode: str) -> NDArray[np.uint8
 
     if not path.is_file():
         raise Refused("image is missing", "fetch the collection again", path)
+    if path.stat().st_size > MAX_BYTES:
+        raise Refused(f"is larger than {MAX_BYTES} bytes", "shrink it, or leave it out", path)
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as image:
+        source = BytesIO(path.read_bytes())  # of a file, PIL asks for as many bytes as a damaged PNG claims, gigabytes
+        with warnings.catch_warnings(action="ignore"), Image.open(source, formats=formats) as image:
             width, height = image.size
             if width * height <= MAX_PIXELS:
                 return np.asarray(image, np.uint16) if image.mode[0] == "I" else np.asarray(image.convert(mode))

@@ -6,7 +6,6 @@ training questions are about too, so films are split by case here, with all thei
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +122,7 @@ def _cases(pairs: Iterator[tuple[str, str]] | Sequence[tuple[str, str]]) -> dict
     case_of: dict[str, str] = {}  # picture or address -> case
     for image, url in pairs:
         old = case_of.get(image)
-        case = case_of.get(url) or old or re.sub(r".*[?&]id=", "", url)
+        case = case_of.get(url) or old or url.rpartition("id=")[2]
         if old and old != case:  # two cases turn out to be one
             case_of = {name: case if of == old else of for name, of in case_of.items()}
         case_of[image] = case_of[url] = case
