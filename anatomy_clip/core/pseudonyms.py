@@ -7,11 +7,13 @@ import secrets
 import unicodedata
 from collections.abc import Iterator
 from hashlib import blake2b
+from math import inf
 from pathlib import Path, PurePosixPath
 
 from anatomy_clip.core.refusals import Refused
 
 SALT = "ANATOMY_CLIP_SALT"  # environment variable
+_LONGEST_PATH, _LONGEST_NAME = 2000, 255  # characters; bytes, past which file systems raise
 _LEAST = 32  # characters of a salt that was made at random
 
 
@@ -79,9 +81,11 @@ def path_below(root: Path, name: str, where: str = "") -> Path:
         where: what named the path, for the message.
 
     Raises:
-        Refused: the path is absolute, holds `..` or a backslash, or leaves the root by a symbolic link.
+        Refused: the path is absolute, holds `..` or a backslash, is no name of a file, or leaves the root by a link.
     """
     plain = PurePosixPath(name)
+    if len(name) > _LONGEST_PATH or any(_bytes(part) > _LONGEST_NAME for part in plain.parts):
+        raise Refused(f"path {name[:40]!r}... is too long, or holds what no file's name can", "mend it", where)
     if not name or "\0" in name or "\\" in name or plain.is_absolute() or ".." in plain.parts:
         raise Refused(f"path {name!r} is not below the source's root", "give a relative path without '..'", where)
     path = next((root / form for form in _spellings(str(plain)) if (root / form).exists()), root / plain)
@@ -89,6 +93,13 @@ def path_below(root: Path, name: str, where: str = "") -> Path:
         reason = f"path {name!r} leaves the source's root by a symbolic link"
         raise Refused(reason, "put a copy in its place, or take it out", where)
     return path
+
+
+def _bytes(part: str) -> float:
+    try:
+        return len(os.fsencode(part))
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold
+        return inf
 
 
 def _spellings(name: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -43,7 +44,7 @@ _PIXELS = 0x7FE00010
 
 def mutate(seed: Seed, rng: Rng) -> tuple[bytes, str]:
     """Damage a seed in one to three ways; returns the file and the names of the ways."""
-    ways = DICOM if seed.suffix == ".dcm" else NIFTI
+    ways = WAYS.get(seed.suffix, NIFTI)
     inner = bool(seed.plain) and rng.random() < 0.6  # what is inside the compression, or the whole as it is
     data = seed.plain if inner else seed.data
     knows = inner or not seed.plain
@@ -192,6 +193,46 @@ def nifti_huge(data: bytes, seed: Seed, rng: Rng) -> bytes:
     return data
 
 
+def word(data: bytes, seed: Seed, rng: Rng) -> bytes:
+    """Another word in place of a cell, a value or a name."""
+    words = [
+        *_WORDS,
+        b"../../outside.png",
+        b"/etc/hosts",
+        b"1e9",
+        b"-5",
+        b'"',
+        b"\0",
+        b"9" * 5000,
+        b"x" * 200_000,
+        b"|" * 50,
+    ]
+    found = list(re.finditer(rb"[\w.+-]+", data))
+    if not found:
+        return data
+    one = found[int(rng.integers(len(found)))]
+    return data[: one.start()] + words[int(rng.integers(len(words)))] + data[one.end() :]
+
+
+def deep(data: bytes, seed: Seed, rng: Rng) -> bytes:
+    """Brackets or elements in each other, up to 10,000 deep."""
+    depth = int(rng.choice([50, 1000, 10_000]))
+    start, _ = _span(data, rng)
+    opened, closed = [(b"[", b"]"), (b'{"a":', b"}"), (b"<a>", b"</a>")][int(rng.integers(3))]
+    inside = opened * depth + (closed * depth if rng.random() < 0.5 else b"")
+    return inside if rng.random() < 0.3 else data[:start] + inside + data[start:]
+
+
+def entities(data: bytes, seed: Seed, rng: Rng) -> bytes:
+    """Entities that would expand to 10 to the 9th power times their text, or to a file of the machine."""
+    inner = b"".join(b'<!ENTITY e%d "%s">' % (n, b"&e%d;" % (n - 1) * 10 if n else b"lol") for n in range(10))
+    if rng.random() < 0.3:
+        inner = b'<!ENTITY e9 SYSTEM "file:///etc/hosts">'
+    head, _, rest = data.partition(b"?>")
+    start = int(rng.integers(len(rest) + 1))
+    return head + b"?><!DOCTYPE a [" + inner + b"]>" + rest[:start] + b"&e9;" + rest[start:]
+
+
 Way = Callable[[bytes, Seed, Rng], bytes]
 BLIND: dict[str, Way] = {
     f.__name__: f for f in (flip_bits, noise, zeros, truncate, cut, repeat, insert)
@@ -201,6 +242,8 @@ DICOM: dict[str, Way] = {
     for f in (edit_length, edit_vr, edit_tag, edit_claim, edit_number, no_pixels, nest, edit_syntax)
 }  # fmt: skip
 NIFTI: dict[str, Way] = {"nifti_field": nifti_field, "nifti_huge": nifti_huge}
+TEXT: dict[str, Way] = {f.__name__: f for f in (word, deep, entities)}
+WAYS = {".dcm": DICOM, **dict.fromkeys((".csv", ".json", ".xml"), TEXT), ".png": {}}
 KEEPS = {"flip_bits", "noise", "zeros", "edit_length", "edit_vr", "edit_tag", "edit_claim", "edit_number",
          "edit_syntax", "nifti_field", "nifti_huge"}  # fmt: skip
 

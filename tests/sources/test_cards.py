@@ -10,6 +10,7 @@ from anatomy_clip.sources.scans import visible_human
 from anatomy_clip.sources.scans.totalsegmentator import TotalSegmentator
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "source"
+RADIOGRAPHS = ("nih_chestxray14", "vqa_rad", "covid_segm", "openi")
 GOOD = {"what": "x.", "licence": "MIT", "url": "", "citation": "c", "counts": {"a": 1}, "limits": ["l"]}
 
 
@@ -20,6 +21,7 @@ def test_every_public_source_and_download_has_a_card():
         "visible_human",
         "roco",
         "rocov2",
+        *RADIOGRAPHS,
     }
     assert {TotalSegmentator(".", m, {"axial": 1}).name for m in Modality} <= sources
     assert set(cards()) == sources | set(collections())
@@ -31,6 +33,9 @@ def test_cards_agree_with_the_rest():
     assert cards()["visible_human"].licence == visible_human.LICENCE
     cohorts = yaml.safe_load((CONF / "phantom.yaml").read_text())["cohorts"]
     assert cards()["phantom"].counts == {name: cohort["patients"] for name, cohort in cohorts.items()}
+    for name in RADIOGRAPHS:
+        config = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+        assert config["name"] == name and config["licence"] in ("", cards()[name].licence)
     for name in ("totalsegmentator_ct", "totalsegmentator_mr"):
         counts = dict(cards()[name].counts)
         assert counts.pop("subjects") == sum(counts.values())

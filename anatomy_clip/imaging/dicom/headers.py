@@ -16,7 +16,7 @@ from anatomy_clip.imaging.dicom.diffusion import PRIVATE_B, b_value
 from anatomy_clip.imaging.dicom.fields import MACROS, PER_FRAME, SHARED, Fields, named
 from anatomy_clip.imaging.dicom.files import MAX_SAMPLES, Header, read_header
 from anatomy_clip.imaging.dicom.geometry import Vector
-from anatomy_clip.imaging.dicom.kinds import PRIVATE_TILES, check_slice, slice_doubts
+from anatomy_clip.imaging.dicom.kinds import PRIVATE_TILES, RADIOGRAPHS, check_slice, slice_doubts
 from anatomy_clip.imaging.dicom.protocol import PRIVATE_COMPONENT, Facts, facts
 from anatomy_clip.imaging.dicom.refusing import refusing
 
@@ -90,13 +90,16 @@ def read_headers(path: Path) -> list[FrameHeader]:
     with refusing("its header is damaged"):
         top = Fields(header.dataset)
         modality = _modality(top)
-        frames, shape = _claims(top, header)
+        frames, shape = claims(top, header)
         return [_read(path, header, n, modality, shape, frames) for n in range(1, frames + 1)]
 
 
 def _modality(fields: Fields) -> Modality:
     name, sop_class = fields.text("Modality"), fields.text("SOPClassUID")
     if name not in ("CT", "MR"):
+        if name in RADIOGRAPHS:
+            reason = f"{named('Modality')} is no CT or MR: it is a radiograph ({name})"
+            raise Refused(reason, "leave it out, or read films with source=dicom_films")
         raise Refused(f"{named('Modality')} is no CT or MR", "leave it out")
     if sop_class and sop_class not in (_CT if name == "CT" else _MR):
         kind = UID(sop_class).name if UID(sop_class).is_valid else "unknown"
@@ -104,8 +107,12 @@ def _modality(fields: Fields) -> Modality:
     return Modality(name)
 
 
-def _claims(fields: Fields, header: Header) -> tuple[int, tuple[int, int]]:
-    """Number of frames, rows and columns, after checking that the pixels can be what the header says."""
+def claims(fields: Fields, header: Header) -> tuple[int, tuple[int, int]]:
+    """Number of frames, rows and columns, after checking that the pixels can be what the header says.
+
+    Raises:
+        Refused: they can't be, or are no grey values.
+    """
     rows, columns = fields.whole("Rows"), fields.whole("Columns")
     frames = fields.whole("NumberOfFrames") if fields.get("NumberOfFrames") is not None else 1
     if min(rows, columns, frames) < 1:

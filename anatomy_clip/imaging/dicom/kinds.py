@@ -8,6 +8,7 @@ from anatomy_clip.core.refusals import Refused
 from anatomy_clip.imaging.dicom.fields import Fields, named
 
 PRIVATE_TILES = ("SIEMENS MR HEADER", (0x0019, 0x0010), (0x0019, 0x100A))  # NumberOfImagesInMosaic
+RADIOGRAPHS = ("CR", "DX", "RG", "MG", "IO", "PX", "RF", "XA")  # Modality (0008,0060) of projections by X-rays
 _LEAVE = "leave it out"
 _MOSAIC = ("many slices side by side in one frame", "convert it to one frame a slice (dcm2niix does), or leave it out")
 _PROJECTION = ("a projection through many slices, no slice", _LEAVE)

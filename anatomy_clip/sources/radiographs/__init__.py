@@ -1,0 +1,1 @@
+"""Real radiographs: DICOM files and published collections, one module a collection."""
