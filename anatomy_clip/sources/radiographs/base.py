@@ -51,6 +51,9 @@ def checked_shares(shares: Mapping[str, float]) -> tuple[tuple[str, float], ...]
 class ListedFilms(ABC, Generic[Row]):
     """A collection of films that a table lists.
 
+    Attributes:
+        masks: names of all masks that its films may have.
+
     Args:
         root: folder of the collection; nothing outside is read, not by way of a symbolic link either.
         name: name of the collection.
@@ -61,6 +64,8 @@ class ListedFilms(ABC, Generic[Row]):
     Raises:
         ValueError: shares that don't sum to 1.
     """
+
+    masks: tuple[str, ...] = ()
 
     def __init__(
         self, root: str | Path, name: str, shares: Mapping[str, float] | None, seed: int, licence: str

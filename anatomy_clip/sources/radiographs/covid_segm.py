@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,11 @@ class CovidSegm(ListedFilms[MaskedRow]):
         licence: str = "",
     ) -> None:
         super().__init__(root, name, shares, seed, licence)
+
+    @cached_property
+    def masks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the masks in the table; ValueError where it can't be read."""
+        return tuple(sorted({mask.name for masks in self._masks().values() for mask in masks}))
 
     def tables(self) -> Sequence[Path]:
         """Films and masks."""

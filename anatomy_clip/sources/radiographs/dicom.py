@@ -24,8 +24,11 @@ _TOGETHER = 50  # files of one folder that make a volume, at most
 class DicomFilms:
     """The DICOM radiographs below a folder.
 
-    Patients are known by their files' headers. So every split reads all headers, and takes the films of its patients;
-    the first split names all files that can't be used.
+    Patients are known by their files' headers. So where there are several splits, all headers are read before the
+    first one is prepared; files that can't be used stand in the first split's list of refusals.
+
+    Attributes:
+        masks: none.
 
     Args:
         root: the folder; nothing outside is read, not by way of a symbolic link either.
@@ -64,6 +67,8 @@ class DicomFilms:
         self._table_name = labels
         self._table = read_labels(self.root / labels) if labels else {}
 
+    masks: tuple[str, ...] = ()
+
     @cached_property
     def _pseudonyms(self) -> Pseudonyms:
         return Pseudonyms(self._salt or kept_salt(self._salt_file))
@@ -82,8 +87,8 @@ class DicomFilms:
         return [split for split, share in self.shares if share > 0]
 
     def volumes(self, split: str) -> Sequence[str]:
-        """Keys of the volumes, the same for every split; ValueError where the root is missing."""
-        return list(self._files)
+        """Keys of a split's volumes; ValueError where the root is missing."""
+        return list(self._index.get(split, {}))
 
     def fingerprint(self) -> Mapping[str, str]:
         """What decides the records beside the settings: the table, the files' names, and the salt; hashed."""
@@ -100,17 +105,34 @@ class DicomFilms:
         Raises:
             ValueError: there is no such volume.
         """
-        if volume not in self._files:
-            raise ValueError(f"{volume}: is no volume of {self.root}; ask for those that it lists")
-        for name in self._files[volume]:
+        if volume not in self._index.get(split, {}):
+            raise ValueError(f"{volume}: is no volume of the split {split!r}; ask for those that it lists")
+        for name in self._index[split][volume]:
             try:
                 header, labels = self._header(name), self._labels(name)
-                patient = labels.patient or header.patient or header.study or name
-                if split_of(patient, self.shares, self.seed) == split:
-                    yield from self._film(header, labels, patient, name, split)
+                yield from self._film(header, labels, self._patient(header, labels, name), name, split)
             except Refused as error:
-                if split == self.splits()[0]:
-                    yield error.at(self.root / name).refusal
+                yield error.at(self.root / name).refusal
+
+    @cached_property
+    def _index(self) -> dict[str, dict[str, list[str]]]:
+        """Split -> volume -> its files."""
+        first, *others = self.splits()
+        if not others:
+            return {first: self._files}
+        found: dict[str, dict[str, list[str]]] = {}
+        for volume, names in self._files.items():
+            for name in names:
+                try:
+                    patient = self._patient(self._header(name), self._labels(name), name)
+                    split = split_of(patient, self.shares, self.seed)
+                except Refused:
+                    split = first
+                found.setdefault(split, {}).setdefault(volume, []).append(name)
+        return found
+
+    def _patient(self, header: FilmHeader, labels: FilmLabels, name: str) -> str:
+        return labels.patient or header.patient or header.study or name
 
     def _header(self, name: str) -> FilmHeader:
         path = path_below(self.root, name)
