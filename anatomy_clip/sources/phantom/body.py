@@ -24,7 +24,7 @@ from anatomy_clip.sources.phantom.trunk import add_trunk
 
 _CHUNK = 4096
 _PLANES = 6  # painted at once: more save calls and waste pixels
-ARMS = ("up", "down", "across", "forward")
+ARMS = ("up", "down", "across", "forward", "bent")
 
 # parts in the order in which they are laid out; within a painting level a later part covers an earlier one
 PARTS: tuple[Callable[[Builder, Frame], None], ...] = (
@@ -180,7 +180,7 @@ def make_body(
     Args:
         rng: generator.
         habitus_range: fatness within [0, 1]: 0 lean, 0.35 average, 1 obese.
-        arms: one of `ARMS`, or None to draw all but "forward".
+        arms: one of `ARMS`, or None to draw "up", "down" or "across".
         sex: "female", "male", or None to draw.
         breath_mm: rise of the diaphragm (negative: deep breath), mm, or None to draw.
         heart: factor on the heart's size in a body for radiographs, whose organs have other outlines; None: a body for
@@ -201,7 +201,7 @@ def make_body(
     builder = Builder()
     for add in PARTS:
         add(builder, frame)
-    scene = builder.scene()
+    scene = builder.scene(marrow_last=heart is not None)
     warp = _draw_warp(rng)
     return Body(
         height_mm=float(frame.z_knots[-1]),

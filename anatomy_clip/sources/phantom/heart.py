@@ -46,7 +46,7 @@ def add_film_heart(b: Builder, f: Frame) -> None:
     and the back, so that the apex stays within the rib cage.
     """
     factor = float(f.heart or 1.0)
-    grow = f.size * f.normal(1.0, 0.06)
+    grow = 0.96 * f.size * f.normal(1.0, 0.06)
     spin = rotation(z=0.5 * f.normal(0, 6)) @ rotation(y=0.5 * f.normal(0, 6))
     middle = f.at((-22, 22, 1297 + 0.6 * f.breath))
     stretch = np.array([factor, factor**0.5, factor**0.5])

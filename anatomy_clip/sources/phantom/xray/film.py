@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id
 from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures, spectrum, transmission
-from anatomy_clip.sources.phantom.xray.detector import Detector, collimation, display, expose
+from anatomy_clip.sources.phantom.xray.detector import collimation, display, expose
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, U8, Stack, cast
 from anatomy_clip.sources.phantom.xray.nuisances import Nuisances, draw_marker, draw_nuisances
 from anatomy_clip.sources.phantom.xray.vessels import LUNG, lung_vessels, vessel_path
@@ -93,8 +93,8 @@ def make_film(
     beam = stack.beam
     paths = material_paths(stack, body if view.part == "chest" else None)
     field = collimation(beam.shape, drawn.margins)
-    detector = Detector(scatter=drawn.scatter, quanta_mm2=drawn.quanta_mm2, gamma=drawn.gamma, rim=view.rim)
-    signal = expose(transmission(paths, spectrum(view.spectrum)), detector, field, beam.pixel_mm, rng)
+    detector = drawn.detector(view)
+    signal = expose(transmission(paths, spectrum(drawn.spectrum or view.spectrum)), detector, field, beam.pixel_mm, rng)
     picture = draw_marker(display(signal, detector, field), drawn, _marker_on_left(view, drawn, beam.axes))
     lit = field > 0.5
     least = _MASK_MM[view.masks]
