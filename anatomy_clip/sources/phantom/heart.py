@@ -29,8 +29,8 @@ def add_film_mediastinum(b: Builder, f: Frame) -> None:
     """Adds the fat between the lungs, the knob where the aortic arch turns back, and the arteries of the hila."""
     f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
     # beside the vertebrae: lung among their processes would make the outline a saw
-    gutter = [(0, f.spine(z)[1] - 28, z) for z in (1190.0, 1260.0, 1320.0, 1380.0, 1440.0, 1480.0)]
-    b.tube(f.at(gutter), np.array([40, 40, 38, 37, 37, 34]) * f.size, (0, 1, 0), 1.3)
+    gutter = [(0, f.spine(z)[1] - 36, z) for z in (1190.0, 1260.0, 1320.0, 1380.0, 1440.0, 1480.0)]
+    b.tube(f.at(gutter), np.array([38, 38, 35, 34, 34, 32]) * f.size, (0, 1, 0), 1.7)
     b.paint(layer(DOME, "torso_fat"))
     b.ellipsoid(f.at((-27, -12, 1401)), np.array([19, 25, 19]) * f.size)
     b.paint(layer(VESSEL, "aorta"))
