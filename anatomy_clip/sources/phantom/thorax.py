@@ -15,7 +15,7 @@ from anatomy_clip.sources.phantom.builder import (
     rotation,
 )
 from anatomy_clip.sources.phantom.frame import Frame
-from anatomy_clip.sources.phantom.heart import add_film_heart
+from anatomy_clip.sources.phantom.heart import add_film_heart, add_film_mediastinum
 from anatomy_clip.sources.phantom.shapes import F64
 from anatomy_clip.sources.phantom.trunk import CAGE, cage_point
 
@@ -33,8 +33,12 @@ _MEDIASTINUM = (
 
 def add_thorax(b: Builder, f: Frame) -> None:
     """Adds everything between the lungs and the vessels inside them."""
-    f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
-    (_heart if f.heart is None else add_film_heart)(b, f)
+    if f.heart is None:
+        f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
+        _heart(b, f)
+    else:
+        add_film_mediastinum(b, f)
+        add_film_heart(b, f)
     _vessels(b, f)
     _airways(b, f)
     for s in (1, -1):
@@ -81,7 +85,8 @@ def _vessels(b: Builder, f: Frame) -> None:
     radii = np.array([15, 16, 15.5, 14.5, 13.5, 12.5, 12.5, 12, 11.5, 11, 10, 9, 8]) * wide
     b.tube(f.at([*arch, *descend]), radii)
     b.paint(layer(VESSEL, "aorta"))
-    b.tube(f.at([(28, 10, 1415), (28, 8, 1385), (28, 8, 1345), (26, 10, 1325)]), 9.5 * n)
+    edge = 28 if f.heart is None else 21
+    b.tube(f.at([(28, 10, 1415), (edge, 8, 1385), (edge, 8, 1345), (26, 10, 1325)]), 9.5 * n)
     b.paint(layer(VESSEL, "superior_vena_cava"))
     cava = [(26, 8, 1290), (24, 4, 1262), (24, -4, 1220), (20, -8, 1160), (16, spine(1110) + 26, 1110)]
     b.tube(f.at([*cava, (12, spine(1055) + 24, 1055)]), 11.5 * n)

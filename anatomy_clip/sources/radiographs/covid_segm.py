@@ -152,7 +152,7 @@ class CovidSegm(ListedFilms[MaskedRow]):
         height, width = drawn.shape
         top, left = mask.place or (0, 0)
         if mask.place is None and drawn.shape != shape:
-            raise Refused(f"is {width} x {height} pixels of a film of {shape[1]} x {shape[0]}, and nothing says where")
+            raise Refused("is smaller than its film, and no structure.csv says where it lies")
         if top + height > shape[0] or left + width > shape[1]:
             raise Refused("reaches out of its film")
         whole = np.zeros(shape, np.bool_)

@@ -85,7 +85,7 @@ def test_a_mask_without_its_place_is_left_out_unless_it_is_as_large_as_its_film(
     )
     films, others = all_films(CovidSegm(made, shares=SHARES))
     assert films[0][2].masks == ("left_lung",)
-    assert "nothing says where" in others[0].reason and "not below the source's root" in others[1].reason
+    assert "no structure.csv says where" in others[0].reason and "not below the source's root" in others[1].reason
 
 
 def test_a_bad_place_is_refused_by_line(made):

@@ -107,14 +107,13 @@ def make_film(
     scene = make_scene(stack, body, view, side, plans or {})
     beam = stack.beam
     field = collimation(beam.shape, drawn.margins)
-    detector = Detector(scatter=drawn.scatter, quanta_mm2=drawn.quanta_mm2, gamma=drawn.gamma, rim=view.rim)
-    primary = transmission(scene.material_paths(), spectrum(view.spectrum))
-    signal = expose(primary, detector, field, beam.pixel_mm, rng)
+    detector, shares = drawn.detector(view), spectrum(drawn.spectrum or view.spectrum)
+    signal = expose(transmission(scene.material_paths(), shares), detector, field, beam.pixel_mm, rng)
     picture = draw_marker(display(signal, detector, field), drawn, _marker_on_left(view, drawn, beam.axes))
     lit = field > 0.5
     least = _MASK_MM[view.masks]
     masks = {name: (stack.path(weights) >= least) & lit for name, weights in MASKS[view.masks].items()}
-    findings, boxes = _truth(scene, view, detector, field, masks)
+    findings, boxes = _truth(scene, view, detector, shares, field, masks)
     return Film(
         image=picture,
         view=view.name,
@@ -132,7 +131,7 @@ def make_film(
 
 
 def _truth(
-    scene: Scene, view: View, detector: Detector, field: F32, masks: dict[str, Mask]
+    scene: Scene, view: View, detector: Detector, shares: Mapping[float, float], field: F32, masks: dict[str, Mask]
 ) -> tuple[dict[str, Finding], tuple[Box, ...]]:
     """All findings of a film and their boxes."""
     step = scene.stack.beam.pixel_mm
@@ -140,7 +139,7 @@ def _truth(
     clean = replace(detector, quanta_mm2=_NO_NOISE)
 
     def density(paths: F32) -> F32:
-        primary = transmission(paths, spectrum(view.spectrum))
+        primary = transmission(paths, shares)
         signal = expose(primary, clean, field, step, np.random.default_rng(0))
         return np.asarray(-np.log(np.maximum(signal, np.float32(1e-6))), dtype=np.float32)
 

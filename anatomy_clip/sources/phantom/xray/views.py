@@ -43,6 +43,8 @@ class View:
     spectrum: str = "limb"
     scatter: tuple[float, float] = (0.1, 0.3)
     masks: str = "bones"
+    flatten: float = 0.6
+    knee_at: float = 85.0
     rim: float = 0.0
 
     @property

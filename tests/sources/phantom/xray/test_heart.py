@@ -51,14 +51,14 @@ def test_the_factor_widens_the_heart_mostly_to_the_left() -> None:
 def test_a_large_heart_takes_its_room_from_the_lungs_and_stays_in_the_chest() -> None:
     plain, large = slab(1.0), slab(1.4)
     gained = HEART[large] & ~HEART[plain]
-    assert (HEART[plain] & ~HEART[large]).sum() < 0.02 * gained.sum()
+    assert (HEART[plain] & ~HEART[large]).sum() < 0.04 * gained.sum()
     assert LUNG[plain][gained].mean() > 0.5
     outside = {STRUCTURES[k].name for k in np.unique(plain[gained])} & {"skin", "subcutaneous_fat", "background"}
     assert not outside
 
 
 def test_a_body_for_films_has_a_patients_other_draws() -> None:
-    section, film = (make_body(np.random.default_rng(3), arms="up", heart=heart) for heart in (None, 1.0))
+    section, film = (make_body(np.random.default_rng(3), arms="down", heart=heart) for heart in (None, 1.0))
     for name, mark in section.landmarks.items():
         np.testing.assert_array_equal(mark, film.landmarks[name])
     np.testing.assert_array_equal(section.warp.waves, film.warp.waves)
