@@ -10,7 +10,7 @@ import numpy as np
 from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import label_id
 from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures
-from anatomy_clip.sources.phantom.xray.findings.airspace import nodule
+from anatomy_clip.sources.phantom.xray.findings.airspace import atelectasis, consolidation, covid_pattern, edema, nodule
 from anatomy_clip.sources.phantom.xray.findings.effects import Effect, lung_change
 from anatomy_clip.sources.phantom.xray.findings.lungs import Lungs, gather_lungs
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan
@@ -20,6 +20,7 @@ from anatomy_clip.sources.phantom.xray.vessels import LUNG, lung_vessels, vessel
 from anatomy_clip.sources.phantom.xray.views import View
 
 _BLOOD = label_id("pulmonary_vein")
+_RECESS_MM = 45.0  # how deep the pleural recess reaches below the dome of the diaphragm
 _UPRIGHT: F64 = np.array([0.0, 0.0, 1.0])
 _RECLINED: F64 = np.array([0.0, 0.8, 0.6])  # a patient in bed, half sitting
 
@@ -64,7 +65,8 @@ def make_scene(stack: Stack, body: Body, view: View, side: str, plans: Mapping[s
     if view.part != CHEST:
         return Scene(paths, (), None, (np.zeros((0, 2, 3)), np.zeros(0)), stack)
     vessels = lung_vessels(body)
-    lungs = gather_lungs(stack, body.landmarks["carina"], vessels[0].mean(axis=1))
+    floor = float(body.landmarks["liver_dome"][2]) + body.breath_mm - _RECESS_MM
+    lungs = gather_lungs(stack, body.landmarks["carina"], floor, vessels[0].mean(axis=1))
     effects: Sequence[Effect] = () if lungs is None else _in_lungs(plans, lungs, stack, view)
     return Scene(paths, tuple(effects), lungs, vessels, stack)
 
@@ -72,6 +74,10 @@ def make_scene(stack: Stack, body: Body, view: View, side: str, plans: Mapping[s
 def _in_lungs(plans: Mapping[str, Plan], lungs: Lungs, stack: Stack, view: View) -> list[Effect]:
     shape, up = stack.beam.shape, _UPRIGHT if view.upright else _RECLINED
     makers = {
+        "edema": lambda plan: edema(plan, lungs, shape),
+        "consolidation": lambda plan: consolidation(plan, lungs, shape),
+        "covid_pattern": lambda plan: covid_pattern(plan, lungs, shape),
+        "atelectasis": lambda plan: atelectasis(plan, lungs, shape),
         "nodule": lambda plan: nodule(plan, lungs, stack.beam),
         "pleural_effusion": lambda plan: effusion(plan, lungs, up, shape),
         "pneumothorax": lambda plan: pneumothorax(plan, lungs, view.upright, shape),

@@ -11,7 +11,7 @@ from anatomy_clip.sources.phantom.xray.findings.plan import Plan
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64
 
 _FLUID_MM, _AIR_MM = 4.0, 2.5  # path that makes a pixel part of the mask
-_RISE_MM, _FALL_MM = 38.0, 16.0  # how high fluid climbs at the wall, and how fast that ends inwards
+_RISE_MM, _FALL_MM = 60.0, 14.0  # how high fluid climbs at the wall, and how fast that ends inwards
 _MOST = 0.85  # of a lung's volume that fluid takes at most
 _EDGE_MM = 2.0
 

@@ -14,17 +14,19 @@ from anatomy_clip.sources.phantom.xray.findings.plan import NO_FINDING, part_fin
 from anatomy_clip.sources.phantom.xray.findings.planting import Scene
 from anatomy_clip.sources.phantom.xray.geometry import F32
 
-_CLEAR, _SUBTLE = 1.5, 0.5  # contrast to noise from which a finding is clear, or seen at all
+_CLEAR, _SUBTLE = 3.0, 1.2  # contrast to noise from which a finding is clear, or seen at all
+_AIR = 0.1  # density below which there is no patient
+_WIDEST_PX = 5.0
 _LEAST_PX = 2  # fewer pixels aren't seen
 
 
 def contrast_to_noise(with_it: F32, without: F32, mask: Mask, quanta: F32) -> float:
-    """How well a finding stands out: mean |difference of the two films| over the noise that competes with it.
+    """How well a finding stands out: the difference of the two films over the noise that competes with it.
 
-    c = mean over the mask of |a - b|, of the densities -ln(signal) of the film with (a) and without it (b), both free of
-    quantum noise. noise^2 = s^2 + q^2 / n: s is the standard deviation about the finding (the mask, and as far again
-    as it is wide) of what changes in b over lengths up to the finding's own, r = b - G(b): anatomical noise, which a
-    larger finding doesn't average out; q^2 is the mean of 1 / quanta, which its n pixels do average out (Rose's model).
+    contrast = root mean square over the mask of a - b, densities -ln(signal) of the film with (a) and without it (b), both
+    free of quantum noise. noise^2 = s^2 + q^2 / n. s is anatomical noise, which a larger finding doesn't average out:
+    of r = b - G(b), what changes over lengths up to the finding's own (5 pixels at most), the median of |r| / 0.6745 about the
+    mask. q^2 is the mean of 1 / quanta, which its n pixels do average out (Rose's model).
 
     Args:
         with_it: (H, W) density.
@@ -35,11 +37,12 @@ def contrast_to_noise(with_it: F32, without: F32, mask: Mask, quanta: F32) -> fl
     count = int(mask.sum())
     if count < _LEAST_PX:
         return 0.0
-    width = max(1.5, np.sqrt(count) / 2)
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=round(width)) > 0
+    width = float(np.clip(np.sqrt(count) / 2, 1.5, _WIDEST_PX))
+    near = (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=round(width)) > 0) & (without > _AIR)
     rest = without - cv2.GaussianBlur(without, (0, 0), width)
-    noise2 = float(rest[near].var()) + float((1 / np.maximum(quanta[mask], 1)).mean()) / count
-    return float(np.abs(with_it - without)[mask].mean() / np.sqrt(noise2))
+    anatomy2 = (float(np.median(np.abs(rest[near]))) / 0.6745) ** 2 if near.any() else 0.0
+    noise2 = anatomy2 + float((1 / np.maximum(quanta[mask], 1)).mean()) / count
+    return float(np.sqrt((((with_it - without)[mask]) ** 2).mean() / noise2))
 
 
 def visibility(ratio: float) -> Visibility:
