@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from anatomy_clip.core.terms import Side
-from anatomy_clip.sources.phantom.xray.findings.effects import Effect, path_of, sphere_path
+from anatomy_clip.sources.phantom.xray.findings.effects import Effect, path_of, pieces, sphere_path, tidy
 from anatomy_clip.sources.phantom.xray.findings.lungs import VEIN, Lungs, noise
 from anatomy_clip.sources.phantom.xray.findings.plan import Plan
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Beam
@@ -17,8 +17,7 @@ _NODULE_MM = 3.0  # path that makes a pixel part of the mask
 _ADDED_MM = {"consolidation": 10.0, "covid_pattern": 6.0, "edema": 5.0, "atelectasis": 8.0}  # the same, in mm of water
 _EXUDATE = 0.9  # water equivalents of consolidated lung
 _CROSSES = 0.3  # share of consolidations that cross a fissure
-_WING_MM = 42.0
-_SEPTA_MM = 9.0  # between the septa of the lung's lobules
+_WING_MM = 52.0
 _PLATES_ALONE, _RAISED = 6.0, 4.0  # mm of plate from which the diaphragm rises, and mm that it rises a mm
 
 
@@ -50,7 +49,7 @@ def consolidation(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
         bounded = np.isin(lungs.lobe, [int(np.argmax(lobes)), VEIN])  # by the fissure
         cloud *= lungs.on(side) & (bounded | (rng.uniform() < _CROSSES))
         weight = np.maximum(weight, cloud)
-        parts.append(path_of(lungs, cloud, shape) * _EXUDATE >= _ADDED_MM["consolidation"])
+        parts.append(tidy(path_of(lungs, cloud, shape) * _EXUDATE >= _ADDED_MM["consolidation"]))
     return Effect("consolidation", tuple(parts), plan.side, plan.zone, plan.severity, plan.size, weight, _EXUDATE)
 
 
@@ -58,33 +57,29 @@ def covid_pattern(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
     """Ground glass in patches at the periphery of both lungs; `plan.size` is their number."""
     rng = np.random.default_rng(plan.seed)
     weight = np.zeros(len(lungs.points), np.float32)
-    density = float(rng.uniform(0.45, 0.7))
+    density = float(rng.uniform(0.6, 0.85))
     for k in range(round(plan.size)):
         zone = plan.zone if rng.uniform() < 0.7 else str(rng.choice(["upper", "middle", "lower"], p=[0.2, 0.5, 0.3]))
         one = replace(plan, side=(Side.LEFT, Side.RIGHT)[k % 2], zone=zone)
-        radius = float(rng.uniform(16, 30))
+        radius = float(rng.uniform(20, 36))
         centre = spot(one, lungs, rng, (0.0, 0.5 * radius))
         weight = np.maximum(weight, _cloud(lungs, centre, radius, int(rng.integers(2**31))) * lungs.on(one.side))
-    parts = [
-        path_of(lungs, weight * lungs.on(side), shape) * density >= _ADDED_MM["covid_pattern"]
-        for side in (Side.LEFT, Side.RIGHT)
-    ]
-    return Effect("covid_pattern", tuple(parts), Side.BOTH, plan.zone, plan.severity, plan.size, weight, density)
+    parts = pieces(tidy(path_of(lungs, weight, shape) * density >= _ADDED_MM["covid_pattern"]))
+    return Effect("covid_pattern", parts, Side.BOTH, plan.zone, plan.severity, plan.size, weight, density)
 
 
 def edema(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
-    """Fluid about both hila (bat wings) and in the septa at the bases, vessels engorged; `plan.size`: its density there."""
+    """Fluid about both hila (bat wings) and less at the bases, vessels engorged; `plan.size`: its density there."""
     hilum = lungs.carina + np.array([0, 0, -30])
     off = (lungs.points - hilum.astype(np.float32)) / np.array([1, 1, 1.15], np.float32)
     off[:, 0] = np.maximum(np.abs(off[:, 0]) - 45, 0)
     far = np.sqrt((off**2).sum(axis=1)) * (1 + 0.18 * noise(plan.seed, 45)(lungs.points))
     wings = np.exp(-((far / _WING_MM) ** 2)) * np.clip(0.75 + 0.35 * noise(plan.seed + 1, 22)(lungs.points), 0, 1.2)
-    low = np.clip(1 - lungs.height() / 0.45, 0, 1)
-    septa = (np.abs(np.sin(lungs.points[:, 2] * (np.pi / _SEPTA_MM))) > 0.8) & (lungs.wall() < 18)
-    weight = np.clip(wings + 0.35 * low * septa + 0.15 * low, 0, 1).astype(np.float32)
+    low = np.clip(1 - lungs.height() / 0.5, 0, 1)
+    weight = np.clip(wings + 0.25 * low, 0, 1).astype(np.float32)
     path = path_of(lungs, weight * plan.size, shape)
     sides = [path_of(lungs, weight * plan.size * lungs.on(side), shape) for side in (Side.LEFT, Side.RIGHT)]
-    parts = tuple(one >= max(_ADDED_MM["edema"], 0.3 * float(path.max())) for one in sides)
+    parts = tuple(tidy(one >= max(_ADDED_MM["edema"], 0.3 * float(path.max()))) for one in sides)
     return Effect(
         "edema", parts, plan.side, plan.zone, plan.severity, plan.size, weight, plan.size, congestion=plan.size
     )
@@ -99,7 +94,8 @@ def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
         own = lungs.on(side)
         raised = max(0.0, plan.size - _PLATES_ALONE) * _RAISED
         plates = np.clip((raised - lungs.depths["bottom"]) / 3 + 0.5, 0, 1) * (raised > 0)
-        for _ in range(1 + int(rng.uniform() < 0.5)):
+        plates *= np.abs(lungs.points[:, 0] - lungs.carina[0]) > 35  # beside the mediastinum
+        for _ in range(1 + int(rng.uniform() < 0.25)):
             centre = spot(replace(plan, side=side), lungs, rng, (12, 40))
             tilt = np.array([rng.normal(0, 0.3), rng.normal(0, 0.12), 1])
             off = lungs.points - centre.astype(np.float32)
@@ -108,8 +104,8 @@ def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
             plates = np.maximum(plates, np.clip((plan.size / 2 - across) / 2 + 0.5, 0, 1) * np.clip((1 - along) * 5, 0, 1))
         plates = (plates * own).astype(np.float32)
         weight = np.maximum(weight, plates)
-        parts.append(path_of(lungs, plates, shape) >= _ADDED_MM["atelectasis"])
-    return Effect("atelectasis", tuple(parts), plan.side, plan.zone, plan.severity, plan.size, weight, 1.0)
+        parts.append(tidy(path_of(lungs, plates, shape) >= _ADDED_MM["atelectasis"]))
+    return Effect("atelectasis", tuple(parts), plan.side, plan.zone, plan.severity, plan.size, weight, 0.8)
 
 
 def sides_of(plan: Plan) -> tuple[Side, ...]:
@@ -124,10 +120,10 @@ def _cloud(lungs: Lungs, centre: F64, radius: float, seed: int) -> F32:
     off = lungs.points - centre.astype(np.float32)
     far = np.sqrt((off**2).sum(axis=1)) / radius
     near = np.nonzero(far < 1.7)[0]
-    uneven = far[near] + 0.22 * noise(seed, 1.3 * radius)(lungs.points[near])
-    patchy = np.clip(0.85 + 0.25 * noise(seed + 1, 18)(lungs.points[near]), 0.3, 1)
+    uneven = far[near] + 0.22 * noise(seed, 1.2 * radius)(lungs.points[near])
+    patchy = np.clip(0.9 + 0.25 * noise(seed + 1, 18)(lungs.points[near]), 0.45, 1)
     out = np.zeros(len(far), np.float32)
-    out[near] = np.clip((1 - uneven) / 0.35 + 0.5, 0, 1) * patchy
+    out[near] = np.clip((1.1 - uneven) / 0.3 + 0.5, 0, 1) * patchy
     return out
 
 

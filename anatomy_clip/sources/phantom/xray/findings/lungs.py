@@ -35,7 +35,8 @@ class Lungs:
         density: (N,) water equivalents.
         samples: how many of the points are samples: the rest are vessels.
         carina: (3,) mm.
-        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top, bottom.
+        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top, bottom;
+            "side" is that from the outermost point at the same height.
         span: side's sign -> lowest and highest point of that lung, mm.
     """
 
@@ -106,7 +107,9 @@ def gather_lungs(stack: Stack, carina: F64, floor: float, vessels: F64) -> Lungs
 
 def _depths(points: F32, sign: F32, samples: int) -> dict[str, F32]:
     x, y, z = points.T
-    reach = {"outer": (sign * x, y, z), "back": (-y, x, z), "front": (y, x, z), "top": (z, x, y), "bottom": (-z, x, y)}
+    out_x = sign * x
+    reach = {"outer": (out_x, y, z), "back": (-y, x, z), "front": (y, x, z), "top": (z, x, y), "bottom": (-z, x, y)}
+    reach["side"] = (out_x, z, np.zeros_like(z))
     out = {name: np.zeros(len(points), np.float32) for name in reach}
     for s in (1, -1):
         own = np.nonzero(sign == s)[0]

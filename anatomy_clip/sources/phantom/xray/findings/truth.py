@@ -14,7 +14,7 @@ from anatomy_clip.sources.phantom.xray.findings.plan import NO_FINDING, part_fin
 from anatomy_clip.sources.phantom.xray.findings.planting import Scene
 from anatomy_clip.sources.phantom.xray.geometry import F32
 
-_CLEAR, _SUBTLE = 3.0, 1.2  # contrast to noise from which a finding is clear, or seen at all
+_CLEAR, _SUBTLE = 1.7, 0.9  # contrast to noise from which a finding is clear, or seen at all
 _AIR = 0.1  # density below which there is no patient
 _WIDEST_PX = 5.0
 _LEAST_PX = 2  # fewer pixels aren't seen
