@@ -17,7 +17,7 @@ from anatomy_clip.sources.phantom.xray.findings.plan import Plan
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Beam, Stack
 from anatomy_clip.sources.phantom.xray.vessels import vessel_path
 
-_SEEN_MM = 0.4  # path that makes a pixel part of the mask
+_SEEN_MM = 0.3  # path that makes a pixel part of the mask
 _WANDER_MM = 5.0  # how far a line lies from the table's, standard deviation
 _STANDARD = {"carina": (3.0, -26.0, 1383.0), "sternal_notch": (0.0, 15.0, 1425.0), "liver_dome": (60.0, 0.0, 1296.0)}
 

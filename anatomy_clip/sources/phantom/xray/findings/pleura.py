@@ -16,7 +16,7 @@ _MOST = 0.85  # of a lung's volume that fluid takes at most
 _EDGE_MM = 2.0
 _MEDIASTINUM_MM = 25.0
 _COLLAPSE = 0.5  # share of a lung's room that air takes, from which the lung gets no denser
-_PLEURA_MM, _LINE = 1.5, 0.6  # half the thickness of the pleura as films show it, and its water equivalents
+_PLEURA_MM, _LINE = 1.6, 0.8  # half the thickness of the pleura as films show it, and its water equivalents
 
 
 def effusion(plan: Plan, lungs: Lungs, up: F64, shape: tuple[int, int]) -> Effect:
@@ -69,14 +69,14 @@ def pneumothorax(plan: Plan, lungs: Lungs, upright: bool, shape: tuple[int, int]
         shape: (H, W).
     """
     height, depths = lungs.height(), lungs.depths
-    wide = plan.size * (np.clip(0.35 + 0.8 * height, 0, 1) if upright else np.clip(1.15 - 0.5 * height, 0, 1))
+    wide = plan.size * (np.clip(0.5 + 0.6 * height, 0, 1) if upright else np.clip(1.15 - 0.5 * height, 0, 1))
     reach = {"side": 1.0, "top": 0.8 if upright else 1.2}
     nearest = np.min([depths[name] * np.float32(slow) for name, slow in reach.items()], axis=0)
     own = lungs.on(plan.side) & (np.abs(lungs.points[:, 0] - lungs.carina[0]) > _MEDIASTINUM_MM)
     inwards = (nearest - wide) * own + 1e3 * ~own  # how far a point lies within the collapsed lung, mm
     air = np.clip(0.5 - inwards / _EDGE_MM, 0, 1)
     share = float((air * lungs.volume).sum() / max(float((lungs.volume * lungs.on(plan.side)).sum()), 1))
-    rest = lungs.density / (1 - min(1.3 * share, _COLLAPSE))  # the same lung in less room
+    rest = lungs.density / (1 - min(1.6 * share, _COLLAPSE))  # the same lung in less room
     pleura = np.clip(1.5 - np.abs(inwards) / _PLEURA_MM, 0, 1)
     density = np.where(air > 0.5, 0, rest) * (1 - pleura) + _LINE * pleura
     weight = np.where(own, np.maximum(air, lungs.lobe != VEIN), 0).astype(np.float32)
