@@ -1,15 +1,42 @@
-"""The heart of a body for radiographs: the outlines of its chambers, and a factor on its size."""
+"""What a radiograph shows between the lungs: heart with a factor on its size, aortic knob, hila."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from anatomy_clip.sources.phantom.builder import INNER, ORGAN, Builder, layer, rotation
+from anatomy_clip.sources.phantom.builder import DOME, INNER, ORGAN, VESSEL, Builder, layer, rotation
 from anatomy_clip.sources.phantom.frame import Frame
 from anatomy_clip.sources.phantom.shapes import F64
 
-_HELD = np.array([22.0, 40, -24])  # near right atrium, sternum and diaphragm: stays where it is as the heart grows
+_HELD = np.array([34.0, 40, -24])  # near right atrium, sternum and diaphragm: stays where it is as the heart grows
 _WALL = 9.0
+
+
+# narrower than that of sections, so that vessels make the outline
+_MEDIASTINUM = (
+    (1205, -4, 0, 34, 72, 62, 0.2),
+    (1250, -6, 0, 34, 72, 62, 0.2),
+    (1300, -4, 4, 22, 60, 66, 0.1),
+    (1345, 0, 0, 20, 60, 66, 0.1),
+    (1385, 0, -2, 22, 52, 62, 0.2),
+    (1415, 0, -12, 26, 40, 46, 0.3),
+    (1445, 0, -16, 30, 26, 38, 0.3),
+    (1475, 0, -18, 30, 16, 30, 0.3),
+)
+
+
+def add_film_mediastinum(b: Builder, f: Frame) -> None:
+    """Adds the fat between the lungs, the knob where the aortic arch turns back, and the arteries of the hila."""
+    f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
+    # beside the vertebrae: lung among their processes would make the outline a saw
+    gutter = [(0, f.spine(z)[1] - 28, z) for z in (1190.0, 1260.0, 1320.0, 1380.0, 1440.0, 1480.0)]
+    b.tube(f.at(gutter), np.array([40, 40, 38, 37, 37, 34]) * f.size, (0, 1, 0), 1.3)
+    b.paint(layer(DOME, "torso_fat"))
+    b.ellipsoid(f.at((-27, -12, 1401)), np.array([19, 25, 19]) * f.size)
+    b.paint(layer(VESSEL, "aorta"))
+    b.tube(f.at([(40, -16, 1362), (53, -20, 1344), (60, -26, 1312)]), np.array([9, 8, 5]) * f.size)
+    b.tube(f.at([(-40, -14, 1372), (-53, -26, 1362), (-60, -34, 1326)]), np.array([10, 8.5, 5]) * f.size)
+    b.paint(layer(VESSEL, "pulmonary_artery"))
 
 
 def add_film_heart(b: Builder, f: Frame) -> None:
@@ -36,7 +63,7 @@ def add_film_heart(b: Builder, f: Frame) -> None:
 
     straight = np.eye(3)
     chamber((-12, 0, -6), (56, 38, 39), rotation(z=24) @ rotation(y=-32))  # left ventricle and septum
-    chamber((36, 2, 2), (23, 28, 38), straight)  # right atrium
+    chamber((41, 2, 2), (24, 28, 39), straight)  # right atrium
     chamber((-4, 20, -10), (44, 24, 33), straight)  # right ventricle
     chamber((8, -26, 18), (34, 20, 26), straight)  # left atrium
     b.cone(at(-16, 14, 18), at(-7, 8, 60), 29 * grow * factor**0.5, 16 * grow)  # outflow

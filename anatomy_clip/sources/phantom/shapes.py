@@ -3,7 +3,7 @@
 A *scene* is a list of groups. A group is a union of primitives (ellipsoid, round cone, cylinder) or one loft,
 seen as a signed distance in mm (negative inside). Its layers paint labels wherever the distance is below an
 inset, from the lowest level to the highest: skin first, bone last. Everything works on a homogeneous point
-array (4, H, W) float32, so that one matrix product takes points into a primitive's own frame.
+array (4, ..., H, W) float32, so that one matrix product takes points into a primitive's own frame.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class Loft:
     table: F32
 
     def distance(self, p: F32) -> F32:
-        """Signed distance in mm at points p (4, H, W); flat ends at the first and last height."""
+        """Signed distance in mm at points p (4, ..., H, W); flat ends at the first and last height."""
         zz = p[2]
-        if zz.shape[1] > 1 and zz[0, 0] == zz[0, -1] and zz[-1, 0] == zz[-1, -1]:
-            zz = zz[:, :1]  # height changes with the row only: sections are looked up once a row
-        if zz.shape[0] > 1 and zz[0, 0] == zz[-1, 0] and zz[0, -1] == zz[-1, -1]:
-            zz = zz[:1]
+        if zz.shape[-1] > 1 and (zz[..., [0, -1], 0] == zz[..., [0, -1], -1]).all():
+            zz = zz[..., :1]  # height changes with the row only: sections are looked up once a row
+        if zz.shape[-2] > 1 and (zz[..., 0, [0, -1]] == zz[..., -1, [0, -1]]).all():
+            zz = zz[..., :1, :]
         step = (self.z[-1] - self.z[0]) / (len(self.z) - 1)
         t = np.clip((zz - self.z[0]) / step, 0, len(self.z) - 1.001)
         k = t.astype(np.intp)
@@ -135,7 +135,7 @@ class Primitives:
 
 
 def primitive_distance(kind: int, matrix: F32, shape: F32, p: F32) -> F32:
-    """Signed distance in mm (first-order for ellipsoids) at points p (4, h, w) -> (h, w)."""
+    """Signed distance in mm (first-order for ellipsoids) at points p (4, ..., h, w) -> (..., h, w)."""
     q = matrix @ p.reshape(4, -1)
     if kind == ELLIPSOID:
         # Quilez' bound: |q| (|q| - 1) / |q / r|, good enough for shells of a few mm on flat discs
@@ -165,7 +165,7 @@ def primitive_distance(kind: int, matrix: F32, shape: F32, p: F32) -> F32:
 
 
 def cones_distance(matrix: F32, shape: F32, p: F32) -> F32:
-    """Signed distance in mm to the union of K round cones at points p (4, h, w) -> (h, w)."""
+    """Signed distance in mm to the union of K round cones at points p (4, ..., h, w) -> (..., h, w)."""
     # (K, 3, h w): few large products beat many small ones
     q = (matrix.reshape(-1, 4) @ p.reshape(4, -1)).reshape(len(matrix), 3, -1)
     s = q[:, 0]
@@ -185,10 +185,10 @@ def side_of(plane: tuple[float, float, float, float], p: F32) -> F32:
     return np.asarray(sum(terms[1:], terms[0]) + np.float32(plane[3]), dtype=np.float32)
 
 
-def _worth_batching(boxes: list[Rect], area: int) -> bool:
+def _worth_batching(boxes: list[Rect], area: int, planes: int) -> bool:
     """Whether one product over the common rectangle costs less than a call a primitive."""
     own = sum((b[1] - b[0]) * (b[3] - b[2]) for b in boxes)
-    return area * len(boxes) < 2 * own + _CALL_IN_PIXELS * len(boxes)
+    return planes * area * len(boxes) < 2 * planes * own + _CALL_IN_PIXELS * len(boxes)
 
 
 class Scene:
@@ -219,19 +219,38 @@ class Scene:
         self._centre = (self.lo + self.hi) / 2
         self._half = (self.hi - self.lo) / 2
 
-    def plane_rects(self, plane: F64, shape: tuple[int, int], margin: float) -> NDArray[np.int64]:
-        """Index rectangles (N, 4) row0, row1, col0, col1 (row1 <= row0: not seen) of all boxes on a plane.
+    def plane_rects(self, planes: F64, shape: tuple[int, int], margin: float) -> NDArray[np.int64]:
+        """Index rectangles (N, 4) row0, row1, col0, col1 of all boxes on parallel planes (row1 <= row0: not seen).
 
         Args:
-            plane: (3, 3) origin, row step, column step in mm.
+            planes: (K, 3, 3) origin, row step, column step in mm.
             shape: image size (H, W).
             margin: mm by which boxes grow.
         """
+        out = np.zeros((len(self.lo), 4), dtype=np.int64)
+        near = self._near(planes, margin)
+        rects = np.stack([self._plane_rects(plane, shape, margin, near) for plane in planes])
+        seen = (rects[..., 1] > rects[..., 0]) & (rects[..., 3] > rects[..., 2])
+        out[near, 0::2] = np.where(seen[..., None], rects[..., 0::2], max(shape)).min(axis=0)
+        out[near, 1::2] = np.where(seen[..., None], rects[..., 1::2], 0).max(axis=0)
+        return out
+
+    def _near(self, planes: F64, margin: float) -> NDArray[np.int64]:
+        """Indices of the boxes that reach between the first and the last of some parallel planes."""
+        normal = np.cross(planes[0, 1], planes[0, 2])
+        middle, half = self._centre @ normal, (self._half + margin) @ np.abs(normal)
+        ends = planes[[0, -1], 0] @ normal
+        slack = 1e-6 * np.abs(ends).max()
+        return np.flatnonzero((middle + half >= ends.min() - slack) & (middle - half <= ends.max() + slack))
+
+    def _plane_rects(
+        self, plane: F64, shape: tuple[int, int], margin: float, boxes: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
         origin, row, col = plane
         normal = np.cross(row, col)
         axes = np.stack([row / (row @ row), col / (col @ col), normal / np.linalg.norm(normal)])
-        mid = (self._centre - origin) @ axes.T
-        half = (self._half + margin) @ np.abs(axes).T
+        mid = (self._centre[boxes] - origin) @ axes.T
+        half = (self._half[boxes] + margin) @ np.abs(axes).T
         top = np.array([shape[0], shape[1]])
         lo = np.clip(np.ceil(mid[:, :2] - half[:, :2]), 0, top).astype(np.int64)
         hi = np.clip(np.floor(mid[:, :2] + half[:, :2]) + 1, 0, top).astype(np.int64)
@@ -247,7 +266,7 @@ class Scene:
         return rects
 
     def paint(self, p: F32, rects: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Labels at points p (4, H, W) mm, given each box's index rectangle -> (H, W)."""
+        """Labels at points p (4, ..., H, W) mm, given each box's index rectangle -> (..., H, W)."""
         out = np.zeros(p.shape[1:], dtype=np.uint8)
         ids = np.flatnonzero((rects[:, 1] > rects[:, 0]) & (rects[:, 3] > rects[:, 2]))
         ids = ids[np.argsort(self._owner[ids], kind="stable")]
@@ -265,26 +284,26 @@ class Scene:
             d, (r0, r1, c0, c1) = fields[g]
             mask = d < -layer.inset
             for plane in layer.planes:
-                mask &= side_of(plane, p[:, r0:r1, c0:c1]) > 0
-            np.copyto(out[r0:r1, c0:c1], np.uint8(layer.label), where=mask)
+                mask &= side_of(plane, p[..., r0:r1, c0:c1]) > 0
+            np.copyto(out[..., r0:r1, c0:c1], np.uint8(layer.label), where=mask)
         return out
 
     def _field(self, group: Group, p: F32, ids: list[int], boxes: list[Rect]) -> tuple[F32, Rect]:
         """A group's distance on the rectangle that holds its visible primitives (or its loft)."""
         r0, c0 = min(b[0] for b in boxes), min(b[2] for b in boxes)
         r1, c1 = max(b[1] for b in boxes), max(b[3] for b in boxes)
-        q = p[:, r0:r1, c0:c1]
+        q = p[..., r0:r1, c0:c1]
         if group.loft is not None:
             d = group.loft.distance(q)
         elif len(ids) == 1:
             d = self._distance(ids[0], q)
-        elif self._is_cones[ids[0]] and _worth_batching(boxes, (r1 - r0) * (c1 - c0)):
+        elif self._is_cones[ids[0]] and _worth_batching(boxes, (r1 - r0) * (c1 - c0), q[0, ..., 0, 0].size):
             d = cones_distance(self.primitives.matrix[ids], self.primitives.shape[ids], q)
         else:
-            d = np.full((r1 - r0, c1 - c0), FAR, dtype=np.float32)
+            d = np.full(q.shape[1:], FAR, dtype=np.float32)
             for i, (a0, a1, b0, b1) in zip(ids, boxes, strict=True):
-                part = d[a0 - r0 : a1 - r0, b0 - c0 : b1 - c0]
-                np.minimum(part, self._distance(i, p[:, a0:a1, b0:b1]), out=part)
+                part = d[..., a0 - r0 : a1 - r0, b0 - c0 : b1 - c0]
+                np.minimum(part, self._distance(i, p[..., a0:a1, b0:b1]), out=part)
         if group.ripple is not None:
             d = d + group.ripple(q)
         for plane in group.clips:

@@ -119,7 +119,8 @@ def add_cage(b: Builder, f: Frame) -> None:
                 for a, t in zip(angles, u, strict=True)
             ]
             _, y, _ = f.spine(z0)
-            path = [(16.0, y - 8, z0), *path]
+            # on films a neck that ran far to the front would be a bead
+            path = [(16.0, y - 8, z0) if f.heart is None else (20.0, path[0][1] + 10, z0), *path]
             points = f.at([(px * s, py, pz) for px, py, pz in path])
             for i in range(count):
                 outward = points[i] - f.at((0, -15, path[i][2]))

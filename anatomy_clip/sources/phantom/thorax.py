@@ -15,7 +15,7 @@ from anatomy_clip.sources.phantom.builder import (
     rotation,
 )
 from anatomy_clip.sources.phantom.frame import Frame
-from anatomy_clip.sources.phantom.heart import add_film_heart
+from anatomy_clip.sources.phantom.heart import add_film_heart, add_film_mediastinum
 from anatomy_clip.sources.phantom.shapes import F64
 from anatomy_clip.sources.phantom.trunk import CAGE, cage_point
 
@@ -33,8 +33,12 @@ _MEDIASTINUM = (
 
 def add_thorax(b: Builder, f: Frame) -> None:
     """Adds everything between the lungs and the vessels inside them."""
-    f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
-    (_heart if f.heart is None else add_film_heart)(b, f)
+    if f.heart is None:
+        f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
+        _heart(b, f)
+    else:
+        add_film_mediastinum(b, f)
+        add_film_heart(b, f)
     _vessels(b, f)
     _airways(b, f)
     for s in (1, -1):

@@ -79,7 +79,7 @@ def test_culling_on_a_plane_loses_nothing() -> None:
         b.cone(rng.uniform(-40, 40, 3), rng.uniform(-40, 40, 3), 3, 5).paint(Layer(k, 60 + k))
     scene, p = b.scene(), grid()
     plane = np.array([[-40, -40, 3], [1, 0, 0], [0, 1, 0]], dtype=np.float64)
-    np.testing.assert_array_equal(scene.paint(p, scene.plane_rects(plane, (81, 81), 0.0)), paint(scene, p))
+    np.testing.assert_array_equal(scene.paint(p, scene.plane_rects(plane[None], (81, 81), 0.0)), paint(scene, p))
 
 
 def test_unpainted_shapes_are_an_error() -> None:

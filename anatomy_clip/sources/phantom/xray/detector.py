@@ -13,10 +13,12 @@ Margins = tuple[float, float, float, float]
 
 _SCATTER_SHARE = 1 / 6  # of the field: how far scattered photons stray
 _SLOW_SHARE = 1 / 8
-_FINE_SHARE = 1 / 40
+_FINE_SHARES = (1 / 140, 1 / 40)  # of the field, between which changes are detail; finer ones are noise
 _FAINT = 0.15  # density beyond which detail gains less
-_WINDOW = (1.0, 90.0)  # percentiles of what was examined that become black and `_KNEE`
-_KNEE = 0.82  # grey from which on the display's curve flattens, so that bone over soft tissue isn't clipped
+_WINDOW = (2.0, 75.0)  # percentiles of what was examined that become `_BASE` and `_KNEE`
+_BASE = 0.2  # grey: what is thin isn't as black as air
+_KNEE = 0.72  # grey from which on the display's curve flattens, so that bone over soft tissue isn't clipped
+_WHITE = 0.94  # grey that the densest comes near to
 _AIR = 0.9  # what passes more than this share of the open beam isn't patient
 
 
@@ -37,8 +39,8 @@ class Detector:
     scatter: float
     quanta_mm2: float
     blur_px: float = 0.6
-    flatten: float = 0.5
-    detail: float = 0.9
+    flatten: float = 0.6
+    detail: float = 1.1
     gamma: float = 1.0
     rim: float = 0.0
 
@@ -90,16 +92,18 @@ def display(signal: F32, detector: Detector, field: F32) -> NDArray[np.uint8]:
     examined = _examined(patient, detector.rim)
     slow = _slow(density, patient, max(density.shape) * _SLOW_SHARE)
     shown = np.where(patient, density - np.float32(detector.flatten) * (slow - slow[examined].mean()), density)
-    fine = shown - _blur(shown, max(density.shape) * _FINE_SHARE)
+    fine_px = [max(density.shape) * share for share in _FINE_SHARES]
+    fine = _blur(shown, fine_px[0]) - _blur(shown, fine_px[1])
     shown += np.float32(detector.detail) * fine / (1 + np.abs(fine) / np.float32(_FAINT))
     low, high = np.percentile(shown[examined], _WINDOW)
-    grey = _curve(_KNEE * (shown - low) / max(float(high - low), 1e-3)) ** np.float32(detector.gamma)
+    linear = _BASE + (_KNEE - _BASE) * (shown - low) / max(float(high - low), 1e-3)
+    grey = _curve(linear) ** np.float32(detector.gamma)
     return np.asarray(np.round(255 * grey * field), dtype=np.uint8)
 
 
 def _curve(linear: F32) -> F32:
     """Grey within [0, 1]: straight up to the knee, then ever flatter towards white."""
-    rest = 1 - _KNEE
+    rest = _WHITE - _KNEE
     above = _KNEE + rest * (1 - np.exp(-np.maximum(linear - _KNEE, 0) / rest))
     return np.asarray(np.where(linear < _KNEE, np.maximum(linear, 0), above), dtype=np.float32)
 

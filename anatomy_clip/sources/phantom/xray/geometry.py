@@ -8,15 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.sources.phantom.planes import LabelSource
-
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
+
+# ordered dither (Bayer 1973): any 2 x 2 pixels have depths a quarter of the step apart
+_ORDER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16
+_LEVEL = 0.15  # sine of a beam's slope
+
+
+class Solid(Protocol):
+    """Anything that planes can cut: a `Body`."""
+
+    def label_planes(self, planes: F64, shape: tuple[int, int], offsets: F32 | None = None) -> U8:
+        """Labels (K, H, W) on planes (K, 3, 3), at points moved by offsets (3, K, H, W) mm."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,12 +98,22 @@ class Stack:
     planes: F64
     step_mm: float
 
+    @cached_property
+    def _counts(self) -> tuple[NDArray[np.intp], F32]:
+        """Labels (M,) that occur, and how many planes (H * W, M) show each at each pixel."""
+        present = np.flatnonzero(np.bincount(self.labels.ravel(), minlength=256))
+        place = np.zeros(256, dtype=np.int32)
+        place[present] = np.arange(len(present))
+        pixels = self.labels[0].size
+        at = place[self.labels.reshape(-1, pixels)] + np.arange(pixels, dtype=np.int32) * len(present)
+        counts = np.bincount(at.ravel(), minlength=pixels * len(present))
+        return present, counts.reshape(pixels, -1).astype(np.float32)
+
     def path(self, weights: F32) -> F32:
         """Length of each ray (H, W) in mm through labels, each mm times its weight (L,)."""
-        counts = np.zeros(self.beam.shape, dtype=np.float32)
-        for plane in self.labels:
-            counts += weights[plane]
-        return np.asarray(counts * self.beam.obliquity() * np.float32(self.step_mm), dtype=np.float32)
+        present, counts = self._counts
+        summed = (counts @ weights[present]).reshape(self.beam.shape)
+        return np.asarray(summed * self.beam.obliquity() * np.float32(self.step_mm), dtype=np.float32)
 
     def with_labels(self, change: Callable[[U8, F64], U8]) -> Stack:
         """The stack with each plane's labels (H, W) changed; `change` gets the plane's axes (3, 3) too."""
@@ -99,11 +121,11 @@ class Stack:
         return Stack(self.beam, labels, self.planes, self.step_mm)
 
 
-def cast(body: LabelSource, beam: Beam, depths: tuple[float, float], step_mm: float, rng: np.random.Generator) -> Stack:
+def cast(body: Solid, beam: Beam, depths: tuple[float, float], step_mm: float, rng: np.random.Generator) -> Stack:
     """Cut the body along a beam.
 
-    Each plane lies at a random depth within its step and is shifted by up to half a pixel, so that surfaces that follow
-    the planes or the pixels leave neither rings nor stairs.
+    Each pixel of a plane lies at another depth within the step, so that what is thinner than a step, as a rib, has its
+    mean thickness over a few pixels. Each plane is shifted by up to half a pixel, so that outlines leave no stairs.
 
     Args:
         body: what is cut.
@@ -114,8 +136,19 @@ def cast(body: LabelSource, beam: Beam, depths: tuple[float, float], step_mm: fl
     """
     count = max(1, round((depths[1] - depths[0]) / step_mm))
     step = (depths[1] - depths[0]) / count
-    at = beam.source_mm + depths[0] + step * (np.arange(count) + rng.uniform(0, 1, count))
+    at = beam.source_mm + depths[0] + step * (np.arange(count) + 0.5)
     shifts = rng.uniform(-0.5, 0.5, (count, 2))
     planes = np.stack([beam.plane(float(t), tuple(s)) for t, s in zip(at, shifts, strict=True)])
-    labels = np.stack([body.label_plane(plane[0], plane[1], plane[2], beam.shape) for plane in planes])
-    return Stack(beam, labels, planes, step)
+    # nearly level beams: heights stay, which keeps each row of a plane at one height; shapes are looked up faster so
+    along = step * np.where(np.abs(beam.axes[2]) < _LEVEL, 0, beam.axes[2])
+    offsets = along.astype(np.float32)[:, None, None, None] * _dither(count, beam.shape, rng)
+    return Stack(beam, body.label_planes(planes, beam.shape, offsets), planes, step)
+
+
+def _dither(count: int, shape: tuple[int, int], rng: np.random.Generator) -> F32:
+    """Depths (count, H, W) within a step, -0.5 to 0.5: a pattern that is placed and started anew for each plane."""
+    n = len(_ORDER)
+    cells = ((rng.uniform(0, 1, (count, 1, 1)) + _ORDER) % 1 - 0.5).astype(np.float32)
+    first = rng.integers(0, n, (count, 2))
+    rows, cols = ((np.arange(size) + first[:, k, None]) % n for k, size in enumerate(shape))
+    return cells[np.arange(count)[:, None, None], rows[:, :, None], cols[:, None, :]]

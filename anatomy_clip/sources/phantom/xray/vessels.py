@@ -6,6 +6,7 @@ They belong to the patient, not to the film: the same body has the same tree.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,9 @@ _ALONG_MM = 1.5
 _HILUM_MM = (43.0, -2.0, -36.0)  # from the carina: to the side, to the front, up
 
 
+@lru_cache(maxsize=4)  # the films of a study show the same body
 def lung_vessels(body: Body) -> tuple[F64, F64]:
-    """Segments (N, 2, 3) mm and radii (N,) mm of the vessels that lie within the lungs."""
+    """Segments (N, 2, 3) mm and radii (N,) mm, not to be changed, of the vessels that lie within the lungs."""
     rng = np.random.default_rng(zlib.crc32(body.warp.waves.tobytes()))
     side = np.repeat([1.0, -1.0], _STEMS)
     elevation = np.tile(np.linspace(-1.25, 1.25, _STEMS), 2) + rng.normal(0, 0.15, 2 * _STEMS)

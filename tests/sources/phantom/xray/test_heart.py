@@ -51,7 +51,7 @@ def test_the_factor_widens_the_heart_mostly_to_the_left() -> None:
 def test_a_large_heart_takes_its_room_from_the_lungs_and_stays_in_the_chest() -> None:
     plain, large = slab(1.0), slab(1.4)
     gained = HEART[large] & ~HEART[plain]
-    assert (HEART[plain] & ~HEART[large]).sum() < 0.02 * gained.sum()
+    assert (HEART[plain] & ~HEART[large]).sum() < 0.04 * gained.sum()
     assert LUNG[plain][gained].mean() > 0.5
     outside = {STRUCTURES[k].name for k in np.unique(plain[gained])} & {"skin", "subcutaneous_fat", "background"}
     assert not outside
