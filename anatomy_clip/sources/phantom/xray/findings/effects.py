@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,10 +49,23 @@ class Effect:
         object.__setattr__(self, "mask", np.any(self.parts, axis=0))
 
 
+def path_at(pixel: NDArray[np.int64], length: F32 | F64, shape: tuple[int, int]) -> F32:
+    """Sum of lengths (N,) on each ray (H, W), given the pixel (N,) of each."""
+    return np.bincount(pixel, length, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
+
+
 def path_of(lungs: Lungs, weight: F32, shape: tuple[int, int]) -> F32:
     """Length of each ray (H, W) through the lungs in mm, each mm times its weight (N,)."""
-    path = np.bincount(lungs.pixel, weight * lungs.length, minlength=shape[0] * shape[1])
-    return np.asarray(path.reshape(shape), dtype=np.float32)
+    return path_at(lungs.pixel, weight * lungs.length, shape)
+
+
+def tidy(mask: Mask) -> Mask:
+    """A mask (H, W) without its crumbs: parts smaller than a tenth of the largest."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    area = stats[:, cv2.CC_STAT_AREA]
+    kept = area >= 0.1 * area[1:].max(initial=0)
+    kept[0] = False
+    return np.asarray(kept[labels])
 
 
 def lung_change(effects: Sequence[Effect], lungs: Lungs, shape: tuple[int, int]) -> tuple[F32, F32]:
@@ -62,6 +76,12 @@ def lung_change(effects: Sequence[Effect], lungs: Lungs, shape: tuple[int, int])
             density = density + effect.weight * (effect.density - density)
             vessels = vessels * (1 - effect.weight[lungs.samples :]) * (1 + effect.congestion)
     return path_of(lungs, density - lungs.density, shape), vessels
+
+
+def pieces(mask: Mask) -> tuple[Mask, ...]:
+    """The connected parts of a mask (H, W); the mask itself where it is empty."""
+    count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return tuple(labels == k for k in range(1, count)) or (mask,)
 
 
 def splat(at: F64, amounts: F64, shape: tuple[int, int]) -> F32:

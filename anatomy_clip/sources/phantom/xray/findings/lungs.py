@@ -15,7 +15,7 @@ from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Stack
 from anatomy_clip.sources.phantom.xray.vessels import LUNG
 
-_VEIN = label_id("pulmonary_vein")
+VEIN = label_id("pulmonary_vein")
 _CELL_MM = 8.0
 _SMOOTH_CELLS = 1.0
 _HILUM_MM = 45.0  # veins nearer to the midline than this lie in the mediastinum
@@ -35,7 +35,8 @@ class Lungs:
         density: (N,) water equivalents.
         samples: how many of the points are samples: the rest are vessels.
         carina: (3,) mm.
-        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top, bottom.
+        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top, bottom;
+            "side" is that from the outermost point at the same height.
         span: side's sign -> lowest and highest point of that lung, mm.
     """
 
@@ -65,20 +66,21 @@ class Lungs:
         return np.minimum(np.minimum(self.depths["outer"], self.depths["back"]), self.depths["front"])
 
 
-def gather_lungs(stack: Stack, carina: F64, vessels: F64) -> Lungs | None:
+def gather_lungs(stack: Stack, carina: F64, floor: float, vessels: F64) -> Lungs | None:
     """The lungs that a film's rays meet; None where they meet next to none.
 
     Args:
         stack: labels along the rays.
         carina: (3,) mm, between the lungs.
+        floor: height, mm; what is below belongs to no lung.
         vessels: (V, 3) points of the vessels, mm.
     """
     beam, labels = stack.beam, stack.labels
-    k, i, j = np.nonzero(LUNG[labels] | (labels == _VEIN))
+    k, i, j = np.nonzero(LUNG[labels] | (labels == VEIN))
     planes = stack.planes[k]
     points = planes[:, 0] + i[:, None] * planes[:, 1] + j[:, None] * planes[:, 2]
     lobe = labels[k, i, j]
-    kept = (lobe != _VEIN) | (np.abs(points[:, 0] - carina[0]) > _HILUM_MM)
+    kept = ((lobe != VEIN) | (np.abs(points[:, 0] - carina[0]) > _HILUM_MM)) & (points[:, 2] > floor)
     k, i, j, points, lobe = k[kept], i[kept], j[kept], points[kept], lobe[kept]
     if len(points) < 100:
         return None
@@ -87,15 +89,15 @@ def gather_lungs(stack: Stack, carina: F64, vessels: F64) -> Lungs | None:
     none = np.zeros(len(vessels))
     every = np.concatenate([points, vessels]).astype(np.float32)
     sign = np.where(every[:, 0] > carina[0], 1, -1).astype(np.float32)
-    span = {s: tuple(np.percentile(points[sign[: len(points)] == s, 2], (0.2, 99.8))) for s in (1, -1)}
+    span = {s: tuple(np.percentile(points[sign[: len(points)] == s, 2], (1, 99.8))) for s in (1, -1)}
     return Lungs(
         points=every,
         sign=sign,
-        lobe=np.concatenate([lobe, np.full(len(vessels), _VEIN, np.uint8)]),
+        lobe=np.concatenate([lobe, np.full(len(vessels), VEIN, np.uint8)]),
         pixel=np.concatenate([pixel, none.astype(np.int64)]),
         length=np.concatenate([stack.step_mm * beam.obliquity().ravel()[pixel], none]).astype(np.float32),
         volume=np.concatenate([area * stack.step_mm, none]).astype(np.float32),
-        density=label_mixtures()[0, np.concatenate([lobe, np.full(len(vessels), _VEIN, np.uint8)])],
+        density=label_mixtures()[0, np.concatenate([lobe, np.full(len(vessels), VEIN, np.uint8)])],
         samples=len(points),
         carina=carina,
         depths=_depths(every, sign, len(points)),
@@ -105,7 +107,9 @@ def gather_lungs(stack: Stack, carina: F64, vessels: F64) -> Lungs | None:
 
 def _depths(points: F32, sign: F32, samples: int) -> dict[str, F32]:
     x, y, z = points.T
-    reach = {"outer": (sign * x, y, z), "back": (-y, x, z), "front": (y, x, z), "top": (z, x, y), "bottom": (-z, x, y)}
+    out_x = sign * x
+    reach = {"outer": (out_x, y, z), "back": (-y, x, z), "front": (y, x, z), "top": (z, x, y), "bottom": (-z, x, y)}
+    reach["side"] = (out_x, z, np.zeros_like(z))
     out = {name: np.zeros(len(points), np.float32) for name in reach}
     for s in (1, -1):
         own = np.nonzero(sign == s)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import label_id
 from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures
-from anatomy_clip.sources.phantom.xray.findings.airspace import nodule
+from anatomy_clip.sources.phantom.xray.findings.airspace import atelectasis, consolidation, covid_pattern, edema, nodule
+from anatomy_clip.sources.phantom.xray.findings.bones import limb_fracture, rib_fracture
+from anatomy_clip.sources.phantom.xray.findings.devices import chest_devices, limb_plate
 from anatomy_clip.sources.phantom.xray.findings.effects import Effect, lung_change
 from anatomy_clip.sources.phantom.xray.findings.lungs import Lungs, gather_lungs
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan
@@ -20,8 +22,9 @@ from anatomy_clip.sources.phantom.xray.vessels import LUNG, lung_vessels, vessel
 from anatomy_clip.sources.phantom.xray.views import View
 
 _BLOOD = label_id("pulmonary_vein")
+_RECESS_MM = 45.0  # how deep the pleural recess reaches below the dome of the diaphragm
 _UPRIGHT: F64 = np.array([0.0, 0.0, 1.0])
-_RECLINED: F64 = np.array([0.0, 0.8, 0.6])  # a patient in bed, half sitting
+_RECLINED: F64 = np.array([0.0, 0.5, 0.87])  # a patient in bed, half sitting
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,37 @@ def make_scene(stack: Stack, body: Body, view: View, side: str, plans: Mapping[s
     """Plant the planned findings on the rays of a film."""
     paths = np.stack([stack.path(share) for share in label_mixtures()])
     if view.part != CHEST:
-        return Scene(paths, (), None, (np.zeros((0, 2, 3)), np.zeros(0)), stack)
-    vessels = lung_vessels(body)
-    lungs = gather_lungs(stack, body.landmarks["carina"], vessels[0].mean(axis=1))
-    effects: Sequence[Effect] = () if lungs is None else _in_lungs(plans, lungs, stack, view)
-    return Scene(paths, tuple(effects), lungs, vessels, stack)
+        where = (stack, view.part, side, body.landmarks)
+        found = _maybe(plans, "limb_fracture", lambda plan: limb_fracture(plan, *where))
+        seed = next((plan.seed for plan in plans.values()), 0)  # a broken bone's plate is where it is broken
+        found += _maybe(plans, "support_devices", lambda plan: limb_plate(plan, seed, *where))
+        return Scene(paths, found, None, (np.zeros((0, 2, 3)), np.zeros(0)), stack)
+    vessels, carina = lung_vessels(body), body.landmarks["carina"]
+    floor = float(body.landmarks["liver_dome"][2]) + body.breath_mm - _RECESS_MM
+    lungs = gather_lungs(stack, carina, floor, vessels[0].mean(axis=1))
+    effects = () if lungs is None else _in_lungs(plans, lungs, stack, view)
+    effects += _maybe(plans, "rib_fracture", lambda plan: rib_fracture(plan, stack, carina))
+    effects += _maybe(plans, "support_devices", lambda plan: chest_devices(plan, body.landmarks, stack.beam))
+    return Scene(paths, effects, lungs, vessels, stack)
 
 
-def _in_lungs(plans: Mapping[str, Plan], lungs: Lungs, stack: Stack, view: View) -> list[Effect]:
+def _maybe(
+    plans: Mapping[str, Plan], name: str, make: Callable[[Plan], Effect | None]
+) -> tuple[Effect, ...]:
+    """The effect of a finding, if it is planned and can be planted."""
+    effect = make(plans[name]) if name in plans else None
+    return () if effect is None else (effect,)
+
+
+def _in_lungs(plans: Mapping[str, Plan], lungs: Lungs, stack: Stack, view: View) -> tuple[Effect, ...]:
     shape, up = stack.beam.shape, _UPRIGHT if view.upright else _RECLINED
     makers = {
+        "edema": lambda plan: edema(plan, lungs, shape),
+        "consolidation": lambda plan: consolidation(plan, lungs, shape),
+        "covid_pattern": lambda plan: covid_pattern(plan, lungs, shape),
+        "atelectasis": lambda plan: atelectasis(plan, lungs, shape),
         "nodule": lambda plan: nodule(plan, lungs, stack.beam),
         "pleural_effusion": lambda plan: effusion(plan, lungs, up, shape),
         "pneumothorax": lambda plan: pneumothorax(plan, lungs, view.upright, shape),
     }
-    return [make(plans[name]) for name, make in makers.items() if name in plans]
+    return tuple(make(plans[name]) for name, make in makers.items() if name in plans)

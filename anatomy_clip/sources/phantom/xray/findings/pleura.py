@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from anatomy_clip.core.terms import Side
-from anatomy_clip.sources.phantom.xray.findings.effects import Effect, path_of
-from anatomy_clip.sources.phantom.xray.findings.lungs import Lungs
+from anatomy_clip.sources.phantom.xray.findings.effects import Effect, path_of, tidy
+from anatomy_clip.sources.phantom.xray.findings.lungs import VEIN, Lungs
 from anatomy_clip.sources.phantom.xray.findings.plan import Plan
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64
 
-_FLUID_MM, _AIR_MM = 4.0, 2.5  # path that makes a pixel part of the mask
-_RISE_MM, _FALL_MM = 38.0, 16.0  # how high fluid climbs at the wall, and how fast that ends inwards
+_FLUID_MM, _AIR_MM = 4.0, 12.0  # path that makes a pixel part of the mask
+_RISE_MM, _FALL_MM = 60.0, 14.0  # how high fluid climbs at the wall, and how fast that ends inwards
 _MOST = 0.85  # of a lung's volume that fluid takes at most
 _EDGE_MM = 2.0
+_MEDIASTINUM_MM = 25.0
+_COLLAPSE = 0.5  # share of a lung's room that air takes, from which the lung gets no denser
+_PLEURA_MM, _LINE = 1.6, 0.8  # half the thickness of the pleura as films show it, and its water equivalents
 
 
 def effusion(plan: Plan, lungs: Lungs, up: F64, shape: tuple[int, int]) -> Effect:
@@ -36,7 +39,7 @@ def effusion(plan: Plan, lungs: Lungs, up: F64, shape: tuple[int, int]) -> Effec
         own = lungs.on(side)
         filled = fill(level, np.where(own, lungs.volume, 0), plan.size * 1000 * (share if len(sides) > 1 else 1), own)
         weight += filled
-        parts.append(path_of(lungs, filled, shape) >= _FLUID_MM)
+        parts.append(tidy(path_of(lungs, filled, shape) >= _FLUID_MM))
         total += float((filled * lungs.volume).sum()) / 1000
     return Effect("pleural_effusion", tuple(parts), plan.side, plan.zone, plan.severity, total, weight, 1.0)
 
@@ -66,10 +69,19 @@ def pneumothorax(plan: Plan, lungs: Lungs, upright: bool, shape: tuple[int, int]
         shape: (H, W).
     """
     height, depths = lungs.height(), lungs.depths
-    wide = plan.size * (np.clip(0.25 + 0.9 * height, 0, 1) if upright else np.clip(1.1 - 0.5 * height, 0, 1))
-    reach = {"outer": 1.0, "top": 0.75, "front": 2.0 if upright else 0.9, "back": 2.5}
+    wide = plan.size * (np.clip(0.5 + 0.6 * height, 0, 1) if upright else np.clip(1.15 - 0.5 * height, 0, 1))
+    reach = {"side": 1.0, "top": 0.8 if upright else 1.2}
     nearest = np.min([depths[name] * np.float32(slow) for name, slow in reach.items()], axis=0)
-    own = lungs.on(plan.side) & (np.abs(lungs.points[:, 0] - lungs.carina[0]) > 25)
-    rim = np.where(own, np.clip((wide - nearest) / _EDGE_MM + 0.5, 0, 1), 0).astype(np.float32)
-    mask = path_of(lungs, rim, shape) >= _AIR_MM
-    return Effect("pneumothorax", (mask,), plan.side, plan.zone, plan.severity, plan.size, rim, 0.0)
+    own = lungs.on(plan.side) & (np.abs(lungs.points[:, 0] - lungs.carina[0]) > _MEDIASTINUM_MM)
+    inwards = (nearest - wide) * own + 1e3 * ~own  # how far a point lies within the collapsed lung, mm
+    air = np.clip(0.5 - inwards / _EDGE_MM, 0, 1)
+    share = float((air * lungs.volume).sum() / max(float((lungs.volume * lungs.on(plan.side)).sum()), 1))
+    rest = lungs.density / (1 - min(1.6 * share, _COLLAPSE))  # the same lung in less room
+    pleura = np.clip(1.5 - np.abs(inwards) / _PLEURA_MM, 0, 1)
+    density = np.where(air > 0.5, 0, rest) * (1 - pleura) + _LINE * pleura
+    weight = np.where(own, np.maximum(air, lungs.lobe != VEIN), 0).astype(np.float32)
+    weight[lungs.samples :] = air[lungs.samples :]
+    mask = tidy(path_of(lungs, (air * own).astype(np.float32), shape) >= _AIR_MM)
+    return Effect(
+        "pneumothorax", (mask,), plan.side, plan.zone, plan.severity, plan.size, weight, density.astype(np.float32)
+    )

@@ -14,17 +14,20 @@ from anatomy_clip.sources.phantom.xray.findings.plan import NO_FINDING, part_fin
 from anatomy_clip.sources.phantom.xray.findings.planting import Scene
 from anatomy_clip.sources.phantom.xray.geometry import F32
 
-_CLEAR, _SUBTLE = 1.5, 0.5  # contrast to noise from which a finding is clear, or seen at all
+_CLEAR, _SUBTLE = 1.7, 0.9  # contrast to noise from which a finding is clear, or seen at all
+_AIR = 0.1  # density below which there is no patient
+_CHANNELS_PX = (1.0, 2.0, 4.0, 8.0)
 _LEAST_PX = 2  # fewer pixels aren't seen
 
 
 def contrast_to_noise(with_it: F32, without: F32, mask: Mask, quanta: F32) -> float:
-    """How well a finding stands out: mean |difference of the two films| over the noise that competes with it.
+    """How well a finding stands out, as an observer with channels for detail of several sizes sees it.
 
-    c = mean over the mask of |a - b|, of the densities -ln(signal) of the film with (a) and without it (b), both free of
-    quantum noise. noise^2 = s^2 + q^2 / n: s is the standard deviation about the finding (the mask, and as far again
-    as it is wide) of what changes in b over lengths up to the finding's own, r = b - G(b): anatomical noise, which a
-    larger finding doesn't average out; q^2 is the mean of 1 / quanta, which its n pixels do average out (Rose's model).
+    Both films are given as densities -ln(signal), b without the finding and a with it, free of quantum noise. A channel of
+    width w keeps what changes over such lengths, B(x) = G(x, w / 2) - G(x, 2 w), a difference of Gaussians (Abbey and
+    Barrett, J Opt Soc Am A 18 (2001) 473). Its contrast is the 90th percentile of |B(a - b)| in the mask. Its noise is
+    n^2 = s^2 + q^2 / w^2: s is anatomical noise, the median of |B(b)| / 0.6745 in the patient nearby; q^2 is the mean of
+    1 / quanta in the mask. The result is the root of the sum of (contrast / n)^2 over the channels.
 
     Args:
         with_it: (H, W) density.
@@ -32,14 +35,22 @@ def contrast_to_noise(with_it: F32, without: F32, mask: Mask, quanta: F32) -> fl
         mask: (H, W) where it is, in the lit field.
         quanta: (H, W) photons that each pixel detects.
     """
-    count = int(mask.sum())
-    if count < _LEAST_PX:
+    if mask.sum() < _LEAST_PX:
         return 0.0
-    width = max(1.5, np.sqrt(count) / 2)
-    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=round(width)) > 0
-    rest = without - cv2.GaussianBlur(without, (0, 0), width)
-    noise2 = float(rest[near].var()) + float((1 / np.maximum(quanta[mask], 1)).mean()) / count
-    return float(np.abs(with_it - without)[mask].mean() / np.sqrt(noise2))
+    reach = 2 * round(0.08 * max(mask.shape)) + 1
+    near = (cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0) & (without > _AIR)
+    near = near if near.any() else mask
+    quantum2 = float((1 / np.maximum(quanta[mask], 1)).mean())
+    total = 0.0
+    for width in _CHANNELS_PX:
+        contrast = np.percentile(np.abs(_band(with_it - without, width)[mask]), 90)
+        anatomy = np.median(np.abs(_band(without, width)[near])) / 0.6745
+        total += float(contrast**2 / (anatomy**2 + quantum2 / width**2))
+    return float(np.sqrt(total))
+
+
+def _band(image: F32, width: float) -> F32:
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), width / 2) - cv2.GaussianBlur(image, (0, 0), 2 * width))
 
 
 def visibility(ratio: float) -> Visibility:
