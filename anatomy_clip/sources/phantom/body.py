@@ -127,7 +127,7 @@ class Body:
             (H, W) label ids: indices into `structures.STRUCTURES`.
         """
         planes = np.asarray([[origin, row_axis, col_axis]], dtype=np.float64)
-        return self.label_planes(planes, shape)[0]
+        return np.asarray(self.label_planes(planes, shape)[0])
 
     def label_planes(self, planes: F64, shape: tuple[int, int], offsets: F32 | None = None) -> NDArray[np.uint8]:
         """Labels (K, H, W) on planes that lie close to each other.
@@ -149,7 +149,7 @@ class Body:
             if offsets is not None:
                 p[:3] += offsets[:, part]
                 reach += float(np.abs(offsets[:, part]).max())
-            rects = self.scene.plane_rects(planes[part], shape, reach)
+            rects = self.scene.boxes.plane_rects(planes[part], shape, reach)
             out[part] = self.scene.paint(self.warp(p), rects)
         return out
 
@@ -161,7 +161,7 @@ class Body:
             part = flat[start : start + _CHUNK]
             p = np.ones((4, 1, len(part)), dtype=np.float32)
             p[:3, 0] = part.T
-            rects = self.scene.point_rects(p, self.warp.reach)
+            rects = self.scene.boxes.point_rects(p, self.warp.reach)
             out[start : start + _CHUNK] = self.scene.paint(self.warp(p), rects)[0]
         return out.reshape(np.shape(points)[:-1])
 
@@ -209,8 +209,8 @@ def make_body(
         arms=frame.arms,
         breath_mm=frame.breath,
         landmarks=_landmarks(frame) | builder.landmarks,
-        lo=scene.lo.min(axis=0).astype(np.float64) - warp.reach,
-        hi=scene.hi.max(axis=0).astype(np.float64) + warp.reach,
+        lo=scene.boxes.lo.min(axis=0).astype(np.float64) - warp.reach,
+        hi=scene.boxes.hi.max(axis=0).astype(np.float64) + warp.reach,
         scene=scene,
         warp=warp,
     )

@@ -98,8 +98,8 @@ def add_trunk(b: Builder, f: Frame) -> None:
         v = belly_depth(f, z)
         belly.append((z, cx, cy, a + 0.35 * v, front + v, back, w))
     f.loft(b, skin, layer(SKIN, "skin"), layer(FAT, "subcutaneous_fat", "", 2.2))
-    front = f.at([(row[1], row[2] + row[4], row[0]) for row in skin])
-    b.mark(trunk_front=front[np.argmax(front[:, 1])])
+    fore_points = f.at([(row[1], row[2] + row[4], row[0]) for row in skin])
+    b.mark(trunk_front=fore_points[np.argmax(fore_points[:, 1])])
     # below the crests the muscles are bellies of their own, in fat
     above: Plane = (0, 0, 1, -float(f.z(944)))
     groin: Plane = (0, 0, 1, -float(f.z(888)))
