@@ -110,11 +110,12 @@ def make_film(
     detector = Detector(scatter=drawn.scatter, quanta_mm2=drawn.quanta_mm2, gamma=drawn.gamma, rim=view.rim)
     primary = transmission(scene.material_paths(), spectrum(view.spectrum))
     signal = expose(primary, detector, field, beam.pixel_mm, rng)
-    picture = draw_marker(display(signal, detector, field), drawn, _marker_on_left(view, drawn, beam.axes))
+    shown = display(signal, detector, field)
+    picture = draw_marker(shown, drawn, _marker_on_left(view, drawn, beam.axes))
     lit = field > 0.5
     least = _MASK_MM[view.masks]
     masks = {name: (stack.path(weights) >= least) & lit for name, weights in MASKS[view.masks].items()}
-    findings, boxes = _truth(scene, view, detector, field, masks)
+    findings, boxes = _truth(scene, view, detector, field, shown.astype(np.float32), masks)
     return Film(
         image=picture,
         view=view.name,
@@ -132,19 +133,17 @@ def make_film(
 
 
 def _truth(
-    scene: Scene, view: View, detector: Detector, field: F32, masks: dict[str, Mask]
+    scene: Scene, view: View, detector: Detector, field: F32, shown: F32, masks: dict[str, Mask]
 ) -> tuple[dict[str, Finding], tuple[Box, ...]]:
     """All findings of a film and their boxes."""
-    step = scene.stack.beam.pixel_mm
-    lit = field > 0.5
     clean = replace(detector, quanta_mm2=_NO_NOISE)
 
-    def density(paths: F32) -> F32:
+    def picture(paths: F32) -> F32:
         primary = transmission(paths, spectrum(view.spectrum))
-        signal = expose(primary, clean, field, step, np.random.default_rng(0))
-        return np.asarray(-np.log(np.maximum(signal, np.float32(1e-6))), dtype=np.float32)
+        signal = expose(primary, clean, field, scene.stack.beam.pixel_mm, np.random.default_rng(0))
+        return display(signal, detector, field).astype(np.float32)
 
-    found, boxes = planted_truth(scene, density, lit, detector.quanta_mm2 * step**2)
+    found, boxes = planted_truth(scene, picture, shown, field > 0.5)
     unknown = []
     if view.part == CHEST:
         heart = cardiomegaly(masks["heart"], masks["lung_right"] | masks["lung_left"], view.projection)
