@@ -14,7 +14,7 @@ from anatomy_clip.sources.phantom.xray.findings.plan import NO_FINDING, part_fin
 from anatomy_clip.sources.phantom.xray.findings.planting import Scene
 from anatomy_clip.sources.phantom.xray.geometry import F32
 
-_CLEAR, _SUBTLE = 1.7, 0.9  # contrast to noise from which a finding is clear, or seen at all
+_CLEAR, _SUBTLE = 2.0, 1.3  # contrast to noise from which a finding is clear, or seen at all
 _AIR = 8.0  # grey up to which there is no patient
 _ROUNDING = 1 / 12  # variance of whole grey values
 _NEAR_SHARE = 0.08  # of the film: what is nearby
