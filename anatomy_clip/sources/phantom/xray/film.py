@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,11 +109,18 @@ def make_film(
     field = collimation(beam.shape, drawn.margins)
     detector, shares = drawn.detector(view), spectrum(drawn.spectrum or view.spectrum)
     signal = expose(transmission(scene.material_paths(), shares), detector, field, beam.pixel_mm, rng)
-    picture = draw_marker(display(signal, detector, field), drawn, _marker_on_left(view, drawn, beam.axes))
+    shown = display(signal, detector, field)
+    picture = draw_marker(shown, drawn, _marker_on_left(view, drawn, beam.axes))
     lit = field > 0.5
     least = _MASK_MM[view.masks]
     masks = {name: (stack.path(weights) >= least) & lit for name, weights in MASKS[view.masks].items()}
-    findings, boxes = _truth(scene, view, detector, shares, field, masks)
+
+    def without_noise(paths: F32) -> F32:
+        clean = replace(detector, quanta_mm2=_NO_NOISE)
+        signal = expose(transmission(paths, shares), clean, field, beam.pixel_mm, np.random.default_rng(0))
+        return display(signal, detector, field).astype(np.float32)
+
+    findings, boxes = _truth(scene, view, without_noise, shown.astype(np.float32), masks, lit)
     return Film(
         image=picture,
         view=view.name,
@@ -131,19 +138,10 @@ def make_film(
 
 
 def _truth(
-    scene: Scene, view: View, detector: Detector, shares: Mapping[float, float], field: F32, masks: dict[str, Mask]
+    scene: Scene, view: View, picture: Callable[[F32], F32], shown: F32, masks: dict[str, Mask], lit: Mask
 ) -> tuple[dict[str, Finding], tuple[Box, ...]]:
     """All findings of a film and their boxes."""
-    step = scene.stack.beam.pixel_mm
-    lit = field > 0.5
-    clean = replace(detector, quanta_mm2=_NO_NOISE)
-
-    def density(paths: F32) -> F32:
-        primary = transmission(paths, shares)
-        signal = expose(primary, clean, field, step, np.random.default_rng(0))
-        return np.asarray(-np.log(np.maximum(signal, np.float32(1e-6))), dtype=np.float32)
-
-    found, boxes = planted_truth(scene, density, lit, detector.quanta_mm2 * step**2)
+    found, boxes = planted_truth(scene, picture, shown, lit)
     unknown = []
     if view.part == CHEST:
         heart = cardiomegaly(masks["heart"], masks["lung_right"] | masks["lung_left"], view.projection)

@@ -1,14 +1,16 @@
-"""One picture of films: a row a view."""
+"""One picture of many films: a row a view, or two rows a finding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from anatomy_clip.sources.phantom.xray.film import Film
+from anatomy_clip.sources.phantom.xray.findings.effects import Mask
+from anatomy_clip.sources.phantom.xray.geometry import U8 as Picture
 
 _TITLE = 110  # width of the row titles
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -26,19 +28,56 @@ def film_sheet(films: Sequence[Film], path: Path, *, tile: int = 160, outlines: 
     Raises:
         ValueError: there are no films, or the file can't be written.
     """
-    if not films:
-        raise ValueError("film sheet: no films; give at least one")
-    rows: dict[str, list[np.ndarray[tuple[int, int], np.dtype[np.uint8]]]] = {}
+    rows: dict[str, list[Picture]] = {}
     for film in films:
-        picture = cv2.resize(
-            film.image, (tile, tile), interpolation=cv2.INTER_AREA if tile < len(film.image) else cv2.INTER_CUBIC
-        )
-        for mask in film.masks.values() if outlines else ():
-            big = cv2.resize(mask.astype(np.uint8), (tile, tile), interpolation=cv2.INTER_NEAREST)
-            found, _ = cv2.findContours(big, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(picture, found, -1, 255, 1)
-        cv2.putText(picture, film.side, (3, tile - 4), _FONT, 0.35, 200, 1, cv2.LINE_AA)
-        rows.setdefault(film.view, []).append(picture)
+        masks = film.masks if outlines else ()
+        rows.setdefault(film.view, []).append(_tile(film, tile, masks, film.side))
+    _write(rows, path, tile)
+
+
+def finding_sheet(pairs: Mapping[str, Sequence[tuple[Film, Film]]], path: Path, *, tile: int = 160) -> None:
+    """Write a PNG with two rows a finding: films without it, with its outline, and the same films with it.
+
+    Args:
+        pairs: finding -> films of the same body, view and nuisances, (without it, with it).
+        path: where the PNG goes.
+        tile: size of each film, pixels.
+
+    Raises:
+        ValueError: there are no films, or the file can't be written.
+    """
+    rows: dict[str, list[Picture]] = {}
+    for name, films in pairs.items():
+        for without, film in films:
+            found = film.findings.get(name)
+            words = f"{found.severity} {found.visibility or found.state}" if found else ""
+            outlined = _tile(without, tile, (), "")
+            mask = film.masks.get(name)
+            if mask is not None:
+                _outline(outlined, mask)
+            rows.setdefault(name, []).append(outlined)
+            rows.setdefault(f"{name} ", []).append(_tile(film, tile, (), words))
+    _write(rows, path, tile)
+
+
+def _tile(film: Film, tile: int, masks: Iterable[str], words: str) -> Picture:
+    method = cv2.INTER_AREA if tile < len(film.image) else cv2.INTER_CUBIC
+    picture: Picture = cv2.resize(film.image, (tile, tile), interpolation=method)
+    for name in masks:
+        _outline(picture, film.masks[name])
+    cv2.putText(picture, words, (3, tile - 4), _FONT, 0.35, 200, 1, cv2.LINE_AA)
+    return picture
+
+
+def _outline(picture: Picture, mask: Mask) -> None:
+    big = cv2.resize(mask.astype(np.uint8), picture.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    found, _ = cv2.findContours(big, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, found, -1, 255, 1)
+
+
+def _write(rows: dict[str, list[Picture]], path: Path, tile: int) -> None:
+    if not rows:
+        raise ValueError("film sheet: no films; give at least one")
     columns = max(map(len, rows.values()))
     lines = []
     for name, tiles in rows.items():

@@ -17,7 +17,7 @@ _NODULE_MM = 3.0  # path that makes a pixel part of the mask
 _ADDED_MM = {"consolidation": 10.0, "covid_pattern": 6.0, "edema": 5.0, "atelectasis": 8.0}  # the same, in mm of water
 _EXUDATE = 0.9  # water equivalents of consolidated lung
 _CROSSES = 0.3  # share of consolidations that cross a fissure
-_WING_MM = 52.0
+_WING_MM = 80.0  # how far a wing of full density reaches
 _PLATES_ALONE, _RAISED = 6.0, 4.0  # mm of plate from which the diaphragm rises, and mm that it rises a mm
 
 
@@ -74,7 +74,9 @@ def edema(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
     off = (lungs.points - hilum.astype(np.float32)) / np.array([1, 1, 1.15], np.float32)
     off[:, 0] = np.maximum(np.abs(off[:, 0]) - 45, 0)
     far = np.sqrt((off**2).sum(axis=1)) * (1 + 0.18 * noise(plan.seed, 45)(lungs.points))
-    wings = np.exp(-((far / _WING_MM) ** 2)) * np.clip(0.75 + 0.35 * noise(plan.seed + 1, 22)(lungs.points), 0, 1.2)
+    wings = np.exp(-((far / (_WING_MM * plan.size)) ** 2)) * np.clip(
+        0.95 + 0.2 * noise(plan.seed + 1, 35)(lungs.points), 0, 1
+    )
     low = np.clip(1 - lungs.height() / 0.5, 0, 1)
     weight = np.clip(wings + 0.25 * low, 0, 1).astype(np.float32)
     path = path_of(lungs, weight * plan.size, shape)
@@ -101,7 +103,9 @@ def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
             off = lungs.points - centre.astype(np.float32)
             across = np.abs(off @ (tilt / np.linalg.norm(tilt)).astype(np.float32))
             along = np.sqrt((off[:, 0] / rng.uniform(28, 45)) ** 2 + (off[:, 1] / rng.uniform(40, 70)) ** 2)
-            plates = np.maximum(plates, np.clip((plan.size / 2 - across) / 2 + 0.5, 0, 1) * np.clip((1 - along) * 5, 0, 1))
+            plates = np.maximum(
+                plates, np.clip((plan.size / 2 - across) / 2 + 0.5, 0, 1) * np.clip((1 - along) * 5, 0, 1)
+            )
         plates = (plates * own).astype(np.float32)
         weight = np.maximum(weight, plates)
         parts.append(tidy(path_of(lungs, plates, shape) >= _ADDED_MM["atelectasis"]))
@@ -133,6 +137,4 @@ def nodule(plan: Plan, lungs: Lungs, beam: Beam) -> Effect:
     centre = spot(plan, lungs, rng, (plan.size / 2 + 4, plan.size / 2 + 26))
     path: F32 = sphere_path(centre, plan.size / 2, beam)
     added = np.stack([path * (1 - lungs.density[: lungs.samples].mean()), np.zeros_like(path)])
-    return Effect(
-        "nodule", (path >= _NODULE_MM,), plan.side, plan.zone, plan.severity, plan.size, added=added
-    )
+    return Effect("nodule", (path >= _NODULE_MM,), plan.side, plan.zone, plan.severity, plan.size, added=added)

@@ -11,13 +11,15 @@ from scipy.spatial import cKDTree
 from anatomy_clip.core.terms import Side
 from anatomy_clip.sources.phantom.structures import STRUCTURES
 from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures
-from anatomy_clip.sources.phantom.xray.findings.effects import Effect, Mask, path_at, splat
+from anatomy_clip.sources.phantom.xray.findings.effects import Effect, Mask, path_at, sphere_path, splat
 from anatomy_clip.sources.phantom.xray.findings.plan import Plan, finding_table
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Beam, Stack
 
-_RIBS = {"upper": (2, 5), "middle": (5, 8), "lower": (8, 11)}  # numbers, the last one excluded
+_RIBS = {"upper": (2, 5), "middle": (5, 8), "lower": (8, 10)}  # numbers, the last one excluded
 _RIB_ANGLES = ((42.0, 68.0), (112.0, 136.0))  # degrees from the back, where a frontal film sees a rib from the side
+_SHORT_RIB = 7  # from this number on, ribs end too early for the second range
 _RIB_NEAR_MM, _RIB_REACH_MM = 7.0, 45.0
+_CALLUS_MM, _CALLUS_GROWS, _CALLUS_BONE = 4.5, 0.35, 0.55  # radius, mm more a mm of displacement, cortical bone in a cm
 _CUT_MM = 9.0  # bone this near to the cut is the finding's mask
 _BONE_MM = 2.0  # path that makes a pixel part of the mask
 _SLICE_MM = 8.0
@@ -93,13 +95,13 @@ def break_bone(bone: Bone, how: Break, beam: Beam) -> tuple[F32, Mask]:
 
 
 def rib_fracture(plan: Plan, stack: Stack, carina: F64) -> Effect | None:
-    """One broken rib, two or three of them where it is severe; None where they aren't on the film."""
+    """One broken rib, two or three of them where it is severe, with callus at each cut; None where they aren't on the film."""
     rng = np.random.default_rng(plan.seed)
     first = int(rng.integers(*_RIBS[plan.zone]))
-    angle = float(rng.uniform(*_RIB_ANGLES[int(rng.integers(2))]))
+    angle = float(rng.uniform(*_RIB_ANGLES[int(rng.integers(2)) if first < _SHORT_RIB else 0]))
     count = 1 + int(rng.integers(1, 3)) if plan.severity == "severe" else 1
     added, parts = np.zeros((2, *stack.beam.shape), np.float32), []
-    for number in range(first, min(first + count, 12)):
+    for number in range(first, first + count):
         turn = angle + rng.uniform(-6, 6)
         tilt, up, gap = rng.normal(0, 0.35, 3), float(rng.choice([-1, 1])), float(rng.uniform(2, 5))
         rib = _rib(stack, f"rib_{plan.side}_{number}")
@@ -108,9 +110,12 @@ def rib_fracture(plan: Plan, stack: Stack, carina: F64) -> Effect | None:
             continue
         site, tangent = found
         shift = plan.size * (up * _across(np.array([0.0, 0, 1]), tangent) * 0.85 + 0.5 * _inwards(site, carina))
-        more, mask = break_bone(rib, Break(site, _unit(tangent + tilt * 0.5), shift, gap, _RIB_REACH_MM), stack.beam)
+        part = rib.near(np.linalg.norm(rib.points - site, axis=1) < _RIB_REACH_MM + 10)
+        more, mask = break_bone(part, Break(site, _unit(tangent + tilt * 0.5), shift, gap, _RIB_REACH_MM), stack.beam)
+        callus = sphere_path(site, _CALLUS_MM + _CALLUS_GROWS * plan.size, stack.beam)
+        more[1] += _CALLUS_BONE * callus
         added += more
-        parts.append(mask)
+        parts.append(mask | (callus >= _BONE_MM))
     if not parts:
         return None
     return Effect("rib_fracture", tuple(parts), plan.side, plan.zone, plan.severity, plan.size, added=added)

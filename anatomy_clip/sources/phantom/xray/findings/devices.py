@@ -89,9 +89,7 @@ def limb_plate(plan: Plan, seed: int, stack: Stack, part: str, side: str, marks:
     for t in np.linspace(-0.85, 0.85, row["screws"]):
         lines.append((np.stack([off + t * half, off + t * half - out * min(reach / 3, 26)]), row["screw_radius"]))
     seen = np.sum([wire(points, radius, beam) for points, radius in lines], axis=0, dtype=np.float32)
-    return Effect(
-        plan.name, (seen >= _SEEN_MM,), Side(side), "plate", "", 1.0, added=_absorbed(seen, row["material"])
-    )
+    return Effect(plan.name, (seen >= _SEEN_MM,), Side(side), "plate", "", 1.0, added=_absorbed(seen, row["material"]))
 
 
 def wire(points: F64, radius: float, beam: Beam) -> F32:

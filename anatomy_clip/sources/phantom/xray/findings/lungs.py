@@ -148,9 +148,13 @@ def noise(seed: int, scale_mm: float) -> Callable[[F32], F32]:
         scale_mm: mean wavelength.
     """
     rng = np.random.default_rng(seed)
-    count = 10
+    count = 20
     ways = rng.normal(size=(count, 3))
-    waves = ways / np.linalg.norm(ways, axis=1, keepdims=True) * (2 * np.pi / (scale_mm * rng.uniform(0.6, 1.5, (count, 1))))
+    waves = (
+        ways
+        / np.linalg.norm(ways, axis=1, keepdims=True)
+        * (2 * np.pi / (scale_mm * rng.uniform(0.6, 1.5, (count, 1))))
+    )
     phase = rng.uniform(0, 2 * np.pi, count)
 
     def field(points: F32) -> F32:

@@ -79,9 +79,7 @@ def make_scene(stack: Stack, body: Body, view: View, side: str, plans: Mapping[s
     return Scene(paths, effects, lungs, vessels, stack)
 
 
-def _maybe(
-    plans: Mapping[str, Plan], name: str, make: Callable[[Plan], Effect | None]
-) -> tuple[Effect, ...]:
+def _maybe(plans: Mapping[str, Plan], name: str, make: Callable[[Plan], Effect | None]) -> tuple[Effect, ...]:
     """The effect of a finding, if it is planned and can be planted."""
     effect = make(plans[name]) if name in plans else None
     return () if effect is None else (effect,)

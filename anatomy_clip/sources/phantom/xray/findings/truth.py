@@ -14,38 +14,38 @@ from anatomy_clip.sources.phantom.xray.findings.plan import NO_FINDING, part_fin
 from anatomy_clip.sources.phantom.xray.findings.planting import Scene
 from anatomy_clip.sources.phantom.xray.geometry import F32
 
-_CLEAR, _SUBTLE = 1.7, 0.9  # contrast to noise from which a finding is clear, or seen at all
-_AIR = 0.1  # density below which there is no patient
+_CLEAR, _SUBTLE = 2.0, 1.3  # contrast to noise from which a finding is clear, or seen at all
+_AIR = 8.0  # grey up to which there is no patient
+_ROUNDING = 1 / 12  # variance of whole grey values
+_NEAR_SHARE = 0.08  # of the film: what is nearby
 _CHANNELS_PX = (1.0, 2.0, 4.0, 8.0)
 _LEAST_PX = 2  # fewer pixels aren't seen
 
 
-def contrast_to_noise(with_it: F32, without: F32, mask: Mask, quanta: F32) -> float:
+def contrast_to_noise(with_it: F32, without: F32, mask: Mask, noise: F32) -> float:
     """How well a finding stands out, as an observer with channels for detail of several sizes sees it.
 
-    Both films are given as densities -ln(signal), b without the finding and a with it, free of quantum noise. A channel of
-    width w keeps what changes over such lengths, B(x) = G(x, w / 2) - G(x, 2 w), a difference of Gaussians (Abbey and
-    Barrett, J Opt Soc Am A 18 (2001) 473). Its contrast is the 90th percentile of |B(a - b)| in the mask. Its noise is
-    n^2 = s^2 + q^2 / w^2: s is anatomical noise, the median of |B(b)| / 0.6745 in the patient nearby; q^2 is the mean of
-    1 / quanta in the mask. The result is the root of the sum of (contrast / n)^2 over the channels.
+    A channel of width w keeps what changes over such lengths, B(x) = G(x, w / 2) - G(x, 2 w), a difference of Gaussians
+    (Abbey and Barrett, J Opt Soc Am A 18 (2001) 473). Its contrast is the 90th percentile of |B(with - without)| in the mask.
+    Its noise is n^2 = s^2 + q^2: s is anatomical noise, the median of |B(without)| / 0.6745 in the patient nearby, and q the
+    standard deviation of B(noise) there. The result is the root of the sum of (contrast / n)^2 over the channels.
 
     Args:
-        with_it: (H, W) density.
-        without: (H, W) density of the same film without the finding.
+        with_it: (H, W) grey values of the film with the finding, free of quantum noise.
+        without: (H, W) the same without the finding.
         mask: (H, W) where it is, in the lit field.
-        quanta: (H, W) photons that each pixel detects.
+        noise: (H, W) what the quanta change of the grey values.
     """
     if mask.sum() < _LEAST_PX:
         return 0.0
-    reach = 2 * round(0.08 * max(mask.shape)) + 1
+    reach = 2 * round(_NEAR_SHARE * max(mask.shape)) + 1
     near = (cv2.dilate(mask.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0) & (without > _AIR)
     near = near if near.any() else mask
-    quantum2 = float((1 / np.maximum(quanta[mask], 1)).mean())
     total = 0.0
     for width in _CHANNELS_PX:
         contrast = np.percentile(np.abs(_band(with_it - without, width)[mask]), 90)
         anatomy = np.median(np.abs(_band(without, width)[near])) / 0.6745
-        total += float(contrast**2 / (anatomy**2 + quantum2 / width**2))
+        total += float(contrast**2 / (anatomy**2 + _band(noise, width)[near].var() + _ROUNDING))
     return float(np.sqrt(total))
 
 
@@ -70,27 +70,25 @@ def box_of(name: str, part: Mask) -> tuple[Box, ...]:
 
 
 def planted_truth(
-    scene: Scene, density: Callable[[F32], F32], lit: Mask, quanta: float
+    scene: Scene, picture: Callable[[F32], F32], film: F32, lit: Mask
 ) -> tuple[dict[str, Finding], tuple[Box, ...]]:
     """Findings that were planted, and the boxes of those that are seen.
 
     Args:
         scene: the rays and what is planted.
-        density: from paths (2, H, W) in cm to -ln(signal) (H, W), free of quantum noise.
+        picture: from paths (2, H, W) in cm to grey values (H, W) free of quantum noise.
+        film: (H, W) grey values with quantum noise.
         lit: (H, W) the lit field.
-        quanta: photons a pixel in the open beam.
     """
-    whole = density(scene.material_paths())
     findings: dict[str, Finding] = {}
     boxes: tuple[Box, ...] = ()
+    whole = picture(scene.material_paths()) if scene.effects else film
     for effect in scene.effects:
-        without = density(scene.material_paths(without=effect.name))
-        seen = visibility(contrast_to_noise(whole, without, effect.mask & lit, quanta * np.exp(-whole)))
-        findings[effect.name] = Finding(
-            State.POSITIVE, effect.side, effect.zone, effect.severity, effect.measure, seen
-        )
+        without = picture(scene.material_paths(without=effect.name))
+        seen = visibility(contrast_to_noise(whole, without, effect.mask & lit, film - whole))
+        findings[effect.name] = Finding(State.POSITIVE, effect.side, effect.zone, effect.severity, effect.measure, seen)
         if seen is not Visibility.INVISIBLE:
-            boxes += sum((box_of(effect.name, part & lit) for part in effect.parts), ())
+            boxes += tuple(box for part in effect.parts for box in box_of(effect.name, part & lit))
     return findings, boxes
 
 
