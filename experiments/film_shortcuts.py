@@ -57,7 +57,6 @@ class Row(NamedTuple):
     df: int
 
 
-@plain_errors()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print both probes' tables; returns 1 where the first, which sees nuisances alone, isn't at chance."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -137,4 +136,5 @@ def _tells(film: RadiographRecord, finding: str) -> bool:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with plain_errors():
+        raise SystemExit(main())

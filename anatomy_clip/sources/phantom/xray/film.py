@@ -11,7 +11,7 @@ from anatomy_clip.core.radiographs import Box, Finding
 from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id
 from anatomy_clip.sources.phantom.xray.attenuation import spectrum, transmission
-from anatomy_clip.sources.phantom.xray.detector import Detector, collimation, display, expose
+from anatomy_clip.sources.phantom.xray.detector import collimation, display, expose
 from anatomy_clip.sources.phantom.xray.findings.effects import Mask
 from anatomy_clip.sources.phantom.xray.findings.heart import cardiomegaly
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan

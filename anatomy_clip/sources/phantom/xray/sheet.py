@@ -39,7 +39,8 @@ def finding_sheet(pairs: Mapping[str, Sequence[tuple[Film, Film]]], path: Path, 
     """Write a PNG with two rows a finding: films without it, with its outline, and the same films with it.
 
     Args:
-        pairs: finding -> films of the same body, view and nuisances, (without it, with it).
+        pairs: finding, and after a comma what more its row is called -> films of the same body, view and nuisances,
+            (without it, with it).
         path: where the PNG goes.
         tile: size of each film, pixels.
 
@@ -49,10 +50,11 @@ def finding_sheet(pairs: Mapping[str, Sequence[tuple[Film, Film]]], path: Path, 
     rows: dict[str, list[Picture]] = {}
     for name, films in pairs.items():
         for without, film in films:
-            found = film.findings.get(name)
+            finding = name.split(",")[0]
+            found = film.findings.get(finding)
             words = f"{found.severity} {found.visibility or found.state}" if found else ""
             outlined = _tile(without, tile, (), "")
-            mask = film.masks.get(name)
+            mask = film.masks.get(finding)
             if mask is not None:
                 _outline(outlined, mask)
             rows.setdefault(name, []).append(outlined)
