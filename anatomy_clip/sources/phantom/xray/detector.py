@@ -19,6 +19,7 @@ _THIN = 2.0  # percentile of what was examined that becomes `_BASE`
 _BASE = 0.2  # grey: what is thin isn't as black as air
 _KNEE = 0.72  # grey from which on the display's curve flattens, so that bone over soft tissue isn't clipped
 _WHITE = 0.94  # grey that the densest comes near to
+_RIM = 0.8  # density from which on nothing is darker than `_BASE`
 _AIR = 0.9  # what passes more than this share of the open beam isn't patient
 
 
@@ -99,9 +100,9 @@ def display(signal: F32, detector: Detector, field: F32) -> NDArray[np.uint8]:
     shown += np.float32(detector.detail) * fine / (1 + np.abs(fine) / np.float32(_FAINT))
     low, high = np.percentile(shown[examined], (_THIN, detector.knee_at))
     linear = _BASE + (_KNEE - _BASE) * (shown - low) / max(float(high - low), 1e-3)
-    # air is black, however thin the patient is elsewhere
-    air = _BASE * np.minimum(density / -np.log(_AIR), 1)
-    linear = np.where(patient, np.maximum(linear, air), air)
+    # air is black, however thin the patient is elsewhere, and the skin fades into it
+    least = _BASE * np.minimum(density / _RIM, 1)
+    linear = np.where(patient, np.maximum(linear, least), least)
     grey = _curve(linear) ** np.float32(detector.gamma)
     return np.asarray(np.round(255 * grey * field), dtype=np.uint8)
 
