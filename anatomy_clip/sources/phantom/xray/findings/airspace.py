@@ -37,7 +37,7 @@ def spot(plan: Plan, lungs: Lungs, rng: np.random.Generator, wall_mm: tuple[floa
 
 
 def consolidation(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
-    """Air spaces filled with exudate: a cloud within one lobe, with some air left in it; `plan.size` is its width, mm."""
+    """Air spaces filled with exudate: a cloud with some air left in it; `plan.size` is its width, mm."""
     rng = np.random.default_rng(plan.seed)
     weight = np.zeros(len(lungs.points), np.float32)
     parts = []
@@ -88,7 +88,7 @@ def edema(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
 
 
 def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
-    """Plates of lung without air, and with the larger ones a raised diaphragm; `plan.size` is a plate's thickness, mm."""
+    """Plates of lung without air; thick ones raise the diaphragm; `plan.size` is a plate's thickness, mm."""
     rng = np.random.default_rng(plan.seed)
     weight = np.zeros(len(lungs.points), np.float32)
     parts = []

@@ -11,8 +11,8 @@ import yaml
 
 from anatomy_clip.core.terms import Side
 from anatomy_clip.sources.phantom.xray.attenuation import MATERIALS, attenuation
-from anatomy_clip.sources.phantom.xray.findings.bones import limb_site
 from anatomy_clip.sources.phantom.xray.findings.effects import Effect
+from anatomy_clip.sources.phantom.xray.findings.fractures import limb_site
 from anatomy_clip.sources.phantom.xray.findings.plan import Plan
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Beam, Stack
 from anatomy_clip.sources.phantom.xray.vessels import vessel_path
