@@ -79,8 +79,8 @@ def edema(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
     )
     low = np.clip(1 - lungs.height() / 0.5, 0, 1)
     weight = np.clip(wings + 0.25 * low, 0, 1).astype(np.float32)
-    path = path_of(lungs, weight * plan.size, shape)
-    sides = [path_of(lungs, weight * plan.size * lungs.on(side), shape) for side in (Side.LEFT, Side.RIGHT)]
+    path = path_of(lungs, weight * np.float32(plan.size), shape)
+    sides = [path_of(lungs, weight * np.float32(plan.size) * lungs.on(side), shape) for side in (Side.LEFT, Side.RIGHT)]
     parts = tuple(tidy(one >= max(_ADDED_MM["edema"], 0.3 * float(path.max()))) for one in sides)
     return Effect(
         "edema", parts, plan.side, plan.zone, plan.severity, plan.size, weight, plan.size, congestion=plan.size

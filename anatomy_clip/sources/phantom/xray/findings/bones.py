@@ -70,7 +70,7 @@ def break_bone(bone: Bone, how: Break, beam: Beam) -> tuple[F32, Mask]:
     """What a fracture adds to each ray, (2, H, W) mm of water and cortical bone, and its mask (H, W)."""
     h, w = beam.shape
     along = (bone.points - how.site) @ how.axis
-    wide = max(how.gap, 0.75 * beam.pixel_mm / beam.magnification)
+    wide = max(how.gap, beam.pixel_mm / beam.magnification)
     left = 1 - np.clip(1 - np.abs(along) / wide, 0, 1) * how.gap / wide  # as much is lost as the gap is wide
     moved = np.where(along > 0, np.clip(1 - along / how.reach, 0, 1), 0)
     touched = (moved > 0) | (left < 1)
