@@ -56,8 +56,8 @@ class Film:
         spacing_mm: pixel step at the detector.
         magnification: at the point that the view is centred on.
         masks: (H, W) by name: where a ray runs 10 mm or more through a lung or the heart, 3 mm or more through bone, in
-            the lit field; the lungs' masks go on behind heart and diaphragm. Of each planted finding, seen or not: where
-            it is.
+            the lit field; the lungs' masks go on behind heart and diaphragm. And where each planted finding is,
+            seen or not.
         findings: all that the part can have, but what the film can't tell; those that aren't there are negative.
         boxes: of the findings that are seen.
     """

@@ -37,7 +37,7 @@ def spot(plan: Plan, lungs: Lungs, rng: np.random.Generator, wall_mm: tuple[floa
 
 
 def consolidation(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
-    """Air spaces filled with exudate: a cloud within one lobe, with some air left in it; `plan.size` is its width, mm."""
+    """Air spaces filled with exudate: a cloud with some air left in it; `plan.size` is its width, mm."""
     rng = np.random.default_rng(plan.seed)
     weight = np.zeros(len(lungs.points), np.float32)
     parts = []
@@ -79,8 +79,8 @@ def edema(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
     )
     low = np.clip(1 - lungs.height() / 0.5, 0, 1)
     weight = np.clip(wings + 0.25 * low, 0, 1).astype(np.float32)
-    path = path_of(lungs, weight * plan.size, shape)
-    sides = [path_of(lungs, weight * plan.size * lungs.on(side), shape) for side in (Side.LEFT, Side.RIGHT)]
+    path = path_of(lungs, weight * np.float32(plan.size), shape)
+    sides = [path_of(lungs, weight * np.float32(plan.size) * lungs.on(side), shape) for side in (Side.LEFT, Side.RIGHT)]
     parts = tuple(tidy(one >= max(_ADDED_MM["edema"], 0.3 * float(path.max()))) for one in sides)
     return Effect(
         "edema", parts, plan.side, plan.zone, plan.severity, plan.size, weight, plan.size, congestion=plan.size
@@ -88,7 +88,7 @@ def edema(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
 
 
 def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
-    """Plates of lung without air, and with the larger ones a raised diaphragm; `plan.size` is a plate's thickness, mm."""
+    """Plates of lung without air; thick ones raise the diaphragm; `plan.size` is a plate's thickness, mm."""
     rng = np.random.default_rng(plan.seed)
     weight = np.zeros(len(lungs.points), np.float32)
     parts = []

@@ -11,14 +11,17 @@ import yaml
 
 from anatomy_clip.core.terms import Side
 from anatomy_clip.sources.phantom.xray.attenuation import MATERIALS, attenuation
-from anatomy_clip.sources.phantom.xray.findings.bones import limb_site
 from anatomy_clip.sources.phantom.xray.findings.effects import Effect
+from anatomy_clip.sources.phantom.xray.findings.fractures import limb_site
 from anatomy_clip.sources.phantom.xray.findings.plan import Plan
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, Beam, Stack
 from anatomy_clip.sources.phantom.xray.vessels import vessel_path
 
 _SEEN_MM = 0.3  # path that makes a pixel part of the mask
 _WANDER_MM = 5.0  # how far a line lies from the table's, standard deviation
+_CAVA_MM = (
+    30.0  # what lies further to the side is mirrored for the left; from the superior vena cava on, all is one way
+)
 _STANDARD = {"carina": (3.0, -26.0, 1383.0), "sternal_notch": (0.0, 15.0, 1425.0), "liver_dome": (60.0, 0.0, 1296.0)}
 
 
@@ -52,11 +55,13 @@ def chest_devices(plan: Plan, marks: dict[str, F64], beam: Beam) -> Effect:
     chosen = rng.choice(list(table), round(plan.size), replace=False, p=shares / shares.sum())
     added, parts = np.zeros((2, *beam.shape), np.float32), []
     for name in sorted(chosen):
-        flip = -1.0 if table[name].get("sided") and rng.uniform() < _left_share(name) else 1.0
+        left = bool(table[name].get("sided")) and rng.uniform() < _left_share(name)
         wander = np.clip(rng.normal(0, _WANDER_MM, 3), -8, 8) * np.array([0.4, 1, 1.5])
         seen = np.zeros(beam.shape, np.float32)
         for material, radius, points in table[name]["lines"]:
-            path = np.array(points, dtype=np.float64) * [flip, 1, 1] + wander
+            path = np.array(points, dtype=np.float64)
+            path[:, 0] *= np.where(left & (path[:, 0] > _CAVA_MM), -1, 1)
+            path += wander
             line = wire(_placed(path, marks), radius, beam)
             added += _absorbed(line, material)
             seen += line

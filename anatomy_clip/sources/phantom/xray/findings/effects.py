@@ -61,7 +61,7 @@ def path_of(lungs: Lungs, weight: F32, shape: tuple[int, int]) -> F32:
 
 def tidy(mask: Mask) -> Mask:
     """A mask (H, W) without its crumbs: parts smaller than a tenth of the largest."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     area = stats[:, cv2.CC_STAT_AREA]
     kept = area >= 0.1 * area[1:].max(initial=0)
     kept[0] = False

@@ -35,8 +35,8 @@ class Lungs:
         density: (N,) water equivalents.
         samples: how many of the points are samples: the rest are vessels.
         carina: (3,) mm.
-        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top, bottom;
-            "side" is that from the outermost point at the same height.
+        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top,
+            bottom; "side" is that from the outermost point at the same height.
         span: side's sign -> lowest and highest point of that lung, mm.
     """
 

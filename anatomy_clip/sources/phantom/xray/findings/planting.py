@@ -11,9 +11,9 @@ from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import label_id
 from anatomy_clip.sources.phantom.xray.attenuation import label_mixtures
 from anatomy_clip.sources.phantom.xray.findings.airspace import atelectasis, consolidation, covid_pattern, edema, nodule
-from anatomy_clip.sources.phantom.xray.findings.bones import limb_fracture, rib_fracture
 from anatomy_clip.sources.phantom.xray.findings.devices import chest_devices, limb_plate
 from anatomy_clip.sources.phantom.xray.findings.effects import Effect, lung_change
+from anatomy_clip.sources.phantom.xray.findings.fractures import limb_fracture, rib_fracture
 from anatomy_clip.sources.phantom.xray.findings.lungs import Lungs, gather_lungs
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan
 from anatomy_clip.sources.phantom.xray.findings.pleura import effusion, pneumothorax

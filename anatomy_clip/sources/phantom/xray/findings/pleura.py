@@ -37,7 +37,8 @@ def effusion(plan: Plan, lungs: Lungs, up: F64, shape: tuple[int, int]) -> Effec
     parts, total = [], 0.0
     for side, share in zip(sides, shares / shares.max(), strict=False):
         own = lungs.on(side)
-        filled = fill(level, np.where(own, lungs.volume, 0), plan.size * 1000 * (share if len(sides) > 1 else 1), own)
+        amount = plan.size * 1000 * (share if len(sides) > 1 else 1)
+        filled = fill(level, lungs.volume * own, amount, own)
         weight += filled
         parts.append(tidy(path_of(lungs, filled, shape) >= _FLUID_MM))
         total += float((filled * lungs.volume).sum()) / 1000

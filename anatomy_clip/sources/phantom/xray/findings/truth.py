@@ -26,9 +26,10 @@ def contrast_to_noise(with_it: F32, without: F32, mask: Mask, noise: F32) -> flo
     """How well a finding stands out, as an observer with channels for detail of several sizes sees it.
 
     A channel of width w keeps what changes over such lengths, B(x) = G(x, w / 2) - G(x, 2 w), a difference of Gaussians
-    (Abbey and Barrett, J Opt Soc Am A 18 (2001) 473). Its contrast is the 90th percentile of |B(with - without)| in the mask.
-    Its noise is n^2 = s^2 + q^2: s is anatomical noise, the median of |B(without)| / 0.6745 in the patient nearby, and q the
-    standard deviation of B(noise) there. The result is the root of the sum of (contrast / n)^2 over the channels.
+    (Abbey and Barrett, J Opt Soc Am A 18 (2001) 473). Its contrast is the 90th percentile of |B(with - without)| in the
+    mask. Its noise is n^2 = s^2 + q^2: s is anatomical noise, the median of |B(without)| / 0.6745 in the patient
+    nearby, and q the standard deviation of B(noise) there. The result is the root of the sum of (contrast / n)^2 over
+    the channels.
 
     Args:
         with_it: (H, W) grey values of the film with the finding, free of quantum noise.
@@ -93,7 +94,9 @@ def planted_truth(
 
 
 def all_findings(part: str, found: Mapping[str, Finding], unknown: Collection[str]) -> dict[str, Finding]:
-    """Every finding of a part in the table's order: those that aren't there are negative, and "no_finding" says if none is seen.
+    """Every finding of a part in the table's order; those that aren't there are negative.
+
+    "no_finding" is positive where none is seen; as with CheXpert's "No Finding", devices don't count.
 
     Args:
         part: as "chest".
@@ -102,5 +105,5 @@ def all_findings(part: str, found: Mapping[str, Finding], unknown: Collection[st
     """
     names = [name for name in part_findings(part) if name not in unknown]
     out = {name: found.get(name, Finding(State.NEGATIVE)) for name in names}
-    seen = any(one.shown for name, one in out.items() if name != "support_devices")  # as CheXpert's "No Finding"
+    seen = any(one.shown for name, one in out.items() if name != "support_devices")
     return out | {NO_FINDING: Finding(State.NEGATIVE if seen else State.POSITIVE)}
