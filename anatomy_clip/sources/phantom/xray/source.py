@@ -245,4 +245,4 @@ def _make(kind: Any, values: Mapping[str, Any], where: str) -> Any:
     for key in values:
         if key not in known:
             raise ValueError(f"films: {where}: no field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
-    return kind(**{k: v if isinstance(v, str | int | float | bool) else tuple(v) for k, v in values.items()})
+    return kind(**{k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in values.items()})
