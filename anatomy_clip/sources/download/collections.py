@@ -65,7 +65,7 @@ class Collection:
 
     def describe(self) -> list[str]:
         """What would be fetched: one line for the collection, one for each file, package or list of files."""
-        known = [part.bytes for part in (*self.files, *self.packages, *self.listings)]
+        known = [*(f.bytes for f in self.files), *(p.bytes for p in self.packages), *(s.bytes for s in self.listings)]
         total = f"about {size(sum(b for b in known if b))}" if all(known) else "sizes not all known"
         lines = [f"{self.name}: {total}, licence {self.licence}, {self.page}"]
         lines += [f"  {f.name}: {size(f.bytes)}, {f.hash or 'no published hash'}, {f.url}" for f in self.files]
