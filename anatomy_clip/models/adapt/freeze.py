@@ -16,7 +16,7 @@ Frozen = int | Literal["all"]
 # Where the networks that we know keep what lies below their first block, and their blocks.
 _STEM = (
     "conv1", "class_embedding", "ln_pre", "token_embedding", "positional_embedding",  # open_clip
-    "patch_embed", "cls_token", "pos_embed", "norm_pre",  # timm
+    "patch_embed", "cls_token", "pos_embed", "norm_pre", "conv_stem", "bn1",  # timm
 )  # fmt: skip
 _BLOCKS = ("transformer.resblocks", "blocks")
 

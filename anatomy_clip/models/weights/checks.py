@@ -9,6 +9,7 @@ from anatomy_clip.core.names import did_you_mean
 
 _REMEDY = {
     "quick_gelu": "choose an architecture with or without the ending -quickgelu, or set model.quick_gelu",
+    "vision.timm_model_name": "choose a model with that network, such as model=lite for tf_efficientnet_lite0",
     "normalisation": "set model.normalisation to the file's, or to null to take it over",
 }
 _SHOWN = 5

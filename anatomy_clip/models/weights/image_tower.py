@@ -1,4 +1,4 @@
-"""The image tower that an earlier run trained, into a new model; everything else of that model stays as it is."""
+"""An image tower that was trained before, into a new model; everything else of that model stays as it is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load_image_tower(model: ImageTextModel, weights: Weights) -> None:
         found = {name: tensor for name, tensor in found.items() if not name.startswith(joint)}
     check_keys(expected, found, where)
     model.image.load_state_dict(found, strict=False)
-    model.provenance = provenance(model, weights.source, f"the image tower of {OWN}", weights.file)
+    model.provenance = provenance(model, weights.source, f"the image tower of {weights.layout}", weights.file)
 
 
 def _of_image(facts: dict[str, Any]) -> dict[str, Any]:

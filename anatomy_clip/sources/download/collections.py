@@ -8,6 +8,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from anatomy_clip.sources.download.packages import Package
+
 
 @dataclass(frozen=True)
 class Remote:
@@ -49,6 +51,7 @@ class Collection:
         licence: SPDX id, or words.
         files: its files.
         listings: pages that list further files.
+        packages: packages on the Python index that carry files of it.
         idc: id of the collection at Imaging Data Commons; empty if it isn't there.
     """
 
@@ -57,14 +60,16 @@ class Collection:
     licence: str
     files: tuple[Remote, ...] = ()
     listings: tuple[Listing, ...] = ()
+    packages: tuple[Package, ...] = ()
     idc: str = ""
 
     def describe(self) -> list[str]:
-        """What would be fetched: one line for the collection, and one for each file or list of files."""
-        known = [*(f.bytes for f in self.files), *(s.bytes for s in self.listings)]
+        """What would be fetched: one line for the collection, one for each file, package or list of files."""
+        known = [*(f.bytes for f in self.files), *(p.bytes for p in self.packages), *(s.bytes for s in self.listings)]
         total = f"about {size(sum(b for b in known if b))}" if all(known) else "sizes not all known"
         lines = [f"{self.name}: {total}, licence {self.licence}, {self.page}"]
         lines += [f"  {f.name}: {size(f.bytes)}, {f.hash or 'no published hash'}, {f.url}" for f in self.files]
+        lines += [f"  {p.archive}: {size(p.bytes)}, sha256:{p.sha256}, on the Python index" for p in self.packages]
         return lines + [f"  {s.folder}: {s.files} files, {size(s.bytes)}, listed at {s.index}" for s in self.listings]
 
 
@@ -87,4 +92,5 @@ def size(count: int | None) -> str:
 def _collection(name: str, part: Mapping[str, Any]) -> Collection:
     remotes = tuple(Remote(**item) for item in part.get("files", []))
     listings = tuple(Listing(**item) for item in part.get("listings", []))
-    return Collection(name, part["page"], part["licence"], remotes, listings, part.get("idc", ""))
+    packages = tuple(Package(**item, licence=part["licence"]) for item in part.get("packages", []))
+    return Collection(name, part["page"], part["licence"], remotes, listings, packages, part.get("idc", ""))

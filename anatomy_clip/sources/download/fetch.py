@@ -15,7 +15,7 @@ from pathlib import Path
 from anatomy_clip.core.files import sha256_of, write_text
 from anatomy_clip.sources.download.archives import unpack_zip
 from anatomy_clip.sources.download.collections import Collection, Listing, Remote, size
-from anatomy_clip.sources.download.packages import Unreachable
+from anatomy_clip.sources.download.packages import Unreachable, fetch
 from anatomy_clip.sources.download.resume import TIMEOUT_S, TRIES, Resuming
 
 CHECKSUMS = "checksums.json"
@@ -64,6 +64,9 @@ def fetch_collection(
         if remote.unpack and not (unpacked.is_dir() and any(unpacked.iterdir())):
             unpack_zip(paths[-1], unpacked)
             tell(f"  {remote.name}: unpacked to {unpacked}")
+    for package in collection.packages:
+        unpacked = fetch(package, folder)
+        paths += [unpacked / name for name in package.files]
     return paths
 
 

