@@ -33,7 +33,7 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data reproduce-table3 table3-plus results benchmark gpu clean
+.PHONY: help setup lint test fuzz soak parity data films reproduce-table3 table3-plus results benchmark gpu clean
 
 help: ## List the targets
 	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
@@ -70,6 +70,12 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 	$(PREPARE) source=phantom
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
 	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
+
+films: $(STAMP) ## Make simulated radiographs with findings and reports (about 3,500; QUICK=1: 1,200), pictures and checks
+	$(PREPARE) source=films side=96 $(if $(QUICK),source.share=0.34)
+	@$(PY) experiments/film_sheets.py $(DATA)/films
+	@$(PY) experiments/check.py stores=films paths.data=$(DATA)
+	@$(PY) experiments/film_shortcuts.py $(DATA)/films/train $(DATA)/films/test
 
 ifeq ($(SCALE),laptop)
 ifdef PLAN
