@@ -39,7 +39,9 @@ def arm_pose(f: Frame, s: int) -> Pose:
     draw = f.rng.normal(0, 1, 8)
     flank = 138 * float(f.wx(1110)) + 1.2 * f.fat + 0.4 * max(f.visceral, 0)
     hip = 166 * float(f.wx(905)) + 0.9 * f.fat
-    if f.arms == "up":
+    if f.arms in ("up", "bent"):
+        if f.heart is not None:
+            return _raised(f, s, draw)
         shoulder = f.at((158 * s, -14, 1434))
         elbow = shoulder + np.array([(42 + 18 * draw[0]) * s, 12 + 18 * draw[1], 250]) * f.size
         inward = 95 + 30 * draw[2]
@@ -65,6 +67,18 @@ def arm_pose(f: Frame, s: int) -> Pose:
     wrist = np.array([(86 + 14 * draw[6]) * s, front + 4, float(f.z(1120)) + rise])
     tip = wrist + np.array([-150 * s, 6, 12 * draw[7]]) * f.size
     return Pose(shoulder, elbow, wrist, tip, np.array([0, -1, 0.2]))
+
+
+def _raised(f: Frame, s: int, draw: F64) -> Pose:
+    """The pose "up" or "bent" for films: arms apart, so that neither the head nor the other hand is beside one."""
+    n, shoulder = f.size, f.at((148 * s, -8, 1456))
+    elbow = shoulder + np.array([(85 + 12 * draw[0]) * s, 12 + 12 * draw[1], 238]) * n
+    if f.arms == "bent":
+        wrist = elbow + np.array([(-10 + 8 * draw[2]) * s, 240, 12 * draw[3]]) * n
+        return Pose(shoulder, elbow, wrist, wrist + np.array([0, 185, 8 * draw[4]]) * n, np.array([-s, 0.0, 0.0]))
+    wrist = elbow + np.array([(25 + 10 * draw[2]) * s, 8 + 12 * draw[3], 240]) * n
+    tip = wrist + np.array([(6 + 8 * draw[4]) * s, 6, 185]) * n
+    return Pose(shoulder, elbow, wrist, tip, np.array([0.1 * s, 1, 0]))
 
 
 class _Segment:
@@ -132,7 +146,7 @@ def _envelope(b: Builder, f: Frame, pose: Pose, hand: _Segment) -> None:
 
 
 def _girdle(b: Builder, f: Frame, side: str, s: int, pose: Pose) -> None:
-    n, up, rolled = f.size, 1.0 if f.arms == "up" else 0.0, 1.0 if f.arms == "forward" else 0.0
+    n, up, rolled = f.size, float(f.arms in ("up", "bent")), 1.0 if f.arms == "forward" else 0.0
 
     def p(x: float, y: float, z: float) -> F64:
         return f.at((x * s, y, z))

@@ -24,7 +24,7 @@ from anatomy_clip.sources.phantom.trunk import add_trunk
 
 _CHUNK = 4096
 _PLANES = 6  # painted at once: more save calls and waste pixels
-ARMS = ("up", "down", "across", "forward")
+ARMS = ("up", "down", "across", "forward", "bent")
 
 # parts in the order in which they are laid out; within a painting level a later part covers an earlier one
 PARTS: tuple[Callable[[Builder, Frame], None], ...] = (
@@ -127,7 +127,7 @@ class Body:
             (H, W) label ids: indices into `structures.STRUCTURES`.
         """
         planes = np.asarray([[origin, row_axis, col_axis]], dtype=np.float64)
-        return self.label_planes(planes, shape)[0]
+        return np.asarray(self.label_planes(planes, shape)[0])
 
     def label_planes(self, planes: F64, shape: tuple[int, int], offsets: F32 | None = None) -> NDArray[np.uint8]:
         """Labels (K, H, W) on planes that lie close to each other.
@@ -149,7 +149,7 @@ class Body:
             if offsets is not None:
                 p[:3] += offsets[:, part]
                 reach += float(np.abs(offsets[:, part]).max())
-            rects = self.scene.plane_rects(planes[part], shape, reach)
+            rects = self.scene.boxes.plane_rects(planes[part], shape, reach)
             out[part] = self.scene.paint(self.warp(p), rects)
         return out
 
@@ -161,7 +161,7 @@ class Body:
             part = flat[start : start + _CHUNK]
             p = np.ones((4, 1, len(part)), dtype=np.float32)
             p[:3, 0] = part.T
-            rects = self.scene.point_rects(p, self.warp.reach)
+            rects = self.scene.boxes.point_rects(p, self.warp.reach)
             out[start : start + _CHUNK] = self.scene.paint(self.warp(p), rects)[0]
         return out.reshape(np.shape(points)[:-1])
 
@@ -180,7 +180,7 @@ def make_body(
     Args:
         rng: generator.
         habitus_range: fatness within [0, 1]: 0 lean, 0.35 average, 1 obese.
-        arms: one of `ARMS`, or None to draw all but "forward".
+        arms: one of `ARMS`, or None to draw "up", "down" or "across".
         sex: "female", "male", or None to draw.
         breath_mm: rise of the diaphragm (negative: deep breath), mm, or None to draw.
         heart: factor on the heart's size in a body for radiographs, whose organs have other outlines; None: a body for
@@ -201,7 +201,7 @@ def make_body(
     builder = Builder()
     for add in PARTS:
         add(builder, frame)
-    scene = builder.scene()
+    scene = builder.scene(marrow_last=heart is not None)
     warp = _draw_warp(rng)
     return Body(
         height_mm=float(frame.z_knots[-1]),
@@ -209,8 +209,8 @@ def make_body(
         arms=frame.arms,
         breath_mm=frame.breath,
         landmarks=_landmarks(frame) | builder.landmarks,
-        lo=scene.lo.min(axis=0).astype(np.float64) - warp.reach,
-        hi=scene.hi.max(axis=0).astype(np.float64) + warp.reach,
+        lo=scene.boxes.lo.min(axis=0).astype(np.float64) - warp.reach,
+        hi=scene.boxes.hi.max(axis=0).astype(np.float64) + warp.reach,
         scene=scene,
         warp=warp,
     )

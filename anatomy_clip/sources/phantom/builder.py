@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,10 +20,11 @@ from anatomy_clip.sources.phantom.shapes import (
     Ripple,
     Scene,
 )
-from anatomy_clip.sources.phantom.structures import label_id
+from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id
 
 # painting levels, outside to inside
 SKIN, FAT, FASCIA, MUSCLE, DEEP, CAVITY, LUNG, DOME, ORGAN, INNER, VESSEL, DISC, BONE, CANAL, TOP = range(15)
+_MARROW = ("trabecular_bone", "marrow_fat")
 
 Plane = tuple[float, float, float, float]
 
@@ -147,8 +149,11 @@ class Builder:
         loft = Loft(grid.astype(np.float32), fine.astype(np.float32))
         self._groups.append(Group(layers, self._open, self._open, loft))
 
-    def scene(self) -> Scene:
+    def scene(self, *, marrow_last: bool = False) -> Scene:
         """Freezes what was added.
+
+        Args:
+            marrow_last: paint marrow over all cortex, so that the parts of a bone that overlap leave no wall inside.
 
         Raises:
             ValueError: when shapes were added and never painted.
@@ -167,7 +172,7 @@ class Builder:
             lo[i], hi[i] = centre - half, centre + half
         f = np.float32
         return Scene(
-            self._groups,
+            [_marrow_last(group) for group in self._groups] if marrow_last else self._groups,
             Primitives(kind, matrix.astype(f), shape.astype(f), lo.astype(f), hi.astype(f)),
         )
 
@@ -175,6 +180,14 @@ class Builder:
         self._kind.append(kind)
         self._rows.append(row)
         return self
+
+
+def _marrow_last(group: Group) -> Group:
+    layers = (
+        replace(one, level=CANAL) if one.level == BONE and STRUCTURES[one.label].tissue in _MARROW else one
+        for one in group.layers
+    )
+    return replace(group, layers=tuple(layers))
 
 
 def _cones(rows: F64, cylinder: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[F64, F64, F64, F64]:

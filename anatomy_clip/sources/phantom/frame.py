@@ -78,7 +78,8 @@ class Frame:
         breath: rise of the diaphragm, mm (negative: deep breath).
         bend: lordosis and kyphosis, mm added to the spine's y at L3 and T7.
         scoliosis: mm of sideways bend of the spine.
-        arms: "up", "down", "across", or "forward" (hands on the hips, shoulders rolled forward).
+        arms: "up", "down", "across", "forward" (hands on the hips, shoulders rolled forward), or "bent" (up, the
+            elbows at right angles).
         heart: factor on the heart's size in a body for radiographs; None: a body for sections.
     """
 

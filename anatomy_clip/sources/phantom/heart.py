@@ -29,8 +29,8 @@ def add_film_mediastinum(b: Builder, f: Frame) -> None:
     """Adds the fat between the lungs, the knob where the aortic arch turns back, and the arteries of the hila."""
     f.loft(b, _MEDIASTINUM, layer(DOME, "torso_fat"))
     # beside the vertebrae: lung among their processes would make the outline a saw
-    gutter = [(0, f.spine(z)[1] - 28, z) for z in (1190.0, 1260.0, 1320.0, 1380.0, 1440.0, 1480.0)]
-    b.tube(f.at(gutter), np.array([40, 40, 38, 37, 37, 34]) * f.size, (0, 1, 0), 1.3)
+    gutter = [(0, f.spine(z)[1] - 36, z) for z in (1190.0, 1260.0, 1320.0, 1380.0, 1440.0, 1480.0)]
+    b.tube(f.at(gutter), np.array([38, 38, 35, 34, 34, 32]) * f.size, (0, 1, 0), 1.7)
     b.paint(layer(DOME, "torso_fat"))
     b.ellipsoid(f.at((-27, -12, 1401)), np.array([19, 25, 19]) * f.size)
     b.paint(layer(VESSEL, "aorta"))
@@ -46,7 +46,7 @@ def add_film_heart(b: Builder, f: Frame) -> None:
     and the back, so that the apex stays within the rib cage.
     """
     factor = float(f.heart or 1.0)
-    grow = f.size * f.normal(1.0, 0.06)
+    grow = 0.96 * f.size * f.normal(1.0, 0.06)
     spin = rotation(z=0.5 * f.normal(0, 6)) @ rotation(y=0.5 * f.normal(0, 6))
     middle = f.at((-22, 22, 1297 + 0.6 * f.breath))
     stretch = np.array([factor, factor**0.5, factor**0.5])

@@ -85,7 +85,8 @@ def _vessels(b: Builder, f: Frame) -> None:
     radii = np.array([15, 16, 15.5, 14.5, 13.5, 12.5, 12.5, 12, 11.5, 11, 10, 9, 8]) * wide
     b.tube(f.at([*arch, *descend]), radii)
     b.paint(layer(VESSEL, "aorta"))
-    b.tube(f.at([(28, 10, 1415), (28, 8, 1385), (28, 8, 1345), (26, 10, 1325)]), 9.5 * n)
+    edge = 28 if f.heart is None else 21
+    b.tube(f.at([(28, 10, 1415), (edge, 8, 1385), (edge, 8, 1345), (26, 10, 1325)]), 9.5 * n)
     b.paint(layer(VESSEL, "superior_vena_cava"))
     cava = [(26, 8, 1290), (24, 4, 1262), (24, -4, 1220), (20, -8, 1160), (16, spine(1110) + 26, 1110)]
     b.tube(f.at([*cava, (12, spine(1055) + 24, 1055)]), 11.5 * n)

@@ -37,6 +37,11 @@ _CORE = (
     (1458, 0, -24, 138, 50, 72, 0.1, 0.3, 0.4, 0.6),
     (1492, 0, -22, 82, 46, 60, 0.1, 0.4, 0.4, 0.5),
 )
+# on films a flat end would be an edge across the thighs
+_FILM_END = (
+    (826, 0, 4, 30, 26, 30, 0.1, 0.4, 0.3, 0.4),
+    (850, 0, -4, 104, 44, 60, 0.2, 0.6, 0.5, 0.9),
+)
 CAGE = (  # inner surface of the ribs
     (1130, 0, -8, 116, 84, 62, 0.3),
     (1180, 0, -10, 126, 86, 70, 0.3),
@@ -81,7 +86,7 @@ def add_trunk(b: Builder, f: Frame) -> None:
     core, skin, cage, belly = [], [], [], []
     bulk = 16 * (f.muscle - 1)  # the ribs and the belly stay where they are: only the wall thins
     raised = 1.0 if f.arms == "up" else 0.0
-    for z, cx, cy, a, front, back, w, side, fore, rear in _CORE:
+    for z, cx, cy, a, front, back, w, side, fore, rear in _CORE if f.heart is None else (*_FILM_END, *_CORE[1:]):
         v = belly_depth(f, z)
         grow = 1 + raised * float(np.interp(z, (1400, 1430, 1458, 1490), (0, 0.06, 0.14, 0.2)))
         wall = (cx, cy, a * grow + bulk + 0.35 * v, front + 0.7 * bulk + v, back + 0.8 * bulk, w)
@@ -93,8 +98,8 @@ def add_trunk(b: Builder, f: Frame) -> None:
         v = belly_depth(f, z)
         belly.append((z, cx, cy, a + 0.35 * v, front + v, back, w))
     f.loft(b, skin, layer(SKIN, "skin"), layer(FAT, "subcutaneous_fat", "", 2.2))
-    front = f.at([(row[1], row[2] + row[4], row[0]) for row in skin])
-    b.mark(trunk_front=front[np.argmax(front[:, 1])])
+    fore_points = f.at([(row[1], row[2] + row[4], row[0]) for row in skin])
+    b.mark(trunk_front=fore_points[np.argmax(fore_points[:, 1])])
     # below the crests the muscles are bellies of their own, in fat
     above: Plane = (0, 0, 1, -float(f.z(944)))
     groin: Plane = (0, 0, 1, -float(f.z(888)))
@@ -143,6 +148,9 @@ def _diaphragm(b: Builder, f: Frame) -> None:
     b.ellipsoid(f.at((0, 4, 1185)), np.array([66 * f.wx(1200), 84 * f.wy(1200) + grow, 92 * f.size]))
     foot = float(f.z(1182))
     b.paint(layer(DOME, "diaphragm"), layer(DOME, "torso_fat", "", 3.0), clips=[(0, 0, 1, -foot)])
+    if f.heart is not None:  # no slivers of lung below: a film would show them as lung
+        rows = [(z, cx, cy, a + 6, front + 6 + grow, back + 6, w) for z, cx, cy, a, front, back, w in CAGE[:2]]
+        f.loft(b, rows, layer(DOME, "torso_fat"))
 
 
 def _back(b: Builder, f: Frame) -> None:

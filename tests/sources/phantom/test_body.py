@@ -187,3 +187,17 @@ def test_bad_arguments_are_named() -> None:
         make_body(np.random.default_rng(0), sex="x")
     with pytest.raises(ValueError, match="no label for 'tail'"):
         label_id("tail")
+
+
+def test_planes_painted_together_are_those_painted_one_by_one() -> None:
+    b = body(3)
+    z = float(b.landmarks["heart"][2])
+    planes = np.array([[(180, 150, z + 5 * k), (0, -6, 0), (-6, 0, 0)] for k in range(8)], dtype=np.float64)
+    together = b.label_planes(planes, (50, 60))
+    alone = np.stack([b.label_plane(*plane, (50, 60)) for plane in planes])
+    # a coat of fat around a muscle ends with the rectangle that its shape is looked for in
+    assert (together == alone).mean() > 0.999
+    moved = b.label_planes(
+        planes, (50, 60), np.broadcast_to(np.float32([0, 0, 5])[:, None, None, None], (3, 8, 50, 60))
+    )
+    assert (moved[:-1] == alone[1:]).mean() > 0.999

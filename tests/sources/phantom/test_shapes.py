@@ -17,7 +17,7 @@ def grid(step: float = 1.0, half: int = 40) -> np.ndarray:
 
 
 def paint(scene: Scene, p: np.ndarray) -> np.ndarray:
-    rects = np.tile([0, p.shape[1], 0, p.shape[2]], (len(scene.lo), 1))
+    rects = np.tile([0, p.shape[1], 0, p.shape[2]], (len(scene.boxes.lo), 1))
     return scene.paint(p, rects)
 
 
@@ -79,7 +79,7 @@ def test_culling_on_a_plane_loses_nothing() -> None:
         b.cone(rng.uniform(-40, 40, 3), rng.uniform(-40, 40, 3), 3, 5).paint(Layer(k, 60 + k))
     scene, p = b.scene(), grid()
     plane = np.array([[-40, -40, 3], [1, 0, 0], [0, 1, 0]], dtype=np.float64)
-    np.testing.assert_array_equal(scene.paint(p, scene.plane_rects(plane[None], (81, 81), 0.0)), paint(scene, p))
+    np.testing.assert_array_equal(scene.paint(p, scene.boxes.plane_rects(plane[None], (81, 81), 0.0)), paint(scene, p))
 
 
 def test_unpainted_shapes_are_an_error() -> None:

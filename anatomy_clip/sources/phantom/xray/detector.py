@@ -15,10 +15,11 @@ _SCATTER_SHARE = 1 / 6  # of the field: how far scattered photons stray
 _SLOW_SHARE = 1 / 8
 _FINE_SHARES = (1 / 140, 1 / 40)  # of the field, between which changes are detail; finer ones are noise
 _FAINT = 0.15  # density beyond which detail gains less
-_WINDOW = (2.0, 75.0)  # percentiles of what was examined that become `_BASE` and `_KNEE`
+_THIN = 2.0  # percentile of what was examined that becomes `_BASE`
 _BASE = 0.2  # grey: what is thin isn't as black as air
 _KNEE = 0.72  # grey from which on the display's curve flattens, so that bone over soft tissue isn't clipped
 _WHITE = 0.94  # grey that the densest comes near to
+_RIM = 0.8  # density from which on nothing is darker than `_BASE`
 _AIR = 0.9  # what passes more than this share of the open beam isn't patient
 
 
@@ -33,6 +34,7 @@ class Detector:
         flatten: share of slow changes (over an eighth of the field) that the display takes away.
         detail: gain of changes over a few millimetres, where they are faint.
         gamma: exponent of the display: below 1 brighter.
+        knee_at: percentile of what was examined that becomes `_KNEE`.
         rim: width of the patient's rim that has no say in the picture's brightness, as a share of the field.
     """
 
@@ -42,6 +44,7 @@ class Detector:
     flatten: float = 0.6
     detail: float = 1.1
     gamma: float = 1.0
+    knee_at: float = 85.0
     rim: float = 0.0
 
 
@@ -95,8 +98,11 @@ def display(signal: F32, detector: Detector, field: F32) -> NDArray[np.uint8]:
     fine_px = [max(density.shape) * share for share in _FINE_SHARES]
     fine = _blur(shown, fine_px[0]) - _blur(shown, fine_px[1])
     shown += np.float32(detector.detail) * fine / (1 + np.abs(fine) / np.float32(_FAINT))
-    low, high = np.percentile(shown[examined], _WINDOW)
+    low, high = np.percentile(shown[examined], (_THIN, detector.knee_at))
     linear = _BASE + (_KNEE - _BASE) * (shown - low) / max(float(high - low), 1e-3)
+    # air is black, however thin the patient is elsewhere, and the skin fades into it
+    least = _BASE * np.minimum(density / _RIM, 1)
+    linear = np.where(patient, np.maximum(linear, least), least)
     grey = _curve(linear) ** np.float32(detector.gamma)
     return np.asarray(np.round(255 * grey * field), dtype=np.uint8)
 

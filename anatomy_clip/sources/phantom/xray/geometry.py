@@ -151,4 +151,4 @@ def _dither(count: int, shape: tuple[int, int], rng: np.random.Generator) -> F32
     cells = ((rng.uniform(0, 1, (count, 1, 1)) + _ORDER) % 1 - 0.5).astype(np.float32)
     first = rng.integers(0, n, (count, 2))
     rows, cols = ((np.arange(size) + first[:, k, None]) % n for k, size in enumerate(shape))
-    return cells[np.arange(count)[:, None, None], rows[:, :, None], cols[:, None, :]]
+    return np.asarray(cells[np.arange(count)[:, None, None], rows[:, :, None], cols[:, None, :]])
