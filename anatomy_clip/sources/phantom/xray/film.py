@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,11 +11,11 @@ from anatomy_clip.core.radiographs import Box, Finding
 from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.structures import STRUCTURES, label_id
 from anatomy_clip.sources.phantom.xray.attenuation import spectrum, transmission
-from anatomy_clip.sources.phantom.xray.detector import collimation, display, expose
+from anatomy_clip.sources.phantom.xray.detector import Detector, collimation, display, expose
 from anatomy_clip.sources.phantom.xray.findings.effects import Mask
 from anatomy_clip.sources.phantom.xray.findings.heart import cardiomegaly
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, Plan
-from anatomy_clip.sources.phantom.xray.findings.planting import Scene, make_scene
+from anatomy_clip.sources.phantom.xray.findings.planting import make_scene
 from anatomy_clip.sources.phantom.xray.findings.truth import all_findings, box_of, planted_truth
 from anatomy_clip.sources.phantom.xray.geometry import F32, F64, U8, Stack, cast
 from anatomy_clip.sources.phantom.xray.nuisances import Nuisances, draw_marker, draw_nuisances
@@ -107,22 +107,24 @@ def make_film(
     scene = make_scene(stack, body, view, side, plans or {})
     beam = stack.beam
     field = collimation(beam.shape, drawn.margins)
-    detector, shares = drawn.detector(view), spectrum(drawn.spectrum or view.spectrum)
-    signal = expose(transmission(scene.material_paths(), shares), detector, field, beam.pixel_mm, rng)
-    shown = display(signal, detector, field)
-    picture = draw_marker(shown, drawn, _marker_on_left(view, drawn, beam.axes))
     lit = field > 0.5
+    detector = drawn.detector(view)
+    shares = spectrum(drawn.spectrum or view.spectrum)
+
+    def taken(paths: F32, through: Detector, quanta: np.random.Generator) -> U8:
+        signal = expose(transmission(paths, shares), through, field, beam.pixel_mm, quanta)
+        return display(signal, through, field)
+
+    def clean(paths: F32) -> F32:
+        return taken(paths, replace(detector, quanta_mm2=_NO_NOISE), np.random.default_rng(0)).astype(np.float32)
+
+    shown = taken(scene.material_paths(), detector, rng)
     least = _MASK_MM[view.masks]
     masks = {name: (stack.path(weights) >= least) & lit for name, weights in MASKS[view.masks].items()}
-
-    def without_noise(paths: F32) -> F32:
-        clean = replace(detector, quanta_mm2=_NO_NOISE)
-        signal = expose(transmission(paths, shares), clean, field, beam.pixel_mm, np.random.default_rng(0))
-        return display(signal, detector, field).astype(np.float32)
-
-    findings, boxes = _truth(scene, view, without_noise, shown.astype(np.float32), masks, lit)
+    planted = planted_truth(scene, clean, shown.astype(np.float32), lit)
+    findings, boxes = _with_heart(view, masks, *planted)
     return Film(
-        image=picture,
+        image=draw_marker(shown, drawn, _marker_on_left(view, drawn, beam.axes)),
         view=view.name,
         part=view.part,
         projection=view.projection,
@@ -137,20 +139,17 @@ def make_film(
     )
 
 
-def _truth(
-    scene: Scene, view: View, picture: Callable[[F32], F32], shown: F32, masks: dict[str, Mask], lit: Mask
+def _with_heart(
+    view: View, masks: Mapping[str, Mask], found: dict[str, Finding], boxes: tuple[Box, ...]
 ) -> tuple[dict[str, Finding], tuple[Box, ...]]:
-    """All findings of a film and their boxes."""
-    found, boxes = planted_truth(scene, picture, shown, lit)
-    unknown = []
-    if view.part == CHEST:
-        heart = cardiomegaly(masks["heart"], masks["lung_right"] | masks["lung_left"], view.projection)
-        if heart is None:
-            unknown.append("cardiomegaly")
-        else:
-            found["cardiomegaly"] = heart
-            boxes += box_of("cardiomegaly", masks["heart"]) if heart.shown else ()
-    return all_findings(view.part, found, unknown), boxes
+    """All findings of a film and their boxes: those that were planted, and the heart's measured size."""
+    if view.part != CHEST:
+        return all_findings(view.part, found, ()), boxes
+    heart = cardiomegaly(masks["heart"], masks["lung_right"] | masks["lung_left"], view.projection)
+    if heart is None:
+        return all_findings(view.part, found, ("cardiomegaly",)), boxes
+    boxes += box_of("cardiomegaly", masks["heart"]) if heart.shown else ()
+    return all_findings(view.part, found | {"cardiomegaly": heart}, ()), boxes
 
 
 def take_stack(

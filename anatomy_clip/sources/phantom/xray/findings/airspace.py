@@ -28,8 +28,8 @@ def spot(plan: Plan, lungs: Lungs, rng: np.random.Generator, wall_mm: tuple[floa
     """
     low, high = _ZONES[plan.zone]
     goal = np.array([rng.uniform(low, high), rng.uniform(*wall_mm), rng.uniform(0.25, 0.75)])
-    depths = lungs.depths
-    deep = depths["front"] / np.maximum(depths["front"] + depths["back"], 1)
+    front = lungs.depth("front")
+    deep = front / np.maximum(front + lungs.depth("back"), 1)
     miss = ((lungs.height() - goal[0]) * 200) ** 2 + (lungs.wall() - goal[1]) ** 2 + ((deep - goal[2]) * 100) ** 2
     miss = np.where(lungs.on(plan.side), miss, np.inf)[: lungs.samples]
     nearest = np.argsort(miss)[:12]
@@ -95,7 +95,7 @@ def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
     for side in sides_of(plan):
         own = lungs.on(side)
         raised = max(0.0, plan.size - _PLATES_ALONE) * _RAISED
-        plates = np.clip((raised - lungs.depths["bottom"]) / 3 + 0.5, 0, 1) * (raised > 0)
+        plates = np.clip((raised - lungs.depth("bottom")) / 3 + 0.5, 0, 1) * np.float32(raised > 0)
         plates *= np.abs(lungs.points[:, 0] - lungs.carina[0]) > 35  # beside the mediastinum
         for _ in range(1 + int(rng.uniform() < 0.25)):
             centre = spot(replace(plan, side=side), lungs, rng, (12, 40))
@@ -106,9 +106,9 @@ def atelectasis(plan: Plan, lungs: Lungs, shape: tuple[int, int]) -> Effect:
             plates = np.maximum(
                 plates, np.clip((plan.size / 2 - across) / 2 + 0.5, 0, 1) * np.clip((1 - along) * 5, 0, 1)
             )
-        plates = (plates * own).astype(np.float32)
-        weight = np.maximum(weight, plates)
-        parts.append(tidy(path_of(lungs, plates, shape) >= _ADDED_MM["atelectasis"]))
+        taken: F32 = np.asarray(plates * own, dtype=np.float32)
+        weight = np.maximum(weight, taken)
+        parts.append(tidy(path_of(lungs, taken, shape) >= _ADDED_MM["atelectasis"]))
     return Effect("atelectasis", tuple(parts), plan.side, plan.zone, plan.severity, plan.size, weight, 0.8)
 
 

@@ -93,7 +93,7 @@ def limb_plate(plan: Plan, seed: int, stack: Stack, part: str, side: str, marks:
     lines = [(np.stack([off - half + s * wide, off + half + s * wide]), row["radius"]) for s in (-1, -0.33, 0.33, 1)]
     for t in np.linspace(-0.85, 0.85, row["screws"]):
         lines.append((np.stack([off + t * half, off + t * half - out * min(reach / 3, 26)]), row["screw_radius"]))
-    seen = np.sum([wire(points, radius, beam) for points, radius in lines], axis=0, dtype=np.float32)
+    seen: F32 = np.asarray(sum(wire(points, radius, beam) for points, radius in lines), dtype=np.float32)
     return Effect(plan.name, (seen >= _SEEN_MM,), Side(side), "plate", "", 1.0, added=_absorbed(seen, row["material"]))
 
 

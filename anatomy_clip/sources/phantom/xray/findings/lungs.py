@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from anatomy_clip.sources.phantom.xray.vessels import LUNG
 VEIN = label_id("pulmonary_vein")
 _CELL_MM = 8.0
 _SMOOTH_CELLS = 1.0
+_LEAST = 100  # samples of a lung
 _HILUM_MM = 45.0  # veins nearer to the midline than this lie in the mediastinum
 
 
@@ -35,8 +36,6 @@ class Lungs:
         density: (N,) water equivalents.
         samples: how many of the points are samples: the rest are vessels.
         carina: (3,) mm.
-        depths: the sample's distance (N,) in mm from the lung's surface, along one axis: outer, back, front, top,
-            bottom; "side" is that from the outermost point at the same height.
         span: side's sign -> lowest and highest point of that lung, mm.
     """
 
@@ -49,8 +48,8 @@ class Lungs:
     density: F32
     samples: int
     carina: F64
-    depths: dict[str, F32]
     span: dict[int, tuple[float, float]]
+    _depths: dict[str, F32] = field(default_factory=dict, init=False, repr=False)
 
     def on(self, side: Side | None) -> NDArray[np.bool_]:
         """Which points (N,) are on a side."""
@@ -63,11 +62,34 @@ class Lungs:
 
     def wall(self) -> F32:
         """Each point's distance (N,) from the chest wall: outwards, to the back or to the front, mm."""
-        return np.minimum(np.minimum(self.depths["outer"], self.depths["back"]), self.depths["front"])
+        return np.minimum(np.minimum(self.depth("outer"), self.depth("back")), self.depth("front"))
+
+    def depth(self, name: str) -> F32:
+        """Each point's distance (N,) in mm from its lung's surface along one axis, computed once.
+
+        Args:
+            name: "outer", "back", "front", "top" or "bottom"; or "side": from the outermost point at the same height.
+        """
+        if name not in self._depths:
+            x, y, z = self.points.T
+            far, u, v = {
+                "outer": (self.sign * x, y, z),
+                "back": (-y, x, z),
+                "front": (y, x, z),
+                "top": (z, x, y),
+                "bottom": (-z, x, y),
+                "side": (self.sign * x, z, np.zeros_like(z)),
+            }[name]
+            out = np.zeros(len(x), np.float32)
+            for s in (1, -1):
+                own = np.nonzero(self.sign == s)[0]
+                out[own] = _surface(far[own], u[own], v[own], int((own < self.samples).sum())) - far[own]
+            self._depths[name] = out
+        return self._depths[name]
 
 
 def gather_lungs(stack: Stack, carina: F64, floor: float, vessels: F64) -> Lungs | None:
-    """The lungs that a film's rays meet; None where they meet next to none.
+    """The lungs that a film's rays meet; None where they meet next to nothing of one of them.
 
     Args:
         stack: labels along the rays.
@@ -82,7 +104,7 @@ def gather_lungs(stack: Stack, carina: F64, floor: float, vessels: F64) -> Lungs
     lobe = labels[k, i, j]
     kept = ((lobe != VEIN) | (np.abs(points[:, 0] - carina[0]) > _HILUM_MM)) & (points[:, 2] > floor)
     k, i, j, points, lobe = k[kept], i[kept], j[kept], points[kept], lobe[kept]
-    if len(points) < 100:
+    if min(np.sum(points[:, 0] > carina[0]), np.sum(points[:, 0] <= carina[0])) < _LEAST:
         return None
     pixel = i * beam.shape[1] + j
     area = np.linalg.norm(np.cross(stack.planes[:, 1], stack.planes[:, 2]), axis=1)[k]
@@ -100,23 +122,8 @@ def gather_lungs(stack: Stack, carina: F64, floor: float, vessels: F64) -> Lungs
         density=label_mixtures()[0, np.concatenate([lobe, np.full(len(vessels), VEIN, np.uint8)])],
         samples=len(points),
         carina=carina,
-        depths=_depths(every, sign, len(points)),
         span={s: (float(low), float(high)) for s, (low, high) in span.items()},
     )
-
-
-def _depths(points: F32, sign: F32, samples: int) -> dict[str, F32]:
-    x, y, z = points.T
-    out_x = sign * x
-    reach = {"outer": (out_x, y, z), "back": (-y, x, z), "front": (y, x, z), "top": (z, x, y), "bottom": (-z, x, y)}
-    reach["side"] = (out_x, z, np.zeros_like(z))
-    out = {name: np.zeros(len(points), np.float32) for name in reach}
-    for s in (1, -1):
-        own = np.nonzero(sign == s)[0]
-        count = int((own < samples).sum())
-        for name, (far, u, v) in reach.items():
-            out[name][own] = _surface(far[own], u[own], v[own], count) - far[own]
-    return out
 
 
 def _surface(far: F32, u: F32, v: F32, count: int) -> F32:
@@ -148,7 +155,7 @@ def noise(seed: int, scale_mm: float) -> Callable[[F32], F32]:
         scale_mm: mean wavelength.
     """
     rng = np.random.default_rng(seed)
-    count = 20
+    count = 14
     ways = rng.normal(size=(count, 3))
     waves = (
         ways

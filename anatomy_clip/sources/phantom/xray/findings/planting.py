@@ -34,7 +34,7 @@ class Scene:
     Attributes:
         paths: (2, H, W) mm of water and cortical bone without findings and without the lungs' fine vessels.
         effects: findings in the order in which they take their place.
-        lungs: samples of the lungs; None where there are none.
+        lungs: samples of the lungs; None where no finding needs them.
         vessels: segments (V, 2, 3) mm and radii (V,) mm of the lungs' fine vessels.
         stack: labels along the rays.
     """
@@ -49,12 +49,15 @@ class Scene:
         """Path (2, H, W) in cm through water and cortical bone, with all findings but the one named."""
         effects = [effect for effect in self.effects if effect.name != without]
         paths = self.paths.copy()
+        segments, radii = self.vessels
         if self.lungs is not None:
             gain, share = lung_change(effects, self.lungs, self.stack.beam.shape)
+            paths[0] += gain
+            radii = radii * np.sqrt(share)
+        if len(segments):
             mixtures = label_mixtures()
             more = mixtures[0, _BLOOD] - mixtures[0, LUNG].mean()
-            segments, radii = self.vessels
-            paths[0] += gain + more * vessel_path(segments, radii * np.sqrt(share), self.stack.beam)
+            paths[0] += more * vessel_path(segments, radii, self.stack.beam)
         for effect in effects:
             if effect.added is not None:
                 paths += effect.added
@@ -72,7 +75,8 @@ def make_scene(stack: Stack, body: Body, view: View, side: str, plans: Mapping[s
         return Scene(paths, found, None, (np.zeros((0, 2, 3)), np.zeros(0)), stack)
     vessels, carina = lung_vessels(body), body.landmarks["carina"]
     floor = float(body.landmarks["liver_dome"][2]) + body.breath_mm - _RECESS_MM
-    lungs = gather_lungs(stack, carina, floor, vessels[0].mean(axis=1))
+    needed = any(name in _IN_LUNGS for name in plans)
+    lungs = gather_lungs(stack, carina, floor, vessels[0].mean(axis=1)) if needed else None
     effects = () if lungs is None else _in_lungs(plans, lungs, stack, view)
     effects += _maybe(plans, "rib_fracture", lambda plan: rib_fracture(plan, stack, carina))
     effects += _maybe(plans, "support_devices", lambda plan: chest_devices(plan, body.landmarks, stack.beam))
@@ -86,14 +90,18 @@ def _maybe(plans: Mapping[str, Plan], name: str, make: Callable[[Plan], Effect |
 
 
 def _in_lungs(plans: Mapping[str, Plan], lungs: Lungs, stack: Stack, view: View) -> tuple[Effect, ...]:
-    shape, up = stack.beam.shape, _UPRIGHT if view.upright else _RECLINED
-    makers = {
-        "edema": lambda plan: edema(plan, lungs, shape),
-        "consolidation": lambda plan: consolidation(plan, lungs, shape),
-        "covid_pattern": lambda plan: covid_pattern(plan, lungs, shape),
-        "atelectasis": lambda plan: atelectasis(plan, lungs, shape),
-        "nodule": lambda plan: nodule(plan, lungs, stack.beam),
-        "pleural_effusion": lambda plan: effusion(plan, lungs, up, shape),
-        "pneumothorax": lambda plan: pneumothorax(plan, lungs, view.upright, shape),
-    }
-    return tuple(make(plans[name]) for name, make in makers.items() if name in plans)
+    return tuple(make(plans[name], lungs, stack, view) for name, make in _IN_LUNGS.items() if name in plans)
+
+
+# in the order in which they take their place
+_IN_LUNGS: dict[str, Callable[[Plan, Lungs, Stack, View], Effect]] = {
+    "edema": lambda plan, lungs, stack, _: edema(plan, lungs, stack.beam.shape),
+    "consolidation": lambda plan, lungs, stack, _: consolidation(plan, lungs, stack.beam.shape),
+    "covid_pattern": lambda plan, lungs, stack, _: covid_pattern(plan, lungs, stack.beam.shape),
+    "atelectasis": lambda plan, lungs, stack, _: atelectasis(plan, lungs, stack.beam.shape),
+    "nodule": lambda plan, lungs, stack, _: nodule(plan, lungs, stack.beam),
+    "pleural_effusion": lambda plan, lungs, stack, view: effusion(
+        plan, lungs, _UPRIGHT if view.upright else _RECLINED, stack.beam.shape
+    ),
+    "pneumothorax": lambda plan, lungs, stack, view: pneumothorax(plan, lungs, view.upright, stack.beam.shape),
+}

@@ -28,9 +28,8 @@ def effusion(plan: Plan, lungs: Lungs, up: F64, shape: tuple[int, int]) -> Effec
         up: (3,) against gravity: fluid pools behind the lung of a patient who lies.
         shape: (H, W).
     """
-    level = lungs.points @ up.astype(np.float32) - np.float32(_RISE_MM) * np.exp(
-        -np.maximum(lungs.wall(), 0) / np.float32(_FALL_MM)
-    )
+    rise = np.float32(_RISE_MM) * np.exp(-np.maximum(lungs.wall(), 0) / np.float32(_FALL_MM))
+    level: F32 = np.asarray(lungs.points @ up.astype(np.float32) - rise, dtype=np.float32)
     weight = np.zeros(len(lungs.points), np.float32)
     sides = (Side.LEFT, Side.RIGHT) if plan.side is Side.BOTH else (plan.side,)
     shares = np.random.default_rng(plan.seed).uniform(0.6, 1, 2)
@@ -69,10 +68,10 @@ def pneumothorax(plan: Plan, lungs: Lungs, upright: bool, shape: tuple[int, int]
         upright: whether the patient stands.
         shape: (H, W).
     """
-    height, depths = lungs.height(), lungs.depths
+    height = lungs.height()
     wide = plan.size * (np.clip(0.5 + 0.6 * height, 0, 1) if upright else np.clip(1.15 - 0.5 * height, 0, 1))
     reach = {"side": 1.0, "top": 0.8 if upright else 1.2}
-    nearest = np.min([depths[name] * np.float32(slow) for name, slow in reach.items()], axis=0)
+    nearest = np.min([lungs.depth(name) * np.float32(slow) for name, slow in reach.items()], axis=0)
     own = lungs.on(plan.side) & (np.abs(lungs.points[:, 0] - lungs.carina[0]) > _MEDIASTINUM_MM)
     inwards = (nearest - wide) * own + 1e3 * ~own  # how far a point lies within the collapsed lung, mm
     air = np.clip(0.5 - inwards / _EDGE_MM, 0, 1)

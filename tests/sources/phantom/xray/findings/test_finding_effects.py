@@ -73,7 +73,7 @@ def test_lungs_have_their_volume_and_their_walls(lungs) -> None:
     right = lungs.points[lungs.sign > 0]
     assert right[:, 0].min() > INNER and right[:, 0].max() < OUTER
     middle = np.abs(lungs.points[:, 1]) < 20
-    np.testing.assert_allclose(lungs.depths["outer"][middle], (OUTER - np.abs(lungs.points[:, 0]))[middle], atol=4)
+    np.testing.assert_allclose(lungs.depth("outer")[middle], (OUTER - np.abs(lungs.points[:, 0]))[middle], atol=4)
     assert lungs.span[1][0] == pytest.approx(LOW, abs=5)
     assert lungs.span[-1][1] == pytest.approx(HIGH, abs=5)
 
@@ -107,7 +107,7 @@ def test_an_effusion_has_its_volume_and_its_mask_is_what_is_deep_enough(stack, l
 def test_fluid_climbs_at_the_wall_and_lies_behind_in_a_patient_who_lies(lungs) -> None:
     upright = effusion(plan("pleural_effusion", 500), lungs, UP, (N, N)).weight > 0
     lying = effusion(plan("pleural_effusion", 500), lungs, np.array([0, 1.0, 0]), (N, N)).weight > 0
-    depth = lungs.depths["outer"]
+    depth = lungs.depth("outer")
     near, far = (lungs.on(Side.RIGHT) & part & (abs(lungs.points[:, 1]) < 20) for part in (depth < 8, depth > 40))
     assert lungs.points[upright & near, 2].max() > lungs.points[upright & far, 2].max() + 20
     assert lungs.points[lying, 1].mean() < -20
