@@ -15,6 +15,7 @@ from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.radiographs import Finding, RadiographRecord
 from anatomy_clip.core.terms import Projection, Side, State, Visibility
 from anatomy_clip.imaging.radiographs import Radiograph
+from anatomy_clip.sources.phantom.body import Body
 from anatomy_clip.sources.phantom.xray.cohorts import Cohort, Study, draw_studies
 from anatomy_clip.sources.phantom.xray.film import MASKS, Film, make_film, take_stack
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, NO_FINDING, heart_factor, part_findings
@@ -156,7 +157,7 @@ class _Visit:
 
     def __init__(self, cohort: Cohort, body: int, pixels: int, rng: np.random.Generator) -> None:
         self.cohort, self.seed, self.pixels, self.rng = cohort, body, pixels, rng
-        self.bodies: dict[tuple[str, tuple[float, float]], Any] = {}
+        self.bodies: dict[tuple[str, tuple[float, ...]], Body] = {}
         self.stacks: dict[str, tuple[Nuisances, Stack]] = {}
 
     def films(self, studies: Sequence[Study]) -> list[list[Film]]:
@@ -176,7 +177,7 @@ class _Visit:
             body, view, self.rng, side=study.side, size=self.pixels, nuisances=drawn, plans=study.plans, stack=stack
         )
 
-    def _body(self, view: View, heart: float) -> Any:
+    def _body(self, view: View, heart: float) -> Body:
         key = view.arms, tuple(view.breath)
         if key not in self.bodies:
             breath = float(self.rng.uniform(*view.breath))
@@ -235,9 +236,8 @@ def _patient_id(split: str, number: int) -> str:
 
 def _cohort(name: str, values: Mapping[str, Any]) -> Cohort:
     plain = {key: value for key, value in values.items() if key != "site"}
-    return replace(
-        _make(Cohort, plain, f"cohort {name!r}"), site=_make(Site, values.get("site") or {}, f"cohort {name!r}, site")
-    )
+    cohort: Cohort = _make(Cohort, plain, f"cohort {name!r}")
+    return replace(cohort, site=_make(Site, values.get("site") or {}, f"cohort {name!r}, site"))
 
 
 def _make(kind: Any, values: Mapping[str, Any], where: str) -> Any:
