@@ -31,12 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="where the pictures go")
     parser.add_argument("--films", type=int, default=8, help="films in a row")
+    parser.add_argument("--tile", type=int, default=160, help="pixels on a side of a film in the picture")
     options = parser.parse_args(arguments)
     taken = [film(view, n, {}) for view in views().values() for n in range(options.films)]
-    film_sheet(taken, options.folder / "views.png")
+    film_sheet(taken, options.folder / "views.png", tile=options.tile)
     pairs = {name: [pair(CHEST, name, n) for n in range(options.films)] for name in part_findings(CHEST)}
     pairs |= {f"{name}, limbs": [pair("limb", name, n) for n in range(options.films)] for name in part_findings("limb")}
-    finding_sheet(pairs, options.folder / "findings.png")
+    finding_sheet(pairs, options.folder / "findings.png", tile=options.tile)
     print(f"{options.folder}: views.png, findings.png")
     return 0
 
