@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from anatomy_clip.core.pseudonyms import path_below
 from anatomy_clip.core.radiographs import RadiographRecord
@@ -52,25 +52,32 @@ class ListedFilms(ABC, Generic[Row]):
     """A collection of films that a table lists.
 
     Attributes:
+        collection: its usual name.
         masks: names of all masks that its films may have.
 
     Args:
         root: folder of the collection; nothing outside is read, not by way of a symbolic link either.
-        name: name of the collection.
-        shares: split -> share of the patients, by a hash of their ids.
+        name: of the collection; empty: its usual one.
+        shares: split -> share of the patients, by a hash of their ids; None: `SHARES`.
         seed: of that hash.
-        licence: licence of the collection.
+        licence: of films whose own row names none.
 
     Raises:
         ValueError: shares that don't sum to 1.
     """
 
+    collection: ClassVar[str]
     masks: tuple[str, ...] = ()
 
     def __init__(
-        self, root: str | Path, name: str, shares: Mapping[str, float] | None, seed: int, licence: str
+        self,
+        root: str | Path,
+        name: str = "",
+        shares: Mapping[str, float] | None = None,
+        seed: int = 0,
+        licence: str = "",
     ) -> None:
-        self.root, self.name, self.seed, self.licence = Path(root), name, seed, licence
+        self.root, self.name, self.seed, self.licence = Path(root), name or self.collection, seed, licence
         self.shares = checked_shares(shares or SHARES)
 
     @abstractmethod

@@ -62,23 +62,10 @@ class MaskedRow(Listed):
 class CovidSegm(ListedFilms[MaskedRow]):
     """Chest films with masks.
 
-    Args:
-        root: folder of the collection.
-        name: name of the collection.
-        shares: split -> share of the patients.
-        seed: of that split; a patient's split depends on nothing else.
-        licence: of films whose row names none.
+    Arguments are those of `ListedFilms`.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        name: str = "covid_segm",
-        shares: Mapping[str, float] | None = None,
-        seed: int = 0,
-        licence: str = "",
-    ) -> None:
-        super().__init__(root, name, shares, seed, licence)
+    collection = "covid_segm"
 
     @cached_property
     def masks(self) -> tuple[str, ...]:  # type: ignore[override]

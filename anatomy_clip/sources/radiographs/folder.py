@@ -40,12 +40,14 @@ class FilmFolder(ListedFilms[FolderRow]):
         licence: licence of the collection.
     """
 
+    collection = "film_folder"
+
     def __init__(
         self,
         root: str | Path,
         labels: str | None = None,
         parts: Mapping[str, str] | None = None,
-        name: str = "film_folder",
+        name: str = "",
         shares: Mapping[str, float] | None = None,
         seed: int = 0,
         salt: str | None = None,

@@ -59,23 +59,10 @@ class NihChestXray14(ListedFilms[NihRow]):
     Where the published lists are there, `test_list.txt` is the test set, and the others are split by `shares` without
     the one of `test`.
 
-    Args:
-        root: folder of the collection.
-        name: name of the collection.
-        shares: split -> share of the patients.
-        seed: of that split; a patient's split depends on nothing else.
-        licence: licence of the collection.
+    Arguments are those of `ListedFilms`.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        name: str = "nih_chestxray14",
-        shares: Mapping[str, float] | None = None,
-        seed: int = 0,
-        licence: str = "",
-    ) -> None:
-        super().__init__(root, name, shares, seed, licence)
+    collection = "nih_chestxray14"
 
     def tables(self) -> Sequence[Path]:
         """Labels, boxes and lists of splits."""

@@ -6,7 +6,7 @@ removed are "XXXX".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from anatomy_clip.core.pseudonyms import walk_files
@@ -23,23 +23,10 @@ REPORTS = "ecgen-radiology"
 class OpenI(ListedFilms[Listed]):
     """Chest films with reports; no patient is stated, so that a report stands for one.
 
-    Args:
-        root: folder of the collection.
-        name: name of the collection.
-        shares: split -> share of the reports.
-        seed: of that split; a report's split depends on nothing else.
-        licence: licence of the collection.
+    Arguments are those of `ListedFilms`.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        name: str = "openi",
-        shares: Mapping[str, float] | None = None,
-        seed: int = 0,
-        licence: str = "",
-    ) -> None:
-        super().__init__(root, name, shares, seed, licence)
+    collection = "openi"
 
     def tables(self) -> Sequence[Path]:
         """The reports."""

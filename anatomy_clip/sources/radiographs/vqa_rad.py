@@ -7,7 +7,7 @@ training questions are about too, so films are split by case here, with all thei
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,23 +42,10 @@ class VqaRow(Listed):
 class VqaRad(ListedFilms[VqaRow]):
     """Pictures of VQA-RAD, CT and MR among them.
 
-    Args:
-        root: folder of the collection.
-        name: name of the collection.
-        shares: split -> share of the cases.
-        seed: of that split; a case's split depends on nothing else.
-        licence: licence of the collection.
+    Arguments are those of `ListedFilms`.
     """
 
-    def __init__(
-        self,
-        root: str | Path,
-        name: str = "vqa_rad",
-        shares: Mapping[str, float] | None = None,
-        seed: int = 0,
-        licence: str = "",
-    ) -> None:
-        super().__init__(root, name, shares, seed, licence)
+    collection = "vqa_rad"
 
     def tables(self) -> Sequence[Path]:
         """The questions."""
