@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from anatomy_clip.models.adapt.low_rank import merged
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import Tokenizer, WordPieceTokenizer, read_word_pieces
 from anatomy_clip.models.towers import bert
+from anatomy_clip.models.towers.words import WordConfig
 from anatomy_clip.models.weights import architecture, names
 from anatomy_clip.models.weights.checks import check_facts, check_keys
 from anatomy_clip.models.weights.golden import provenance
 from anatomy_clip.models.weights.read import OPEN_CLIP_CONFIG, WeightFile, locate, read_checkpoint
+from anatomy_clip.models.words import WordTokenizer
 
 _MODEL_PREFIX, _OWN_SCALE = "model.", "objective.logit_scale"  # where the training module keeps them
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -35,6 +37,7 @@ _NO_ARCHITECTURE = {
     "vision.timm_drop_path", "text.output_tokens", "text.hf_tokenizer_name", "text.hf_model_pretrained",
 }  # fmt: skip
 OWN = "anatomy_clip"  # the layout of our own checkpoints
+_TOKENIZERS: dict[str, Callable[[Any], Tokenizer]] = {"tokenizer": WordPieceTokenizer, "vocabulary": WordTokenizer}
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,16 @@ def settings(architecture: Mapping[str, Any], normalisation: str | None = None) 
         "embed_dim": architecture["embed_dim"],
         "quick_gelu": bool(architecture.get("quick_gelu", False)),
     }
-    for tower, kind in (("vision", CLIPVisionCfg), ("text", CLIPTextCfg)):
+    words = bool(architecture["text_cfg"].get("words"))
+    for tower, kind in (("vision", CLIPVisionCfg), ("text", WordConfig if words else CLIPTextCfg)):
         given = architecture[f"{tower}_cfg"]
         if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
             raise ValueError(f"{tower}_cfg: unknown to open_clip: {', '.join(unknown)}")
         filled = asdict(kind(**given))
         flat |= {f"{tower}.{key}": list(v) if isinstance(v, tuple) else v for key, v in filled.items()}
     flat = {key: value for key, value in flat.items() if key not in _NO_ARCHITECTURE}
-    flat["text.hf_model_name"] = bool(flat["text.hf_model_name"])  # repositories change their names
+    if not words:
+        flat["text.hf_model_name"] = bool(flat["text.hf_model_name"])  # repositories change their names
     return flat | ({} if normalisation is None else {"normalisation": normalisation})
 
 
@@ -151,7 +156,7 @@ def _own(source: str, path: Path, checkpoint: Mapping[str, Any]) -> Weights:
     if not described:
         return Weights(source, path, OWN, tensors, {})
     known = settings(described["architecture"], described["normalisation"])
-    tokenizer = WordPieceTokenizer(described["tokenizer"]) if "tokenizer" in described else None
+    tokenizer = next((make(described[key]) for key, make in _TOKENIZERS.items() if key in described), None)
     return Weights(source, path, OWN, tensors, known, tokenizer)
 
 
