@@ -13,6 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.labels import label_names
+from anatomy_clip.core.radiographs import RADIOGRAPHS
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.runs.chain import read_start
 
 if TYPE_CHECKING:
@@ -140,10 +142,15 @@ def build_evaluators(cfg: DictConfig, taxonomy: LabelSet) -> dict[str, Evaluator
 
 
 def build_watchers(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -> list[Watcher]:
-    """What is measured on the validation sets in training: zero-shot accuracy, where images and texts are compared."""
-    from anatomy_clip.models.tokenizers import tokenize_classes
-    from anatomy_clip.training.watchers import ZeroShotWatcher
+    """What is measured on the validation sets in training.
 
+    Of slices, zero-shot accuracy where images and texts are compared; of radiographs, whether it has collapsed.
+    """
+    from anatomy_clip.models.tokenizers import tokenize_classes
+    from anatomy_clip.training.watchers import CollapseWatcher, ZeroShotWatcher
+
+    if taxonomy.kind is RADIOGRAPHS:
+        return [CollapseWatcher(list(cfg.data.validation))] if cfg.data.validation else []
     if not wants_of(cfg).texts or not cfg.eval.get("zero_shot"):
         return []
     texts = build(cfg.eval.zero_shot.prompts).texts(taxonomy).items()
@@ -152,10 +159,16 @@ def build_watchers(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -
 
 
 def class_names(taxonomy: LabelSet, model: ImageTextModel) -> dict[str, Tensor]:
-    """Tokenise the bare names of organs and stations: label space -> (K, L)."""
+    """Tokenise the bare names of organs and stations: label space -> (K, L).
+
+    Raises:
+        Refused: the taxonomy has neither.
+    """
     from anatomy_clip.models.tokenizers import tokenize
 
     names = label_names(taxonomy)
+    if taxonomy.kind is RADIOGRAPHS:
+        raise Refused("objective: wants the names of organs and stations, and radiographs have none", "choose another")
     return {kind: tokenize(names[kind], model.context_length, model.tokenizer) for kind in ("organ", "station")}
 
 

@@ -65,23 +65,31 @@ def settings(architecture: Mapping[str, Any], normalisation: str | None = None) 
     """Flatten open_clip's configuration keys, with its defaults filled in: `vision.image_size`, `text.heads`, ...
 
     Raises:
-        ValueError: a key isn't open_clip's.
+        ValueError: a key isn't open_clip's, or `WordConfig`'s where the text tower is one of whole words.
     """
     flat: dict[str, Any] = {
         "embed_dim": architecture["embed_dim"],
         "quick_gelu": bool(architecture.get("quick_gelu", False)),
     }
-    words = bool(architecture["text_cfg"].get("words"))
-    for tower, kind in (("vision", CLIPVisionCfg), ("text", WordConfig if words else CLIPTextCfg)):
-        given = architecture[f"{tower}_cfg"]
-        if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
-            raise ValueError(f"{tower}_cfg: unknown to open_clip: {', '.join(unknown)}")
-        filled = asdict(kind(**given))
-        flat |= {f"{tower}.{key}": list(v) if isinstance(v, tuple) else v for key, v in filled.items()}
+    vision, text = architecture["vision_cfg"], architecture["text_cfg"]
+    words = bool(text.get("words"))
+    towers = {
+        "vision": _filled(CLIPVisionCfg, vision, "vision_cfg"),
+        "text": asdict(WordConfig.of(text)) if words else _filled(CLIPTextCfg, text, "text_cfg"),
+    }
+    for tower, keys in towers.items():
+        flat |= {f"{tower}.{key}": list(v) if isinstance(v, tuple) else v for key, v in keys.items()}
     flat = {key: value for key, value in flat.items() if key not in _NO_ARCHITECTURE}
     if not words:
         flat["text.hf_model_name"] = bool(flat["text.hf_model_name"])  # repositories change their names
     return flat | ({} if normalisation is None else {"normalisation": normalisation})
+
+
+def _filled(kind: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Keys of open_clip's with its defaults."""
+    if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
+        raise ValueError(f"{where}: unknown to open_clip: {', '.join(unknown)}")
+    return asdict(kind(**given))
 
 
 def read_weights(source: str | Path) -> Weights:
