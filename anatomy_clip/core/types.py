@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -19,11 +20,19 @@ class Texts:
         sample: (T,) int64, the sample of the batch that each text belongs to.
         mask: (T, L) bool, true on the text, false on padding. The ids don't say which is which: padding has the id of
             a word in CLIP, and another one in each BERT.
+        word: (T, L) int64 index of the word that each token is a piece of, -1 for start, end and padding; None where
+            the tokenizer doesn't say: then each token between start and end is a word.
     """
 
     ids: Tensor
     sample: Tensor
     mask: Tensor
+    word: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Texts:
+        """The same of changed tensors."""
+        word = None if self.word is None else change(self.word)
+        return Texts(change(self.ids), change(self.sample), change(self.mask), word)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        texts = {kind: Texts(change(t.ids), change(t.sample), change(t.mask)) for kind, t in self.texts.items()}
+        texts = {kind: one.each(change) for kind, one in self.texts.items()}
         labels = {space: change(values) for space, values in self.labels.items()}
         return Batch(change(self.images), texts, labels, change(self.rows))
 
@@ -67,9 +76,9 @@ class Batch:
 
     def by_text(self, kind: str) -> list[Batch]:
         """Batches of the same samples, each with one text of a kind a sample."""
-        all_of = self.texts[kind]
-        parts = zip(*(torch.split(t, len(self)) for t in (all_of.ids, all_of.sample, all_of.mask)), strict=True)
-        return [replace(self, texts={**self.texts, kind: Texts(*part)}) for part in parts]
+        all_of, n = self.texts[kind], len(self)
+        parts = [all_of.each(itemgetter(slice(k, k + n))) for k in range(0, len(all_of.ids), n)]
+        return [replace(self, texts={**self.texts, kind: part}) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -81,12 +90,21 @@ class Wants:
         texts: kinds of text.
         joint: whether the towers project into one space (`Features.embedding`).
         classes: whether it is built with the tokens of the class names.
+        text_tower: whether a text tower is built for the texts; captioning takes their tokens alone.
+        labels: label spaces that it predicts; it is built with their names.
     """
 
     views: int = 1
     texts: tuple[str, ...] = ()
     joint: bool = False
     classes: bool = False
+    text_tower: bool = True
+    labels: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether images are compared with texts: then there is a text tower."""
+        return bool(self.texts) and self.text_tower
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,11 @@ class Tokenizer(Protocol):
 
     Attributes:
         pad: id that fills rows up.
+        size: number of ids.
     """
 
     pad: int
+    size: int
 
     @property
     def encode(self) -> Callable[[str], tuple[int, ...]]:
@@ -64,6 +66,7 @@ class ClipTokenizer:
     """
 
     pad = 0
+    size = 49408
     encode = staticmethod(_clip_ids)
 
     def length(self, row: Tensor) -> int:
@@ -109,6 +112,7 @@ class WordPieceTokenizer:
         if pad is None:
             raise ValueError("tokenizer.json: has no token [PAD], by which a BERT tells the end of a text")
         self.pad: int = pad
+        self.size: int = self._backend.get_vocab_size()
         self._clean: Callable[[str], str] = get_clean_fn("whitespace")
         self.encode: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=_CACHED_TEXTS)(self._ids)
 
