@@ -42,17 +42,17 @@ class CaptionTransformer(Objective):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.output_bias = nn.Parameter(torch.zeros(model.tokenizer.size))
-        self.decoders = nn.ModuleDict({way: _decoder(width, layers, heads, dropout) for way in ("forward", "backward")})
+        self.decoders = nn.ModuleDict({way: _decoder(width, layers, heads, dropout) for way in ("from_start", "from_end")})
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Add the cross entropy of both directions, each averaged over the tokens of all ranks."""
         regions = self.regions(model.encode_image(batch.images).local)  # (B, R, W)
         reports = first_reports(batch)
         terms = {
-            "forward": self._loss("forward", regions, written(reports)),
-            "backward": self._loss("backward", regions, written(backwards(reports))),
+            "from_start": self._loss("from_start", regions, written(reports)),
+            "from_end": self._loss("from_end", regions, written(backwards(reports))),
         }
-        return Losses(terms["forward"] + terms["backward"], {name: term.detach() for name, term in terms.items()})
+        return Losses(terms["from_start"] + terms["from_end"], {name: term.detach() for name, term in terms.items()})
 
     def _loss(self, way: str, regions: Tensor, reports: Written) -> Tensor:
         length = reports.read.shape[1]
