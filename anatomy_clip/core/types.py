@@ -90,16 +90,23 @@ class Wants:
     Attributes:
         views: image views of a sample, each with its own draws.
         texts: kinds of text.
-        text_tower: whether a text tower reads the texts; without one their tokens alone are made.
         joint: whether the towers project into one space (`Features.embedding`).
         classes: whether it is built with the tokens of the class names.
+        text_tower: whether a text tower is built for the texts; captioning takes their tokens alone.
+        labels: label spaces that it predicts; it is built with their names.
     """
 
     views: int = 1
     texts: tuple[str, ...] = ()
-    text_tower: bool = True
     joint: bool = False
     classes: bool = False
+    text_tower: bool = True
+    labels: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether images are compared with texts: then there is a text tower."""
+        return bool(self.texts) and self.text_tower
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
         known = [key for key in ("quick_gelu", "normalisation") if key in tower.facts]
         changes |= {key: tower.facts[key] for key in known if cfg.model.get(key) is None}
     wants = wants_of(cfg)
-    parts = {"text_tower": bool(wants.texts) and wants.text_tower, "joint": wants.joint}
+    parts = {"text_tower": wants.compares, "joint": wants.joint}
     unwanted = {part: False for part, wanted in parts.items() if not wanted}
     if wants.texts and OmegaConf.select(cfg, "model.text.words") and not changes.get("weights", cfg.model.weights):
         changes["vocabulary"] = read_vocabulary(Path(cfg.data.train[0]))
@@ -84,9 +84,19 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
 
 
 def build_objective(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -> Objective:
-    """Build the objective of a config, with the tokens of the class names where it wants them."""
-    classes = {"classes": class_names(taxonomy, model)} if wants_of(cfg).classes else {}
-    objective: Objective = build(cfg.objective, model=model, **classes)
+    """Build the objective of a config, with the tokens of the class names and the names of labels where it wants them.
+
+    Raises:
+        ValueError: the taxonomy has no labels of a space that the objective predicts.
+    """
+    wants, names = wants_of(cfg), label_names(taxonomy)
+    if missing := [space for space in wants.labels if space not in names]:
+        raise ValueError(
+            f"taxonomy: has no labels of {', '.join(missing)}, which the objective predicts; it has {', '.join(names)}"
+        )
+    given: dict[str, Any] = {"classes": class_names(taxonomy, model)} if wants.classes else {}
+    given |= {"label_names": {space: names[space] for space in wants.labels}} if wants.labels else {}
+    objective: Objective = build(cfg.objective, model=model, **given)
     return objective
 
 
@@ -151,7 +161,7 @@ def build_watchers(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -
 
     if taxonomy.kind is RADIOGRAPHS:
         return [CollapseWatcher(list(cfg.data.validation))] if cfg.data.validation else []
-    if not wants_of(cfg).texts or not cfg.eval.get("zero_shot"):
+    if not wants_of(cfg).compares or not cfg.eval.get("zero_shot"):
         return []
     texts = build(cfg.eval.zero_shot.prompts).texts(taxonomy).items()
     prompts = {kind: tokenize_classes(rows, model.context_length, model.tokenizer) for kind, rows in texts}
