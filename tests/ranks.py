@@ -20,12 +20,17 @@ def share(batch, rank):
     def of_each(tensor):
         return torch.cat([part[rows] for part in tensor.split(len(batch))])
 
-    texts = {
-        kind: Texts(of_each(t.ids), torch.arange(half).repeat(len(t.ids) // len(batch)), of_each(t.mask))
-        for kind, t in batch.texts.items()
-    }
+    texts = {kind: _trimmed(one.each(of_each), half) for kind, one in batch.texts.items()}
     labels = {space: values[rows] for space, values in batch.labels.items()}
     return Batch(of_each(batch.images), texts, labels, batch.rows[rows])
+
+
+def _trimmed(texts, samples):
+    """As many columns as the longest of these texts needs, as collate makes them."""
+    columns = int(texts.mask.sum(dim=1).max())
+    sample = torch.arange(samples).repeat(len(texts.ids) // samples)
+    word = None if texts.word is None else texts.word[:, :columns]
+    return Texts(texts.ids[:, :columns], sample, texts.mask[:, :columns], word)
 
 
 def _rank(rank, work, folder):

@@ -1,19 +1,21 @@
-"""What records show: stated by their source, or else derived from their structures by the taxonomy."""
+"""What records show: stated by their source, or else derived from structures by the taxonomy; findings of films."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import compress
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.findings import UNKNOWN, FindingSet
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality
 
 Labels = NDArray[np.int8]  # (N, K): 1 shown, 0 not shown, -1 unknown
-UNKNOWN = -1
+LabelSet = Taxonomy | FindingSet  # what a config's `taxonomy` may be: of slices, or of radiographs
 NOT_STATED = "not stated"  # what people read where labels are unknown
 
 
@@ -31,17 +33,26 @@ def stations_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...] | No
     return taxonomy.stations_of(record.structures, record.orientation) if record.structures else None
 
 
-def label_names(taxonomy: Taxonomy) -> dict[str, tuple[str, ...]]:
-    """Label space -> its names, in the order of the label matrices."""
+def label_names(taxonomy: LabelSet) -> dict[str, tuple[str, ...]]:
+    """Label space -> its names, in the order of the label matrices; the space that matters most comes first."""
+    if isinstance(taxonomy, FindingSet):
+        return {"finding": taxonomy.findings}
     return {"organ": taxonomy.organs, "station": taxonomy.stations, "modality": tuple(Modality)}
 
 
-def label_matrices(records: Sequence[SliceRecord], taxonomy: Taxonomy) -> dict[str, Labels]:
+def label_matrices(records: Sequence[Any], taxonomy: LabelSet) -> dict[str, Labels]:
     """Label every record in every space.
+
+    Args:
+        records: of the kind that the label set is for.
+        taxonomy: the label set.
 
     Returns:
         Label space -> (N, K): 1 shown, 0 not shown, -1 unknown (neither stated nor derived from structures).
     """
+    if isinstance(taxonomy, FindingSet):
+        empty = np.zeros((0, len(taxonomy.findings)), np.int8)
+        return {"finding": np.stack([taxonomy.vector(one) for one in records]) if len(records) else empty}
     labels = {space: np.zeros((len(records), len(names)), np.int8) for space, names in label_names(taxonomy).items()}
     modality = {modality: n for n, modality in enumerate(Modality)}
     for row, record in enumerate(records):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from anatomy_clip.anatomy.rules import Areas, Rule, expand, parse_names, parse_rule, split_side
 from anatomy_clip.anatomy.votes import Ballot, Tier, Voter
 from anatomy_clip.core.names import did_you_mean
+from anatomy_clip.core.records import SLICES
 from anatomy_clip.core.terms import Orientation
 
 _PARTS = ("name", "settings", "groups", "stations", "organs", "votes", "tiers", "silent")
@@ -59,6 +60,8 @@ class Taxonomy:
         belongs: (K, S) bool, the same as a table.
         digest: short hash of all data, equal for equal taxonomies.
     """
+
+    kind = SLICES
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data: dict[str, Any] = json.loads(json.dumps(data))  # plain, owned by nobody else

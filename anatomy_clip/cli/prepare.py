@@ -30,6 +30,7 @@ from anatomy_clip.stores.contact_sheet import contact_sheet
 from anatomy_clip.stores.film_sheet import film_sheet
 from anatomy_clip.stores.prepare import Progress, Read, Render, Rendered, digest, prepare_split, up_to_date
 from anatomy_clip.stores.store import MASKS, Store, pack_masks
+from anatomy_clip.stores.vocabulary import VOCABULARY_VERSION
 
 _SHOWN = 5  # kinds of notes that are printed
 NO_NETWORK = 3  # exit status when a download isn't possible; the Makefile goes on without that source
@@ -59,6 +60,8 @@ def prepare(cfg: DictConfig, source: Source | RadiographSource, split: str) -> N
         "version": __version__,
         "manifest": (RADIOGRAPHS if isinstance(source, RadiographSource) else SLICES).version,
     }
+    if isinstance(source, RadiographSource):
+        settings["vocabulary"] = VOCABULARY_VERSION
     if selection := build(cfg.selection):  # one that takes all leaves the digest of older stores as it was
         settings["selection"] = asdict(selection)
     if fingerprint := getattr(source, "fingerprint", None):  # what it reads beside its settings, such as labels

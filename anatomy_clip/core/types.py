@@ -19,11 +19,24 @@ class Texts:
         sample: (T,) int64, the sample of the batch that each text belongs to.
         mask: (T, L) bool, true on the text, false on padding. The ids don't say which is which: padding has the id of
             a word in CLIP, and another one in each BERT.
+        word: (T, L) int64, number of the word in its text that each token is a part of; -1 for start, end and padding.
+            None where the tokenizer can't tell.
     """
 
     ids: Tensor
     sample: Tensor
     mask: Tensor
+    word: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Texts:
+        """The same texts with every tensor changed."""
+        word = None if self.word is None else change(self.word)
+        return Texts(change(self.ids), change(self.sample), change(self.mask), word)
+
+    def split(self, size: int) -> list[Texts]:
+        """The texts in parts of a size."""
+        parts = range(0, len(self.ids), size)
+        return [self.each(lambda tensor, at=at: tensor[at : at + size]) for at in parts]
 
 
 @dataclass(frozen=True)
@@ -33,10 +46,10 @@ class Batch:
     Attributes:
         images: (V * B, 1, H, W) uint8, grey 0-255, view v of sample b in row v * B + b; made three-channel and
             normalised by the model, on its device.
-        texts: kind of text ("caption") -> its texts, the first of every sample before any second one. Kinds that the
-            objective doesn't want are left out.
-        labels: label space ("organ", "station", "modality") -> (B, K) int8 in the space's order: 1 shown, 0 not shown,
-            -1 unknown.
+        texts: kind of text ("caption", "report") -> its texts, the first of every sample before any second one. Kinds
+            that the objective doesn't want are left out.
+        labels: label space ("organ", "station", "modality"; "finding" of radiographs) -> (B, K) int8 in the space's
+            order: 1 shown, 0 not shown, -1 unknown.
         rows: (B,) int64, row of each sample in its manifest.
     """
 
@@ -54,7 +67,7 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        texts = {kind: Texts(change(t.ids), change(t.sample), change(t.mask)) for kind, t in self.texts.items()}
+        texts = {kind: one.each(change) for kind, one in self.texts.items()}
         labels = {space: change(values) for space, values in self.labels.items()}
         return Batch(change(self.images), texts, labels, change(self.rows))
 
@@ -67,9 +80,7 @@ class Batch:
 
     def by_text(self, kind: str) -> list[Batch]:
         """Batches of the same samples, each with one text of a kind a sample."""
-        all_of = self.texts[kind]
-        parts = zip(*(torch.split(t, len(self)) for t in (all_of.ids, all_of.sample, all_of.mask)), strict=True)
-        return [replace(self, texts={**self.texts, kind: Texts(*part)}) for part in parts]
+        return [replace(self, texts={**self.texts, kind: part}) for part in self.texts[kind].split(len(self))]
 
 
 @dataclass(frozen=True)
@@ -81,12 +92,21 @@ class Wants:
         texts: kinds of text.
         joint: whether the towers project into one space (`Features.embedding`).
         classes: whether it is built with the tokens of the class names.
+        text_tower: whether a text tower is built for the texts; captioning takes their tokens alone.
+        labels: label spaces that it predicts; it is built with their names.
     """
 
     views: int = 1
     texts: tuple[str, ...] = ()
     joint: bool = False
     classes: bool = False
+    text_tower: bool = True
+    labels: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether images are compared with texts: then there is a text tower."""
+        return bool(self.texts) and self.text_tower
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ class ImageAugment:
         blur: `p`, `sigma` (lo, hi) in output pixels.
         noise: `p`, `std` (lo, hi) share of the grey range.
 
+    Attributes:
+        flips: whether images may be flipped.
+
     Raises:
         ValueError: an option is unknown or missing, or a number is out of range; names operation and option.
     """
@@ -100,6 +103,7 @@ class ImageAugment:
             (_blur, blur),
             (_noise, noise),
         )
+        self.flips = any(option is not None and option["p"] > 0 for option in (horizontal_flip, vertical_flip))
         self._pipelines: tuple[albumentations.Compose, albumentations.Compose] | None = None
 
     def __call__(self, image: Image, rng: np.random.Generator) -> Image:

@@ -10,11 +10,13 @@ import torch
 
 from anatomy_clip.core.types import Batch, Texts
 from anatomy_clip.data.dataset import Sample
-from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
+from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize, word_of_each
+from anatomy_clip.text.reports.sentences import cut_at_sentence
+from anatomy_clip.text.source import REPORT
 
 
 class Collate:
-    """Joins samples into a `Batch`.
+    """Joins samples into a `Batch`; a report longer than the context is cut at a sentence's end.
 
     Args:
         context_length: see `tokenize`.
@@ -31,14 +33,19 @@ class Collate:
         first = samples[0]
         return Batch(
             images=torch.from_numpy(images.reshape(-1, 1, *images.shape[2:])),  # (V * B, 1, H, W)
-            texts={kind: self._texts([sample.texts[kind] for sample in samples]) for kind in first.texts},
+            texts={kind: self._texts(kind, [sample.texts[kind] for sample in samples]) for kind in first.texts},
             labels={space: torch.from_numpy(np.stack([s.labels[space] for s in samples])) for space in first.labels},
             rows=torch.tensor([sample.row for sample in samples], dtype=torch.int64),
         )
 
-    def _texts(self, texts: Sequence[tuple[str, ...]]) -> Texts:
+    def _texts(self, kind: str, texts: Sequence[tuple[str, ...]]) -> Texts:
         flat = list(chain.from_iterable(zip(*texts, strict=True)))
+        if kind == REPORT:
+            flat = [cut_at_sentence(text, self.count, self.context_length) for text in flat]
         ids = tokenize(flat, self.context_length, self.tokenizer)  # (T, L)
-        length = torch.tensor([len(self.tokenizer.encode(text)) for text in flat])
-        mask = torch.arange(ids.shape[1]) < length[:, None]  # (T, L)
-        return Texts(ids, torch.arange(len(texts)).repeat(len(texts[0])), mask)
+        mask = torch.arange(ids.shape[1]) < torch.tensor([self.count(text) for text in flat])[:, None]  # (T, L)
+        return Texts(ids, torch.arange(len(texts)).repeat(len(texts[0])), mask, word_of_each(flat, self.tokenizer))
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, start and end counted."""
+        return len(self.tokenizer.encode(text))

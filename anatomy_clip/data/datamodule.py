@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
-from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.core.manifest import Manifest
-from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
-from anatomy_clip.data.guards import refuse_leakage, refuse_unlabelled
+from anatomy_clip.data.guards import open_store, refuse_leakage, refuse_unfit_texts, refuse_unlabelled
+from anatomy_clip.data.loader import Loader, start_worker
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
 from anatomy_clip.stores.selection import first_patients
-from anatomy_clip.stores.store import Store, Stores, store_paths
-from anatomy_clip.text.sampler import TextSource
-
-
-class Loader(DataLoader[Batch]):
-    """A loader that starts with its first batch, not with `iter`.
-
-    When a run goes on from a checkpoint, Lightning calls `iter` before it tells the sampler the epoch; workers would
-    have fetched batches of epoch 0 by then.
-    """
-
-    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        yield from super().__iter__()
-
-    def state_dict(self) -> dict[str, int]:
-        """Nothing: the sampler asks the trainer where it stands. To Lightning it says that the loader can go on."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """There is nothing to load."""
+from anatomy_clip.stores.store import Stores, store_paths
+from anatomy_clip.text.reports.words import described_by
+from anatomy_clip.text.source import CAPTION, REPORT, TextSource
 
 
 class SliceDataModule(lightning.LightningDataModule):
-    """Loaders of `Batch` over slice stores.
+    """Loaders of `Batch` over stores of slices or of radiographs, as the taxonomy is.
 
     Use it with `use_distributed_sampler=False`: its own samplers shuffle and share out, and Lightning tells
     them the epoch. Batches are the same with any number of workers.
@@ -61,14 +44,15 @@ class SliceDataModule(lightning.LightningDataModule):
         batch_size: slices in a batch of one rank.
         workers: processes that make batches; 0 = the training process itself.
         seed: seed of shuffle, image draws and caption draws.
-        taxonomy: makes labels of structures.
+        taxonomy: labels the records.
         texts: makes training texts; None: there are none. Validation and test batches have none.
+        kinds: of text that are wanted.
         views: image views of a training sample.
         augment: draws training images; validation and test images are only resized to its size.
         context_length: tokens that the model's text tower takes.
         tokenizer: the model's, see `tokenizers.tokenize`.
         shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
-        rare_below: organs that a smaller share of the training slices shows come up more often, see
+        rare_below: organs, or findings, that a smaller share of the training slices shows come up more often, see
             `shares.repeat_weights`; None: they don't.
         train_patients: train on that many patients only, the same for a seed and each more of them for more, see
             `selection.first_patients`; None: all.
@@ -81,8 +65,9 @@ class SliceDataModule(lightning.LightningDataModule):
         validation: Mapping[str, Stores],
         test: Mapping[str, Stores],
         *,
-        taxonomy: Taxonomy,
+        taxonomy: LabelSet,
         texts: TextSource | None,
+        kinds: Sequence[str] = (CAPTION,),
         augment: ImageAugment,
         batch_size: int,
         workers: int = 0,
@@ -103,6 +88,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.optional = tuple(optional)
         self.taxonomy = taxonomy
         self.texts = texts
+        self.kinds = tuple(kinds)
         self.views = views
         self.augment = augment
         self.batch_size = batch_size
@@ -116,7 +102,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.rare_below = rare_below
         self.train_patients = train_patients
         self.earlier_patients = frozenset(earlier_patients)
-        self._open = cache(Store.open)
+        self._open = cache(partial(open_store, taxonomy.kind))
 
     def absent_tests(self) -> list[str]:
         """Names of optional test sets whose store isn't there."""
@@ -139,9 +125,11 @@ class SliceDataModule(lightning.LightningDataModule):
         whole = self._join(self.train_paths, "training data", self.augment, self.texts, self.views)
         self._train = self._of_some_patients(whole)
         if self.texts is not None:
+            refuse_unfit_texts(self.texts, self.kinds, self.taxonomy.kind, self.augment.flips)
             refuse_unlabelled(whole.labels, {path: self._open(path).manifest for path in self.train_paths})
             longest = self.texts.vocabulary(self.taxonomy, self.training_records())
             tokenize(longest, self.context_length, self.tokenizer)  # refuses texts that are too long
+            self._say_what_is_cut()
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
@@ -161,7 +149,7 @@ class SliceDataModule(lightning.LightningDataModule):
         if self.shares:
             return source_weights(self.training_records().column("source"), self.shares)
         if self.rare_below is not None:
-            return repeat_weights(self._train.labels["organ"], self.rare_below)
+            return repeat_weights(next(iter(self._train.labels.values())), self.rare_below)  # organs, or findings
         return None
 
     def val_dataloader(self) -> list[Loader]:
@@ -172,21 +160,21 @@ class SliceDataModule(lightning.LightningDataModule):
         """Move a batch to the trainer's device; to a GPU, from pinned memory, while the step before still runs."""
         return batch.to(device, non_blocking=device.type == "cuda")
 
-    def test_sets(self) -> dict[str, tuple[Loader, Manifest[SliceRecord]]]:
+    def test_sets(self) -> dict[str, tuple[Loader, Manifest[Any]]]:
         """Test set name -> (its loader, the manifest that `Batch.rows` points into); without absent ones."""
         return {name: self._evaluation(name, paths) for name, paths in self._present_tests().items()}
 
-    def validation_sets(self) -> dict[str, tuple[Loader, Manifest[SliceRecord]]]:
+    def validation_sets(self) -> dict[str, tuple[Loader, Manifest[Any]]]:
         """Validation set name -> (its loader, the manifest that `Batch.rows` points into)."""
         return {name: self._evaluation(name, paths) for name, paths in self.validation_paths.items()}
 
-    def training_sets(self) -> dict[str, tuple[Loader, Manifest[SliceRecord]]]:
+    def training_sets(self) -> dict[str, tuple[Loader, Manifest[Any]]]:
         """One set, of the training slices as they are: ("train": its loader, the manifest that its rows point into)."""
         whole = self._of_some_patients(self._join(self.train_paths, "training data", ImageAugment(self.augment.size)))
         sampler = OrderedSampler(len(whole), **self._rank())
         return {"train": (self._loader(whole, sampler, persistent=False), self.training_records())}
 
-    def training_records(self) -> Manifest[SliceRecord]:
+    def training_records(self) -> Manifest[Any]:
         """The records of the training slices, store after store."""
         whole = self._records(self.train_paths)
         if self.train_patients is None:
@@ -214,6 +202,7 @@ class SliceDataModule(lightning.LightningDataModule):
             self.taxonomy,
             augment=augment,
             texts=texts,
+            kinds=self.kinds,
             views=views,
             seed=self.seed,
             name=name,
@@ -230,15 +219,28 @@ class SliceDataModule(lightning.LightningDataModule):
             self.taxonomy,
             augment=whole.augment,
             texts=whole.texts,
+            kinds=self.kinds,
             views=whole.views,
             seed=self.seed,
         )
 
-    def _records(self, paths: Sequence[Path]) -> Manifest[SliceRecord]:
+    def _say_what_is_cut(self) -> None:
+        if REPORT not in self.kinds or self._rank()["rank"]:
+            return
+        count = Collate(self.context_length, self.tokenizer).count
+        lengths = [count(described_by(one.report)) for one in self.training_records()]
+        if cut := sum(length > self.context_length for length in lengths):
+            print(
+                f"data.train: the reports of {cut} of {len(lengths)} films are longer than the context of "
+                f"{self.context_length} tokens and are cut at a sentence's end",
+                flush=True,
+            )
+
+    def _records(self, paths: Sequence[Path]) -> Manifest[Any]:
         manifests = [self._open(path).manifest for path in paths]
         return manifests[0] if len(manifests) == 1 else Manifest.join(manifests)
 
-    def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest[SliceRecord]]:
+    def _evaluation(self, name: str, paths: Sequence[Path]) -> tuple[Loader, Manifest[Any]]:
         dataset = self._join(paths, name, ImageAugment(self.augment.size))
         ranks = self._rank()["world_size"]
         if len(dataset) < ranks:
@@ -263,7 +265,7 @@ class SliceDataModule(lightning.LightningDataModule):
             collate_fn=Collate(self.context_length, self.tokenizer),
             pin_memory=torch.cuda.is_available(),
             persistent_workers=persistent and self.workers > 0,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             generator=torch.Generator(),  # the loader's own: it draws nothing from the global one
         )
 
@@ -277,10 +279,3 @@ def _position(trainer: lightning.Trainer) -> tuple[int, int]:
     # Asked when the first batch is drawn: what Lightning tells `set_epoch` counts one too many after a run has gone on
     # from a checkpoint that was written at the end of an epoch.
     return trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_progress.current.completed
-
-
-def _start_worker(worker: int) -> None:
-    import cv2
-
-    cv2.setNumThreads(0)  # workers are the parallelism; more threads would only fight for the cores
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training process, which ends its workers

@@ -1,20 +1,18 @@
-"""Slices with texts and labels: one item is a pure function of (seed, epoch, index)."""
+"""Images with texts and labels: one item is a pure function of (seed, epoch, index)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from anatomy_clip.anatomy.labels import Labels, label_matrices, label_names, shown_names
-from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.anatomy.labels import Labels, LabelSet, label_matrices, label_names, shown_names
 from anatomy_clip.core.rng import sample_rng
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.warp import Image
-from anatomy_clip.text.sampler import TextSource
+from anatomy_clip.text.source import CAPTION, TextSource
 
 
 class Sample(NamedTuple):
@@ -75,13 +73,14 @@ class ChosenImages:
 
 
 class SliceDataset(Dataset[Sample]):
-    """Slices of one or more stores with texts and labels.
+    """Slices, or radiographs, of one or more stores with texts and labels.
 
     Args:
         images: (N, S, S) uint8 by row.
         records: the N records, in the same order.
-        taxonomy: makes organs and stations of each record's structures.
+        taxonomy: labels the records.
         texts: makes the texts of a sample; None makes none.
+        kinds: of text that are wanted.
         augment: draws the image; with everything off it only resizes.
         views: image views of a sample; each has draws of its own.
         seed: seed of the run.
@@ -94,11 +93,12 @@ class SliceDataset(Dataset[Sample]):
     def __init__(
         self,
         images: Images,
-        records: Sequence[SliceRecord],
-        taxonomy: Taxonomy,
+        records: Sequence[Any],
+        taxonomy: LabelSet,
         *,
         augment: ImageAugment,
         texts: TextSource | None = None,
+        kinds: Sequence[str] = (CAPTION,),
         views: int = 1,
         seed: int = 0,
         name: str = "data set",
@@ -112,6 +112,7 @@ class SliceDataset(Dataset[Sample]):
         self.records = records
         self.taxonomy = taxonomy
         self.texts = texts
+        self.kinds = tuple(kinds)
         self.augment = augment
         self.views = views
         self.seed = seed
@@ -137,6 +138,7 @@ class SliceDataset(Dataset[Sample]):
         texts: Mapping[str, tuple[str, ...]] = {}
         if self.texts is not None:
             shown = {space: shown_names(one, self._names[space]) for space, one in labels.items()}
-            texts = self.texts.texts(self.records[row], shown, rng)
+            made = self.texts.texts(self.records[row], shown, rng)
+            texts = {kind: made[kind] for kind in self.kinds}
         views += [self.augment(pixels, sample_rng(self.seed, epoch, index, view)) for view in range(1, self.views)]
         return Sample(np.stack(views), texts, labels, row)

@@ -4,14 +4,70 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from anatomy_clip.anatomy.labels import Labels
+from anatomy_clip.core.kinds import Kind
 from anatomy_clip.core.manifest import Manifest
-from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.radiographs import RADIOGRAPHS
+from anatomy_clip.core.records import SLICES
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.stores.leakage import patient_hashes, refuse_leaks
 from anatomy_clip.stores.store import Store
+from anatomy_clip.text.reports.words import described_by
+from anatomy_clip.text.source import TextSource
 
 _Sets = Mapping[str, Sequence[Path]]
+# What a config has for each kind of record: its label set, and texts for it.
+_TAXONOMIES = {SLICES.name: "whole_body", RADIOGRAPHS.name: "findings"}
+_PROMPTS = {SLICES.name: "organs", RADIOGRAPHS.name: "report_sentence"}
+
+
+def open_store(kind: Kind[Any], path: Path) -> Store:
+    """Open a store of the kind of records that the taxonomy labels.
+
+    Raises:
+        Refused: its records are of another kind.
+        ValueError: see `Store.open`.
+    """
+    store = Store.open(path, kind=None)
+    found = store.manifest.kind
+    if found is not kind:
+        raise Refused(
+            f"holds {found.name}s, and the taxonomy labels {kind.name}s",
+            f"set taxonomy={_TAXONOMIES[found.name]}, or give a store of {kind.name}s",
+            path,
+        )
+    return store
+
+
+def refuse_unfit_texts(texts: TextSource, kinds: Sequence[str], kind: Kind[Any], flips: bool) -> None:
+    """Refuse texts that the data or the method can't use.
+
+    Args:
+        texts: makes them.
+        kinds: of text that the method wants.
+        kind: of the records in the training stores.
+        flips: whether images are flipped.
+
+    Raises:
+        Refused: they are of another kind of record, a kind of text isn't made, or a flip would make their sides wrong.
+    """
+    if texts.kind is not kind:
+        raise Refused(
+            f"prompts: make texts of {texts.kind.name}s, not of {kind.name}s", f"set prompts={_PROMPTS[kind.name]}"
+        )
+    if missing := [one for one in kinds if one not in texts.kinds]:
+        raise Refused(
+            f"prompts: make {' and '.join(texts.kinds)}, and the objective wants {' and '.join(missing)} too",
+            f"set prompts={_PROMPTS[RADIOGRAPHS.name]} on radiographs, or choose another objective",
+        )
+    if flips and texts.minds_flips:
+        raise Refused(
+            "augment: a flip would make the sides in reports wrong",
+            "set augment.horizontal_flip=null and augment.vertical_flip=null, or prompts.flip=as_published to flip as "
+            "the papers do",
+        )
 
 
 def refuse_leakage(
@@ -63,16 +119,26 @@ def _refuse_known(roles: Mapping[str, _Sets], open_store: Callable[[Path], Store
                 )
 
 
-def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manifest[SliceRecord]]) -> None:
-    """Refuse a training store whose texts would say nothing of what its slices show.
+def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manifest[Any]]) -> None:
+    """Refuse a training store whose texts would say nothing of what its images show.
 
     Args:
         labels: label space -> (N, K) of the slices of all stores, one store after the other.
         stores: folder -> its manifest.
 
     Raises:
-        ValueError: no slice of a store states an organ or a station, and none has a caption.
+        ValueError: no slice of a store states an organ or a station, and none has a caption; or a film's report has
+            neither findings nor impression.
     """
+    for path, films in stores.items():
+        if films.kind is RADIOGRAPHS and (mute := sum(not described_by(one.report) for one in films)):
+            raise Refused(
+                f"{mute} of {len(films)} film(s) of a training store have neither findings nor impression in a report",
+                "prepare it without them, or train by a method that needs no texts (objective=simclr, objective=moco)",
+                path,
+            )
+    if "organ" not in labels:
+        return
     shown = (labels["organ"] == 1).any(axis=1) | (labels["station"] == 1).any(axis=1)  # (N,)
     begin = 0
     for path, records in stores.items():

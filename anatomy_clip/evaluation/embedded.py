@@ -15,7 +15,7 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
-from anatomy_clip.objectives.base import Objective
+from anatomy_clip.objectives.base import Objective, texts_of
 
 _TEXTS_AT_ONCE = 256
 
@@ -94,8 +94,9 @@ def embed_texts(
 ) -> Tensor:
     """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
     parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)] or [[""]]
-    tokens = [tokenize(part, model.context_length, model.tokenizer).to(device) for part in parts]
-    return torch.cat([objective.embed_texts(model.encode_text(part)).float() for part in tokens])[: len(texts)]
+    tokens = [texts_of(tokenize(part, model.context_length, model.tokenizer), model.tokenizer) for part in parts]
+    moved = [one.each(lambda tensor: tensor.to(device)) for one in tokens]
+    return torch.cat([objective.embed_texts(model.encode_text(t.ids), t).float() for t in moved])[: len(texts)]
 
 
 @torch.inference_mode()

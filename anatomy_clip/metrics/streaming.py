@@ -1,4 +1,4 @@
-"""Zero-shot metrics that accumulate over batches and synchronise over ranks."""
+"""Metrics that accumulate over batches and synchronise over ranks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from torch import Tensor
+from torch.nn.functional import normalize
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
@@ -97,6 +98,39 @@ class ZeroShotMetric(Metric):
             self.scores = [torch.zeros(0, len(self.labels), device=self.device)]
             self.targets = [torch.zeros(0, len(self.labels), dtype=torch.bool, device=self.device)]
         super()._sync_dist(*args, **kwargs)
+
+
+class Spread(Metric):
+    """How far unit vectors spread, over all batches and ranks: 1 evenly over the sphere, 0 all the same.
+
+    The standard deviation of a coordinate, averaged over the D coordinates, times sqrt(D). Source: Chen and He 2021,
+    "Exploring Simple Siamese Representation Learning", section 4.1.
+    """
+
+    higher_is_better = None
+    is_differentiable = False
+    full_state_update = False
+    count: Tensor
+    total: Tensor
+    squares: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in ("count", "total", "squares"):
+            self.add_state(name, default=torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, vectors: Tensor) -> None:
+        """Add (B, D) vectors; they are made unit norm."""
+        units = normalize(vectors.detach().float(), dim=-1)
+        self.count = self.count + len(units)
+        self.total = self.total + units.sum(dim=0)  # (D,)
+        self.squares = self.squares + units.square().sum(dim=0)  # (D,)
+
+    def compute(self) -> Tensor:
+        """The spread, (); NaN where a vector has one."""
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean.square()).clamp(min=0)
+        return variance.sqrt().mean() * mean.numel() ** 0.5
 
 
 def _auroc(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 EXTRA = "biomedclip"  # of pyproject.toml
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+NO_WORD = -1  # of start, end and padding
 _CACHED_TEXTS = 100_000
 
 
@@ -22,9 +23,14 @@ class Tokenizer(Protocol):
 
     Attributes:
         pad: id that fills rows up.
+        size: number of ids.
+        words: from one text to the number of the word that each token is a part of, -1 for start and end; None where
+            the tokenizer can't tell.
     """
 
     pad: int
+    size: int
+    words: Callable[[str], tuple[int, ...]] | None
 
     @property
     def encode(self) -> Callable[[str], tuple[int, ...]]:
@@ -64,6 +70,8 @@ class ClipTokenizer:
     """
 
     pad = 0
+    size = 49_408
+    words: Callable[[str], tuple[int, ...]] | None = None
     encode = staticmethod(_clip_ids)
 
     def length(self, row: Tensor) -> int:
@@ -109,11 +117,17 @@ class WordPieceTokenizer:
         if pad is None:
             raise ValueError("tokenizer.json: has no token [PAD], by which a BERT tells the end of a text")
         self.pad: int = pad
+        self.size: int = self._backend.get_vocab_size()
         self._clean: Callable[[str], str] = get_clean_fn("whitespace")
         self.encode: Callable[[str], tuple[int, ...]] = lru_cache(maxsize=_CACHED_TEXTS)(self._ids)
+        self.words: Callable[[str], tuple[int, ...]] | None = lru_cache(maxsize=_CACHED_TEXTS)(self._word_of_each)
 
     def _ids(self, text: str) -> tuple[int, ...]:
         return tuple(self._backend.encode(self._clean(text)).ids)
+
+    def _word_of_each(self, text: str) -> tuple[int, ...]:
+        found = self._backend.encode(self._clean(text)).word_ids
+        return tuple(NO_WORD if word is None else word for word in found)
 
     def __reduce__(self) -> tuple[type[WordPieceTokenizer], tuple[str]]:
         return WordPieceTokenizer, (self.program,)
@@ -162,11 +176,32 @@ def tokenize(
                 f"caption of {len(row)} tokens is longer than the model's context of {context_length}: "
                 f"{text!r}; shorten the templates or the caption, it is never cut"
             )
-    length = max(map(len, rows), default=0) if trim else context_length
-    tokens = np.full((len(rows), length), tokenizer.pad, dtype=np.int64)  # ten times quicker than a tensor a row
+    return _filled(rows, max(map(len, rows), default=0) if trim else context_length, tokenizer.pad)
+
+
+def word_of_each(texts: Sequence[str], tokenizer: Tokenizer) -> Tensor | None:
+    """The word that each token of texts is a part of.
+
+    Args:
+        texts: N texts.
+        tokenizer: see `tokenize`.
+
+    Returns:
+        (N, L) int64 in the places of `tokenize`'s tokens, from 0 in each text; -1 for start, end and padding. None
+        where the tokenizer can't tell.
+    """
+    if tokenizer.words is None:
+        return None
+    rows = [tokenizer.words(text) for text in texts]
+    return _filled(rows, max(map(len, rows), default=0), NO_WORD)
+
+
+def _filled(rows: Sequence[Sequence[int]], length: int, fill: int) -> Tensor:
+    """Rows of ids as (N, length) int64."""
+    filled = np.full((len(rows), length), fill, dtype=np.int64)  # ten times quicker than a tensor a row
     for n, row in enumerate(rows):
-        tokens[n, : len(row)] = row
-    return torch.from_numpy(tokens)
+        filled[n, : len(row)] = row
+    return torch.from_numpy(filled)
 
 
 def tokenize_classes(prompts: Sequence[Sequence[str]], context_length: int, tokenizer: Tokenizer) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from anatomy_clip.core.types import Batch, Features, Losses, Wants
+from anatomy_clip.core.types import Batch, Features, Losses, Texts, Wants
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.models.tokenizers import Tokenizer
 from anatomy_clip.objectives.losses import cosines
 
 
@@ -17,7 +18,8 @@ class Objective(nn.Module):
     """Joins a model's outputs to losses; owns its temperature, heads, queue and momentum encoder.
 
     What it owns are modules, parameters and buffers of it, and stand in `last.ckpt` under `objective.*`. It is built
-    with the model, and with the tokens of the class names where it wants them.
+    with the model, with the tokens of the class names (`classes`) and with the names of labels (`label_names`) where it
+    wants them.
 
     Attributes:
         wants: what it asks of batches and of the model.
@@ -28,7 +30,7 @@ class Objective(nn.Module):
     @property
     def compares(self) -> bool:
         """Whether it compares images with texts."""
-        return bool(self.wants.texts)
+        return self.wants.compares
 
     def setup(self, model: ImageTextModel) -> None:
         """Do what must wait until layers are frozen or adapted, such as to copy an encoder; called once."""
@@ -41,15 +43,19 @@ class Objective(nn.Module):
         """Do what follows a step of the optimiser: clamp a temperature, move a momentum encoder, fill a queue."""
 
     def embed_images(self, features: Features) -> Tensor:
-        """Image features where they can be compared with texts: (B, D) unit norm.
+        """Image features where they can be compared with texts: (B, D) unit norm, as here, or other rows.
 
         Raises:
             ValueError: the method compares no images with texts.
         """
         return features.joint
 
-    def embed_texts(self, features: Features) -> Tensor:
-        """Text features where they can be compared with images: (T, D) unit norm.
+    def embed_texts(self, features: Features, texts: Texts) -> Tensor:
+        """Text features where they can be compared with images: (T, D) unit norm, as here, or other rows.
+
+        Args:
+            features: what the text tower made of the texts.
+            texts: their tokens, for a method that compares them word by word.
 
         Raises:
             ValueError: the method compares no images with texts.
@@ -66,14 +72,23 @@ class Objective(nn.Module):
         Returns:
             (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
         """
-        classes, prompts, length = tokens.shape
-        # (K * T, D) -> (K, T, D) -> (K, D)
-        embedding = self.embed_texts(model.encode_text(tokens.reshape(classes * prompts, length)))
-        return normalize(embedding.reshape(classes, prompts, -1).mean(dim=1), dim=-1)
+        return normalize(self._embed_prompts(model, tokens).mean(dim=1), dim=-1)
+
+    def _embed_prompts(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
+        """Embed each prompt of classes: (K, T, L) tokens -> (K, T, D), or other rows."""
+        texts = texts_of(tokens.flatten(0, 1), model.tokenizer)
+        return self.embed_texts(model.encode_text(texts.ids), texts).unflatten(0, tokens.shape[:2])
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
-        """How well texts fit images: (N, D) and (M, D) unit norm -> (N, M), here their cosines."""
+        """How well texts fit images: what N images and M texts or classes were embedded as -> (N, M), here cosines."""
         return cosines(images, texts)
+
+
+def texts_of(tokens: Tensor, tokenizer: Tokenizer) -> Texts:
+    """Texts of bare tokens, (T, L), one a sample."""
+    lengths = torch.tensor([tokenizer.length(row) for row in tokens.cpu()], device=tokens.device)
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    return Texts(tokens, torch.arange(len(tokens), device=tokens.device), places < lengths[:, None])
 
 
 def refuse_a_batch_of_one(batch: Batch) -> None:
@@ -118,3 +133,18 @@ def gather(x: Tensor) -> Tensor:
     parts = [torch.empty_like(x) for _ in range(torch.distributed.get_world_size())]
     torch.distributed.all_gather(parts, x.contiguous())
     return torch.cat(parts)
+
+
+def share_of_mean(total: Tensor, count: Tensor) -> Tensor:
+    """This rank's share of a mean over the items of all ranks, of which each rank may have another number.
+
+    Args:
+        total: () sum over this rank's items.
+        count: () how many they are.
+
+    Returns:
+        () total by the mean count of the ranks, so that the mean of all shares is the mean over all items; 0 where no
+        rank has any.
+    """
+    counts = gather(count.reshape(1)).to(total.dtype)
+    return total / counts.mean().clamp(min=1 / len(counts))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from anatomy_clip.core.types import Batch, Features, Losses, Wants
+from anatomy_clip.core.types import Batch, Features, Losses, Texts, Wants
 from anatomy_clip.models.heads.projection import mlp
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective, gather_with_grad, refuse_a_batch_of_one
@@ -38,9 +38,9 @@ class ConVIRT(Objective):
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Weigh both directions over the batch of all ranks; of several texts a sample, the first counts."""
         refuse_a_batch_of_one(batch)
-        texts = batch.texts["caption"].ids[: len(batch)]  # (B, L), the first of every sample
+        texts = batch.by_text("caption")[0].texts["caption"]  # the first of every sample
         images = gather_with_grad(self.embed_images(model.encode_image(batch.images)))  # (N, D)
-        spoken = gather_with_grad(self.embed_texts(model.encode_text(texts)))  # (N, D)
+        spoken = gather_with_grad(self.embed_texts(model.encode_text(texts.ids), texts))  # (N, D)
         scale = torch.tensor(1 / self.temperature, device=images.device)
         image_term, text_term = image_text_contrastive(images, spoken, scale)
         loss = self.image_weight * image_term + (1 - self.image_weight) * text_term
@@ -50,6 +50,6 @@ class ConVIRT(Objective):
         """See `Objective`."""
         return normalize(self.image_head(features.pooled), dim=-1)
 
-    def embed_texts(self, features: Features) -> Tensor:
+    def embed_texts(self, features: Features, texts: Texts) -> Tensor:
         """See `Objective`."""
         return normalize(self.text_head(features.pooled), dim=-1)

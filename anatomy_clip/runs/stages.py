@@ -45,7 +45,7 @@ from anatomy_clip.training.devices import check_devices
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from anatomy_clip.anatomy.taxonomy import Taxonomy
+    from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
     from anatomy_clip.data.datamodule import SliceDataModule
     from anatomy_clip.evaluation.base import Evaluator
@@ -108,9 +108,9 @@ class Tested:
         self._sets: dict[str, dict[str, EmbeddedSet]] = {}
 
     @cached_property
-    def taxonomy(self) -> Taxonomy:
+    def taxonomy(self) -> LabelSet:
         """The run's taxonomy."""
-        taxonomy: Taxonomy = build(self.cfg.taxonomy)
+        taxonomy: LabelSet = build(self.cfg.taxonomy)
         return taxonomy
 
     @property

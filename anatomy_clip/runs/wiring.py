@@ -13,12 +13,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from anatomy_clip import __version__
 from anatomy_clip.anatomy.labels import label_names
+from anatomy_clip.core.radiographs import RADIOGRAPHS
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.runs.chain import read_start
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from anatomy_clip.anatomy.taxonomy import Taxonomy
+    from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.types import Wants
     from anatomy_clip.data.datamodule import SliceDataModule
     from anatomy_clip.evaluation.base import Evaluator
@@ -62,14 +64,17 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
             ImageNet's weights aren't there or are another network's.
     """
     from anatomy_clip.models.weights.image_tower import load_image_tower
+    from anatomy_clip.stores.vocabulary import read_vocabulary
 
     tower = None if "weights" in changes else read_start(cfg)
     if tower is not None:  # what the model leaves open
         known = [key for key in ("quick_gelu", "normalisation") if key in tower.facts]
         changes |= {key: tower.facts[key] for key in known if cfg.model.get(key) is None}
     wants = wants_of(cfg)
-    parts = {"text_tower": bool(wants.texts), "joint": wants.joint}
+    parts = {"text_tower": wants.compares, "joint": wants.joint}
     unwanted = {part: False for part, wanted in parts.items() if not wanted}
+    if wants.texts and OmegaConf.select(cfg, "model.text.words") and not changes.get("weights", cfg.model.weights):
+        changes["vocabulary"] = read_vocabulary(Path(cfg.data.train[0]))
     model: ImageTextModel = build(cfg.model, **unwanted, **changes, _convert_="all")
     if tower is not None:
         load_image_tower(model, tower)
@@ -78,14 +83,24 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
     return model
 
 
-def build_objective(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> Objective:
-    """Build the objective of a config, with the tokens of the class names where it wants them."""
-    classes = {"classes": class_names(taxonomy, model)} if wants_of(cfg).classes else {}
-    objective: Objective = build(cfg.objective, model=model, **classes)
+def build_objective(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -> Objective:
+    """Build the objective of a config, with the tokens of the class names and the names of labels where it wants them.
+
+    Raises:
+        ValueError: the taxonomy has no labels of a space that the objective predicts.
+    """
+    wants, names = wants_of(cfg), label_names(taxonomy)
+    if missing := [space for space in wants.labels if space not in names]:
+        raise ValueError(
+            f"taxonomy: has no labels of {', '.join(missing)}, which the objective predicts; it has {', '.join(names)}"
+        )
+    given: dict[str, Any] = {"classes": class_names(taxonomy, model)} if wants.classes else {}
+    given |= {"label_names": {space: names[space] for space in wants.labels}} if wants.labels else {}
+    objective: Objective = build(cfg.objective, model=model, **given)
     return objective
 
 
-def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> tuple[ImageTextModel, Objective]:
+def load_run(cfg: DictConfig, folder: Path, taxonomy: LabelSet) -> tuple[ImageTextModel, Objective]:
     """Load the model that a run trained, and what its objective learned to compare images with texts.
 
     Raises:
@@ -111,7 +126,7 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: Taxonomy) -> tuple[ImageTe
 
 
 def build_data(
-    cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel, earlier_patients: Collection[str] = ()
+    cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel, earlier_patients: Collection[str] = ()
 ) -> SliceDataModule:
     """Join stores, what the objective wants, and augmentation at the model's image size and context length."""
     wants = wants_of(cfg)
@@ -120,6 +135,7 @@ def build_data(
         seed=cfg.seed,
         taxonomy=taxonomy,
         texts=build(cfg.prompts, taxonomy=taxonomy) if wants.texts else None,
+        kinds=wants.texts,
         views=wants.views,
         augment=build(cfg.augment, size=model.image_size),
         context_length=model.context_length,
@@ -130,32 +146,43 @@ def build_data(
     return data
 
 
-def build_evaluators(cfg: DictConfig, taxonomy: Taxonomy) -> dict[str, Evaluator]:
+def build_evaluators(cfg: DictConfig, taxonomy: LabelSet) -> dict[str, Evaluator]:
     """The evaluators of a config by name; one that is set to null is left out."""
     return {name: build(node, taxonomy=taxonomy, _convert_="all") for name, node in cfg.eval.items() if node}
 
 
-def build_watchers(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> list[Watcher]:
-    """What is measured on the validation sets in training: zero-shot accuracy, where images and texts are compared."""
-    from anatomy_clip.models.tokenizers import tokenize_classes
-    from anatomy_clip.training.watchers import ZeroShotWatcher
+def build_watchers(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -> list[Watcher]:
+    """What is measured on the validation sets in training.
 
-    if not wants_of(cfg).texts or not cfg.eval.get("zero_shot"):
+    Of slices, zero-shot accuracy where images and texts are compared; of radiographs, whether it has collapsed.
+    """
+    from anatomy_clip.models.tokenizers import tokenize_classes
+    from anatomy_clip.training.watchers import CollapseWatcher, ZeroShotWatcher
+
+    if taxonomy.kind is RADIOGRAPHS:
+        return [CollapseWatcher(list(cfg.data.validation))] if cfg.data.validation else []
+    if not wants_of(cfg).compares or not cfg.eval.get("zero_shot"):
         return []
     texts = build(cfg.eval.zero_shot.prompts).texts(taxonomy).items()
     prompts = {kind: tokenize_classes(rows, model.context_length, model.tokenizer) for kind, rows in texts}
     return [ZeroShotWatcher(prompts, label_names(taxonomy), list(cfg.data.validation))]
 
 
-def class_names(taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Tensor]:
-    """Tokenise the bare names of organs and stations: label space -> (K, L)."""
+def class_names(taxonomy: LabelSet, model: ImageTextModel) -> dict[str, Tensor]:
+    """Tokenise the bare names of organs and stations: label space -> (K, L).
+
+    Raises:
+        Refused: the taxonomy has neither.
+    """
     from anatomy_clip.models.tokenizers import tokenize
 
     names = label_names(taxonomy)
+    if taxonomy.kind is RADIOGRAPHS:
+        raise Refused("objective: wants the names of organs and stations, and radiographs have none", "choose another")
     return {kind: tokenize(names[kind], model.context_length, model.tokenizer) for kind in ("organ", "station")}
 
 
-def recipe(cfg: DictConfig, taxonomy: Taxonomy, model: ImageTextModel) -> dict[str, Any]:
+def recipe(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) -> dict[str, Any]:
     """Plain values that a checkpoint carries: config, taxonomy, network, the weights it started from, versions."""
     config = OmegaConf.to_container(cfg, resolve=False)
     return {

@@ -17,6 +17,7 @@ from anatomy_clip.core.files import sha256_of, whole_folder
 from anatomy_clip.core.kinds import Kind, Record
 from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.records import SLICES
+from anatomy_clip.stores.vocabulary import write_vocabulary
 
 STORE_VERSION = 2  # 2: named arrays, digests of the pixels among them
 IMAGES, MANIFEST, META = "images.npy", "manifest.parquet", "store.json"
@@ -154,6 +155,8 @@ def write_store(
 ) -> None:
     """Write a store beside its place, flush it to disk, and rename it; an older one is replaced.
 
+    A store of films with reports gets their vocabulary too.
+
     Args:
         path: the store's folder.
         images: (N, S, S) uint8, or parts (n, S, S) of it, of which one is in memory at a time.
@@ -173,10 +176,12 @@ def write_store(
         digests = bytearray()
         side = _write_rows(partial / IMAGES, _images(images, path, digests), len(records), path)[-1]
         arrays[DIGESTS] = np.frombuffer(digests, np.uint8).reshape(-1, 16)
-        (records if isinstance(records, Manifest) else Manifest(records)).write(partial / MANIFEST)
+        manifest: Manifest[Any] = records if isinstance(records, Manifest) else Manifest(records)
+        manifest.write(partial / MANIFEST)
+        names = (IMAGES, MANIFEST, *write_vocabulary(partial, manifest), *map(_file, arrays))
         for name, array in arrays.items():
             _write_rows(partial / _file(name), _parts(array), len(records), path)
-        checksums = {name: sha256_of(partial / name) for name in (IMAGES, MANIFEST, *map(_file, arrays))}
+        checksums = {name: sha256_of(partial / name) for name in names}
         meta = {"version": STORE_VERSION, "count": len(records), "side": side, "arrays": sorted(arrays)}
         meta["sha256"] = checksums
         (partial / META).write_text(json.dumps(meta | dict(settings), indent=1, sort_keys=True))

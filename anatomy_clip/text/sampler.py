@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core import terms
-from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.records import SLICES, SliceRecord
+from anatomy_clip.text.source import CAPTION
 from anatomy_clip.text.templates import SLOTS, Wording, check_wording, fill_first, make_slots, slots_of
-
-
-class TextSource(Protocol):
-    """Whatever makes the texts of a training sample; built with the taxonomy."""
-
-    def texts(
-        self, record: SliceRecord, shown: Mapping[str, Sequence[str]], rng: np.random.Generator
-    ) -> dict[str, tuple[str, ...]]:
-        """Make the texts of one sample: kind of text ("caption") -> as many as the sample meets at once.
-
-        Args:
-            record: the sample.
-            shown: label space -> names of the labels that it shows; none where they are unknown: a text may not say
-                that there are none.
-            rng: the sample's generator; every draw comes from it.
-        """
-        ...
-
-    def vocabulary(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
-        """Texts that have every word, and the length of the longest text, that a record can get."""
-        ...
 
 
 class PromptSampler:
@@ -62,6 +42,10 @@ class PromptSampler:
         ValueError: a template with an unknown slot, a wording that needs an organ or a station, a probability
             outside 0-1, or one with nothing to draw from, or less than one caption an image.
     """
+
+    kind = SLICES
+    kinds = (CAPTION,)
+    minds_flips = False
 
     def __init__(
         self,
@@ -177,6 +161,10 @@ class OwnCaption:
     Args:
         taxonomy: given to all that make captions; one that was written by hand has no use for it.
     """
+
+    kind = SLICES
+    kinds = (CAPTION,)
+    minds_flips = False
 
     def __init__(self, taxonomy: Taxonomy | None = None) -> None:
         pass

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from torch import Tensor, nn
 
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.core.types import Batch, Features
-from anatomy_clip.metrics.streaming import ZeroShotMetric
+from anatomy_clip.metrics.streaming import Spread, ZeroShotMetric
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
+
+_COLLAPSED = 0.01  # spread below which all images are the same; random weights have 0.15 on simulated films
 
 
 class Watcher(nn.Module):
@@ -81,6 +83,49 @@ class ZeroShotWatcher(Watcher):
 
     def _metric(self, kind: str, name: str, modality: str) -> ZeroShotMetric:
         return cast(ZeroShotMetric, self.metrics[_key(kind, name, modality)])
+
+
+class CollapseWatcher(Watcher):
+    """Stops a training in which all images have come to look the same to the encoder.
+
+    It sees what the objective compares with texts, or else the pooled features.
+
+    Args:
+        sets: names of the validation sets.
+    """
+
+    def __init__(self, sets: Sequence[str]) -> None:
+        super().__init__()
+        self.spreads = nn.ModuleDict({name: Spread() for name in sets})
+
+    def start(self, model: ImageTextModel, objective: Objective) -> None:
+        """See `Watcher`."""
+        self._objective = (objective,)  # in a tuple, so that it doesn't become a part of this module
+
+    def step(self, name: str, batch: Batch, features: Features) -> None:
+        """Add the batch's embeddings."""
+        objective = self._objective[0]
+        vectors = objective.embed_images(features) if objective.compares else features.pooled
+        cast(Spread, self.spreads[name]).update(vectors)
+
+    def end(self) -> dict[str, Tensor]:
+        """The spread of each set as `spread/<set>`.
+
+        Raises:
+            ValueError: it is next to nothing, or not a number.
+        """
+        found = {}
+        for name, spread in cast(Iterable[tuple[str, Spread]], self.spreads.items()):
+            several = spread.count > 1  # one image is like no other
+            found[f"spread/{name}"] = value = spread.compute()
+            spread.reset()
+            if several and not value >= _COLLAPSED:
+                raise ValueError(
+                    f"the training has collapsed: all images of {name} are embedded alike (spread {float(value):.4f}, "
+                    "where random weights have over 0.1); start it again with overwrite=true and a smaller "
+                    "optim.optimizer.lr, a longer optim.scheduler.warmup_steps or another seed"
+                )
+        return found
 
 
 def _key(kind: str, name: str, modality: str) -> str:

@@ -23,7 +23,7 @@ GROUPS += [f"experiment/{suite}" for suite in ARMS]
 TABLE3 = ["pmc", "pmc_m", "pmc_ms", "pmc_msa"]
 # Arguments that the programs give, because they come from another group.
 WIRED = {"seed", "taxonomy", "texts", "augment", "context_length", "size", "model", "save_dir", "optimizer",
-         "total_steps", "modules", "weights", "classes"}  # fmt: skip
+         "total_steps", "modules", "weights", "classes", "label_names"}  # fmt: skip
 PRIMARY = {
     "source": "prepare",
     "display": "prepare",
@@ -87,10 +87,11 @@ def built(group):
             yield option, key, made, list(inspect.signature(made).parameters)
 
 
-def test_objectives_are_built_with_the_model_and_with_class_names_where_they_want_them():
+def test_objectives_are_built_with_the_model_and_with_the_names_that_they_want():
     for option, _, made, takes in built("objective"):
         assert issubclass(made, Objective) and takes[0] == "model", option
         assert ("classes" in takes) == made.wants.classes, option
+        assert ("label_names" in takes) == bool(made.wants.labels), option
 
 
 def test_evaluators_are_built_with_the_taxonomy_and_know_whether_they_compare():

@@ -13,7 +13,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.data import datamodule
+from anatomy_clip.data import guards
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.stores.store import DIGESTS, pixel_digest, write_store
@@ -52,7 +52,7 @@ def stores(monkeypatch):
         "test_a": store("test_a", 6), "leaky": store("leaky", 4, patients="train-3"),
         "torn": store("torn", 4, images=3),
     }  # fmt: skip
-    monkeypatch.setattr(datamodule.Store, "open", staticmethod(lambda path: made[Path(path).name]))
+    monkeypatch.setattr(guards.Store, "open", staticmethod(lambda path, kind: made[Path(path).name]))
     return made
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
 from anatomy_clip.models.tower import Tower
 from anatomy_clip.models.towers.bert import CLS_POOLER, BertTower, bert_config
 from anatomy_clip.models.towers.image import ResNetTower, TimmTower, VisionTower
 from anatomy_clip.models.towers.text import TextTower
+from anatomy_clip.models.towers.words import WordConfig, WordTower
 from anatomy_clip.models.weights.load import Weights, load_weights, read_weights, settings, settle
+from anatomy_clip.models.words import WordTokenizer
 
 _LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's start
 # What `TextTower` computes; open_clip has more kinds of text towers.
@@ -44,6 +48,7 @@ def from_config(
     weights: str | None = None,
     text_tower: bool = True,
     joint: bool = True,
+    vocabulary: Sequence[str] | None = None,
 ) -> ImageTextModel:
     """Build a CLIP model from open_clip's configuration keys.
 
@@ -53,12 +58,13 @@ def from_config(
         embed_dim: D, width of the shared space.
         vision: keys of open_clip's `CLIPVisionCfg`.
         text: keys of open_clip's `CLIPTextCfg`; with `hf_model_name` the tower is a BERT (see `bert.bert_config`), and
-            its tokenizer comes with the weights.
+            its tokenizer comes with the weights; with `words: true` it is a small one of whole words (`WordConfig`).
         quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
         normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
         weights: file, folder or hub reference to start from (see `weights.read.locate`); None for random weights.
         text_tower: build the text tower.
         joint: build the projections into the joint space.
+        vocabulary: words of a text tower of whole words; None: those of the weights.
 
     Raises:
         ValueError: a key isn't open_clip's, the text tower isn't of CLIP's kind, or the weights are missing, can't
@@ -72,7 +78,8 @@ def from_config(
         "text_cfg": dict(text),
     }
     flat = settings(architecture)
-    build = _with_bert if flat["text.hf_model_name"] else _with_clips_text
+    kinds = {"text.words": partial(_with_words, vocabulary), "text.hf_model_name": _with_bert}
+    build: _Build = next((with_kind for key, with_kind in kinds.items() if flat.get(key)), _with_clips_text)
     visual, texts, tokenizer = build(architecture, found, text_tower, joint)
     tower = next(tower for kind, tower in _TOWERS.items() if isinstance(visual, kind))
     model = ImageTextModel(
@@ -92,7 +99,8 @@ def from_config(
 
 
 # open_clip's image network, our text tower, its tokenizer
-_Networks = tuple[nn.Module, Tower | None, Tokenizer]
+_Networks = tuple[nn.Module, Tower | None, Tokenizer | None]
+_Build = Callable[[Mapping[str, Any], Weights | None, bool, bool], _Networks]
 _TOWERS: dict[type[nn.Module], Any] = {
     VisionTransformer: VisionTower, TimmModel: TimmTower, ModifiedResNet: ResNetTower,
 }  # fmt: skip
@@ -130,6 +138,29 @@ def _with_bert(architecture: Mapping[str, Any], found: Weights | None, text_towe
         encoder.transformer.pooler = None  # a layer that nothing would read, and that files don't have
     visual = _build_vision_tower(width, dict(vision), architecture["quick_gelu"])
     texts = BertTower(encoder, flat["text.context_length"], joint) if text_tower else None
+    return visual, texts, tokenizer
+
+
+def _with_words(
+    vocabulary: Sequence[str] | None,
+    architecture: Mapping[str, Any],
+    found: Weights | None,
+    text_tower: bool,
+    joint: bool,
+) -> _Networks:
+    config, width = WordConfig.of(architecture["text_cfg"]), architecture["embed_dim"]
+    tokenizer = found.tokenizer if found else None
+    if tokenizer is None and vocabulary is not None:
+        tokenizer = WordTokenizer(vocabulary)
+    texts = None
+    if text_tower:
+        if tokenizer is None:
+            raise Refused(
+                "model.text.words: there is no vocabulary",
+                "train on a store of films with reports, whose vocabulary it then is, or start from weights with one",
+            )
+        texts = WordTower(config, tokenizer.size, width if joint else None)
+    visual = _build_vision_tower(width, dict(architecture["vision_cfg"]), architecture["quick_gelu"])
     return visual, texts, tokenizer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from anatomy_clip.models.adapt.low_rank import merged
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import Tokenizer, WordPieceTokenizer, read_word_pieces
 from anatomy_clip.models.towers import bert
+from anatomy_clip.models.towers.words import WordConfig
 from anatomy_clip.models.weights import architecture, names
 from anatomy_clip.models.weights.checks import check_facts, check_keys
 from anatomy_clip.models.weights.golden import provenance
 from anatomy_clip.models.weights.read import OPEN_CLIP_CONFIG, WeightFile, locate, read_checkpoint
+from anatomy_clip.models.words import WordTokenizer
 
 _MODEL_PREFIX, _OWN_SCALE = "model.", "objective.logit_scale"  # where the training module keeps them
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -35,6 +37,7 @@ _NO_ARCHITECTURE = {
     "vision.timm_drop_path", "text.output_tokens", "text.hf_tokenizer_name", "text.hf_model_pretrained",
 }  # fmt: skip
 OWN = "anatomy_clip"  # the layout of our own checkpoints
+_TOKENIZERS: dict[str, Callable[[Any], Tokenizer]] = {"tokenizer": WordPieceTokenizer, "vocabulary": WordTokenizer}
 
 
 @dataclass(frozen=True)
@@ -62,21 +65,31 @@ def settings(architecture: Mapping[str, Any], normalisation: str | None = None) 
     """Flatten open_clip's configuration keys, with its defaults filled in: `vision.image_size`, `text.heads`, ...
 
     Raises:
-        ValueError: a key isn't open_clip's.
+        ValueError: a key isn't open_clip's, or `WordConfig`'s where the text tower is one of whole words.
     """
     flat: dict[str, Any] = {
         "embed_dim": architecture["embed_dim"],
         "quick_gelu": bool(architecture.get("quick_gelu", False)),
     }
-    for tower, kind in (("vision", CLIPVisionCfg), ("text", CLIPTextCfg)):
-        given = architecture[f"{tower}_cfg"]
-        if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
-            raise ValueError(f"{tower}_cfg: unknown to open_clip: {', '.join(unknown)}")
-        filled = asdict(kind(**given))
-        flat |= {f"{tower}.{key}": list(v) if isinstance(v, tuple) else v for key, v in filled.items()}
+    vision, text = architecture["vision_cfg"], architecture["text_cfg"]
+    words = bool(text.get("words"))
+    towers = {
+        "vision": _filled(CLIPVisionCfg, vision, "vision_cfg"),
+        "text": asdict(WordConfig.of(text)) if words else _filled(CLIPTextCfg, text, "text_cfg"),
+    }
+    for tower, keys in towers.items():
+        flat |= {f"{tower}.{key}": list(v) if isinstance(v, tuple) else v for key, v in keys.items()}
     flat = {key: value for key, value in flat.items() if key not in _NO_ARCHITECTURE}
-    flat["text.hf_model_name"] = bool(flat["text.hf_model_name"])  # repositories change their names
+    if not words:
+        flat["text.hf_model_name"] = bool(flat["text.hf_model_name"])  # repositories change their names
     return flat | ({} if normalisation is None else {"normalisation": normalisation})
+
+
+def _filled(kind: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Keys of open_clip's with its defaults."""
+    if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
+        raise ValueError(f"{where}: unknown to open_clip: {', '.join(unknown)}")
+    return asdict(kind(**given))
 
 
 def read_weights(source: str | Path) -> Weights:
@@ -151,7 +164,7 @@ def _own(source: str, path: Path, checkpoint: Mapping[str, Any]) -> Weights:
     if not described:
         return Weights(source, path, OWN, tensors, {})
     known = settings(described["architecture"], described["normalisation"])
-    tokenizer = WordPieceTokenizer(described["tokenizer"]) if "tokenizer" in described else None
+    tokenizer = next((make(described[key]) for key, make in _TOKENIZERS.items() if key in described), None)
     return Weights(source, path, OWN, tensors, known, tokenizer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 MIN_WORDS = 2  # GLoRIA (Huang et al., ICCV 2021) leaves out sentences of fewer words
 
@@ -30,6 +31,21 @@ def split_sentences(text: str, min_words: int = MIN_WORDS) -> tuple[str, ...]:
         for part in _NUMBERING.split(" ".join(paragraph.split())):
             found += _sentences(part)
     return tuple(one for one in found if count_words(one) >= min_words)
+
+
+def cut_at_sentence(text: str, count: Callable[[str], int], limit: int) -> str:
+    """The text, or where it is too long as many of its first sentences as fit, at least one.
+
+    Args:
+        text: of a report.
+        count: says how long a text is.
+        limit: the greatest length.
+    """
+    if count(text) <= limit:
+        return text
+    sentences = split_sentences(text, min_words=0)
+    beginnings = (" ".join(sentences[:n]) for n in range(len(sentences), 1, -1))
+    return next((one for one in beginnings if count(one) <= limit), sentences[0])
 
 
 def count_words(sentence: str) -> int:
