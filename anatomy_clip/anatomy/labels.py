@@ -51,8 +51,8 @@ def label_matrices(records: Sequence[Any], taxonomy: LabelSet) -> dict[str, Labe
         Label space -> (N, K): 1 shown, 0 not shown, -1 unknown (neither stated nor derived from structures).
     """
     if isinstance(taxonomy, FindingSet):
-        empty = np.zeros((0, len(taxonomy.findings)), np.int8)
-        return {"finding": np.stack([taxonomy.vector(one) for one in records]) if len(records) else empty}
+        found = [taxonomy.vector(one) for one in records]
+        return {"finding": np.array(found, np.int8).reshape(-1, len(taxonomy.findings))}
     labels = {space: np.zeros((len(records), len(names)), np.int8) for space, names in label_names(taxonomy).items()}
     modality = {modality: n for n, modality in enumerate(Modality)}
     for row, record in enumerate(records):

@@ -35,8 +35,9 @@ class Texts:
 
     def split(self, size: int) -> list[Texts]:
         """The texts in parts of a size."""
-        parts = range(0, len(self.ids), size)
-        return [self.each(lambda tensor, at=at: tensor[at : at + size]) for at in parts]
+        ids, sample, mask = (torch.split(tensor, size) for tensor in (self.ids, self.sample, self.mask))
+        word = [None] * len(ids) if self.word is None else torch.split(self.word, size)
+        return [Texts(*part) for part in zip(ids, sample, mask, word, strict=True)]
 
 
 @dataclass(frozen=True)

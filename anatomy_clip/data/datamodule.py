@@ -19,7 +19,7 @@ from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
-from anatomy_clip.data.guards import open_store, refuse_leakage, refuse_unfit_texts, refuse_unlabelled
+from anatomy_clip.data.guards import open_labelled, refuse_leakage, refuse_unfit_texts, refuse_unlabelled
 from anatomy_clip.data.loader import Loader, start_worker
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
@@ -102,7 +102,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.rare_below = rare_below
         self.train_patients = train_patients
         self.earlier_patients = frozenset(earlier_patients)
-        self._open = cache(partial(open_store, taxonomy.kind))
+        self._open = cache(partial(open_labelled, taxonomy.kind))
 
     def absent_tests(self) -> list[str]:
         """Names of optional test sets whose store isn't there."""

@@ -23,7 +23,7 @@ _TAXONOMIES = {SLICES.name: "whole_body", RADIOGRAPHS.name: "findings"}
 _PROMPTS = {SLICES.name: "organs", RADIOGRAPHS.name: "report_sentence"}
 
 
-def open_store(kind: Kind[Any], path: Path) -> Store:
+def open_labelled(kind: Kind[Any], path: Path) -> Store:
     """Open a store of the kind of records that the taxonomy labels.
 
     Raises:

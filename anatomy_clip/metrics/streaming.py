@@ -130,7 +130,8 @@ class Spread(Metric):
         """The spread, (); NaN where a vector has one."""
         mean = self.total / self.count
         variance = (self.squares / self.count - mean.square()).clamp(min=0)
-        return variance.sqrt().mean() * mean.numel() ** 0.5
+        spread: Tensor = variance.sqrt().mean() * mean.numel() ** 0.5
+        return spread
 
 
 def _auroc(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> NDArray[np.float64]:

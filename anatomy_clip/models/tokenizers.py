@@ -24,17 +24,22 @@ class Tokenizer(Protocol):
     Attributes:
         pad: id that fills rows up.
         size: number of ids.
-        words: from one text to the number of the word that each token is a part of, -1 for start and end; None where
-            the tokenizer can't tell.
     """
 
     pad: int
     size: int
-    words: Callable[[str], tuple[int, ...]] | None
 
     @property
     def encode(self) -> Callable[[str], tuple[int, ...]]:
         """From one text to its ids, start and end counted, never cut; known texts come from a cache."""
+        ...
+
+    @property
+    def words(self) -> Callable[[str], tuple[int, ...]] | None:
+        """From one text to the number of the word that each token is a part of, -1 for start and end.
+
+        None where the tokenizer can't tell.
+        """
         ...
 
     def length(self, row: Tensor) -> int:

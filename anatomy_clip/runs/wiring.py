@@ -176,9 +176,9 @@ def class_names(taxonomy: LabelSet, model: ImageTextModel) -> dict[str, Tensor]:
     """
     from anatomy_clip.models.tokenizers import tokenize
 
-    names = label_names(taxonomy)
     if taxonomy.kind is RADIOGRAPHS:
         raise Refused("objective: wants the names of organs and stations, and radiographs have none", "choose another")
+    names = label_names(taxonomy)
     return {kind: tokenize(names[kind], model.context_length, model.tokenizer) for kind in ("organ", "station")}
 
 

@@ -6,6 +6,7 @@ from batches import captions
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import Sample
 from anatomy_clip.models.tokenizers import tokenize
+from anatomy_clip.models.words import WordTokenizer
 
 TEXTS = ["", "An image of Axial CT scan", "a  knee, thigh", "humerus " * 20]
 
@@ -67,3 +68,14 @@ def test_views_stand_one_after_the_other():
     batch = Collate()(samples)
     assert len(batch) == 3 and not batch.texts
     assert [view[:, 0, 0, 0].tolist() for view in batch.views()] == [[0, 1, 2], [10, 11, 12]]
+
+
+def test_words_stay_beside_their_tokens():
+    vocabulary = WordTokenizer(["a", "knee", "liver"])
+    batch = Collate(8, vocabulary)([make_sample(2, "a liver", "knee"), make_sample(1, "a big knee", "a")])
+    expected = [[-1, 0, 1, -1, -1], [-1, 0, 1, 2, -1], [-1, 0, -1, -1, -1], [-1, 0, -1, -1, -1]]
+    assert batch.texts["caption"].word.tolist() == expected
+    parts = [part.texts["caption"] for part in batch.to("cpu").by_text("caption")]
+    assert torch.equal(torch.cat([part.word for part in parts]), batch.texts["caption"].word)
+    assert all(torch.equal(part.word >= 0, part.ids > 2) for part in parts)
+    assert Collate()([make_sample(2, "a liver")]).by_text("caption")[0].texts["caption"].word is None

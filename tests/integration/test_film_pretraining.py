@@ -9,7 +9,7 @@ from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.objectives.convirt import ConVIRT
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
-from anatomy_clip.runs.wiring import build, load_run, wants_of
+from anatomy_clip.runs.wiring import build, build_model, load_run, wants_of
 
 TINY = (
     f"model.vision.image_size={SIDE}", "model.embed_dim=16", "optim.scheduler.warmup_steps=0", "data.batch_size=4",
@@ -56,6 +56,16 @@ def test_a_method_trains_on_films_and_loads_again(method, data, tmp_path):
         ]
         assert tokens[1].tolist() == [1, 3, 3, 3, 2, 0]
         assert objective.eval().embed_texts(model.eval().encode_text(tokens)).shape[0] == 2
+
+
+def test_a_seed_gives_every_method_the_same_image_tower(data, tmp_path):
+    towers = []
+    for method in METHODS:
+        torch.manual_seed(0)
+        towers.append(build_model(config(data, tmp_path, method)).image.visual.trunk.state_dict())
+    for tower in towers[1:]:
+        shared = tower.keys() & towers[0].keys()
+        assert len(shared) > 50 and all(torch.equal(tower[name], towers[0][name]) for name in shared)
 
 
 def test_a_run_that_broke_off_ends_as_one_that_did_not(data, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from transformers import CLIPTokenizer
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.models.adapt.freeze import prepare_towers
 from anatomy_clip.models.export.folders import export
-from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, WordPieceTokenizer, tokenize
+from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, WordPieceTokenizer, tokenize, word_of_each
 from anatomy_clip.models.towers.open_clip import from_config, from_name, write_tokenizer
 from anatomy_clip.objectives.encoding import CaptionCache
 
@@ -103,6 +103,16 @@ def test_a_caption_is_never_cut_by_what_the_file_says_of_truncation(published):
     assert [len(tokenizer.encode(text)) for text in ("knee", "an image of the liver")] == [3, 7]
     with pytest.raises(ValueError, match=r"caption of 9 tokens is longer than the model's context of 8: 'knee knee"):
         tokenize(["knee " * 7], 8, tokenizer)
+
+
+def test_each_piece_says_its_word(published):
+    tokenizer = load(published).tokenizer
+    pieces = [tokenizer._backend.id_to_token(token) for token in tokenizer.encode(TEXTS[2])]
+    starts = [not piece.startswith("##") for piece in pieces[1:-1]]
+    expected = [-1, *(sum(starts[: n + 1]) - 1 for n in range(len(starts))), -1]
+    found = word_of_each(TEXTS, tokenizer)
+    assert found[2].tolist() == expected + [-1] * (found.shape[1] - len(expected))
+    assert found.shape == tokenize(TEXTS, 256, tokenizer).shape
 
 
 def test_a_row_ends_where_each_tokenizer_says():

@@ -78,7 +78,7 @@ def from_config(
         "text_cfg": dict(text),
     }
     flat = settings(architecture)
-    kinds = {"text.words": partial(_with_words, vocabulary), "text.hf_model_name": _with_bert}
+    kinds: dict[str, _Build] = {"text.words": partial(_with_words, vocabulary), "text.hf_model_name": _with_bert}
     build: _Build = next((with_kind for key, with_kind in kinds.items() if flat.get(key)), _with_clips_text)
     visual, texts, tokenizer = build(architecture, found, text_tower, joint)
     tower = next(tower for kind, tower in _TOWERS.items() if isinstance(visual, kind))
@@ -149,9 +149,11 @@ def _with_words(
     joint: bool,
 ) -> _Networks:
     config, width = WordConfig.of(architecture["text_cfg"]), architecture["embed_dim"]
-    tokenizer = found.tokenizer if found else None
+    tokenizer: Tokenizer | None = found.tokenizer if found else None
     if tokenizer is None and vocabulary is not None:
         tokenizer = WordTokenizer(vocabulary)
+    # first, so that a seed gives the image tower the same random weights with and without a text tower
+    visual = _build_vision_tower(width, dict(architecture["vision_cfg"]), architecture["quick_gelu"])
     texts = None
     if text_tower:
         if tokenizer is None:
@@ -160,7 +162,6 @@ def _with_words(
                 "train on a store of films with reports, whose vocabulary it then is, or start from weights with one",
             )
         texts = WordTower(config, tokenizer.size, width if joint else None)
-    visual = _build_vision_tower(width, dict(architecture["vision_cfg"]), architecture["quick_gelu"])
     return visual, texts, tokenizer
 
 
