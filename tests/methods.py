@@ -49,9 +49,9 @@ def make(method, vision=VIT, dtype=torch.float32, **options):
     return model, objective
 
 
-def batch(method, n=8, side=16):
-    """Texts of different lengths, the longest among the first half; some words of several pieces; some labels unknown."""
-    generator = torch.Generator().manual_seed(1)
+def batch(method, n=8, side=16, seed=1):
+    """Texts of different lengths, the longest comes first; some words of several pieces; some labels unknown."""
+    generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (wants(method).views * n, 1, side, side), generator=generator, dtype=torch.uint8)
     plain = make_batch(images, rows=range(n))
     texts = {kind: _texts(n, longest, generator) for kind, longest in (("caption", 7), ("report", 12))}

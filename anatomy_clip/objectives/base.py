@@ -77,7 +77,8 @@ class Objective(nn.Module):
     def _embed_prompts(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
         """Embed each prompt of classes: (K, T, L) tokens -> (K, T, D), or other rows."""
         texts = texts_of(tokens.flatten(0, 1), model.tokenizer)
-        return self.embed_texts(model.encode_text(texts.ids), texts).unflatten(0, tokens.shape[:2])
+        rows = self.embed_texts(model.encode_text(texts.ids), texts)
+        return rows.reshape(*tokens.shape[:2], *rows.shape[1:])
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """How well texts fit images: what N images and M texts or classes were embedded as -> (N, M), here cosines."""

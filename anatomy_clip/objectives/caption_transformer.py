@@ -42,7 +42,8 @@ class CaptionTransformer(Objective):
         self.norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(dropout)
         self.output_bias = nn.Parameter(torch.zeros(model.tokenizer.size))
-        self.decoders = nn.ModuleDict({way: _decoder(width, layers, heads, dropout) for way in ("from_start", "from_end")})
+        ways = ("from_start", "from_end")
+        self.decoders = nn.ModuleDict({way: _decoder(width, layers, heads, dropout) for way in ways})
 
     def forward(self, model: ImageTextModel, batch: Batch) -> Losses:
         """Add the cross entropy of both directions, each averaged over the tokens of all ranks."""

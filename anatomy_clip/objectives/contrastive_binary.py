@@ -70,7 +70,7 @@ class ContrastiveBinary(Objective):
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """Logit of each text being of each image: (N, H) and (M, H) -> (N, M)."""
         few = max(1, _NUMBERS // max(1, texts.numel()))
-        return torch.cat([self._judge(part[:, None], texts) for part in images.split(few)])
+        return torch.cat([self._judge(part[:, None], texts) for part in torch.split(images, few)])
 
 
 def false_partners(rows: Tensor) -> Tensor:

@@ -126,11 +126,11 @@ class GLoRIA(Objective):
             code outside training) and "both" (their mean); one only where the other part is left out.
         """
         flat = texts.flatten(0, -3)
-        parts = [self._compare(one, flat, partial(torch.amax, dim=-1)) for one in images.split(_IMAGES_AT_ONCE)]
+        parts = [self._compare(one, flat, partial(torch.amax, dim=-1)) for one in torch.split(images, _IMAGES_AT_ONCE)]
         found = {name: torch.cat([part[name] for part in parts]) for name in self.weights}
         if len(found) > 1:
             found["both"] = (found["global"] + found["local"]) / 2
-        return {name: scores.unflatten(1, (len(texts), -1)).amax(dim=-1) for name, scores in found.items()}
+        return {name: scores.reshape(len(images), len(texts), -1).amax(dim=-1) for name, scores in found.items()}
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """See `Objective`; by both parts, where there are both."""

@@ -90,13 +90,13 @@ def word_cosines(words: Tensor, regions: Tensor, scale: float) -> Tensor:
 
 
 def _word_cosines(words: Tensor, regions: Tensor, scale: float) -> Tensor:
-    shape, real = words.shape[:2], are_words(words)  # (M, T)
-    # (N, M * T, R) -> (N, M, T, R)
-    products = (words.flatten(0, 1)[None] @ regions.transpose(1, 2)).unflatten(1, shape)
+    real = are_words(words)  # (M, T)
+    pairs = (len(regions), *real.shape)
+    products = (words.flatten(0, 1)[None] @ regions.transpose(1, 2)).reshape(*pairs, -1)  # (N, M, T, R)
     attention = attend(products, real, scale)
-    flat = attention.flatten(1, 2)
+    flat = attention.flatten(1, 2)  # (N, M * T, R)
     among = regions @ regions.transpose(1, 2)  # (N, R, R)
-    squares = ((flat @ among) * flat).sum(dim=-1).unflatten(1, shape)  # (N, M, T) squared norms of the weighted sums
+    squares = ((flat @ among) * flat).sum(dim=-1).reshape(pairs)  # (N, M, T) squared norms of the weighted sums
     norms = words.norm(dim=-1) * squares.clamp(min=_SMALLEST**2).sqrt()
-    cosines = (attention * products).sum(dim=-1) / norms.clamp(min=_SMALLEST)
+    cosines: Tensor = (attention * products).sum(dim=-1) / norms.clamp(min=_SMALLEST)
     return cosines.masked_fill(~real, float("-inf")).transpose(0, 1)

@@ -4,7 +4,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from batches import make_batch
+from methods import FINDINGS, batch, wants
 from support import compose_config
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
@@ -13,32 +13,40 @@ from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.models.tokenizers import ClipTokenizer
 from anatomy_clip.models.towers.text import TextTower
 from anatomy_clip.objectives.moco import MoCo
+from anatomy_clip.runs import wiring
 from anatomy_clip.runs.wiring import build, build_data, build_model, build_objective, build_watchers
 from anatomy_clip.stores.store import write_store
 from anatomy_clip.training.module import TrainModule
 
 TAXONOMY = Taxonomy.load("whole_body")
-METHODS = ("convirt", "simclr", "moco")
+METHODS = {  # and the sizes of their parts
+    "convirt": ("width=12",), "simclr": ("width=12",), "moco": ("width=12", "queue=40"), "gloria": (),
+    "contrastive_binary": ("hidden=12",), "caption_transformer": ("width=16",), "caption_lstm": ("width=12",),
+    "supervised": (),
+}  # fmt: skip
 WITHOUT_TEXTS = ("simclr", "moco")
-SIDE, SAMPLES, CONTEXT = 32, 6, 16
+SIDE, SAMPLES, CONTEXT = 64, 6, 16  # four regions an image
 SMALL = (  # a ResNet with norm statistics beside a small text tower
-    f"model.vision.image_size={SIDE}", "model.embed_dim=16", "objective.width=12", "optim.scheduler.warmup_steps=1",
+    f"model.vision.image_size={SIDE}", "model.embed_dim=16", "optim.scheduler.warmup_steps=1",
     f"model.text={{context_length:{CONTEXT},vocab_size:49408,width:16,heads:1,layers:1}}", f"data.batch_size={SAMPLES}",
     "data.workers=0", "model.weights=null",
 )  # fmt: skip
 
 
 def config(method, *overrides):
-    queue = ["objective.queue=40"] if method == "moco" else []
-    return compose_config("config", f"objective={method}", *SMALL, *queue, *overrides)
+    own = [f"objective.{size}" for size in METHODS[method]]
+    return compose_config("config", f"objective={method}", *SMALL, *own, *overrides)
 
 
-def batch(method, number):
-    generator = torch.Generator().manual_seed(number)
-    views = 1 if method == "convirt" else 2
-    images = torch.randint(0, 256, (views * SAMPLES, 1, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    tokens = torch.randint(1, 400, (SAMPLES, 8), generator=generator) if method == "convirt" else None
-    return make_batch(images, tokens, rows=range(SAMPLES))
+@pytest.fixture(autouse=True)
+def findings(monkeypatch):
+    """Films have labels of findings."""
+    names = wiring.label_names
+    monkeypatch.setattr(wiring, "label_names", lambda taxonomy: {**names(taxonomy), "finding": FINDINGS})
+
+
+def batches(method, count):
+    return [batch(method, SAMPLES, SIDE, seed) for seed in range(count)]
 
 
 def module_of(cfg):
@@ -72,11 +80,11 @@ def test_a_frozen_encoder_is_bitwise_the_same_after_training_norm_statistics_too
     module = module_of(config(method, "optim.prepare.frozen_image=all"))
     encoder, learned = state(module.model.image), state(module.objective)
     assert any(name.endswith("running_mean") for name in encoder)
-    trainer = fit(module, [batch(method, n) for n in range(4)])
+    trainer = fit(module, batches(method, 4))
     assert trainer.global_step == 4
     assert_equal(state(module.model.image), encoder)
-    heads = [name for name in learned if "head" in name and not name.startswith("momentum_encoder")]
-    assert heads and all(not torch.equal(module.objective.state_dict()[name], learned[name]) for name in heads)
+    own = [name for name, weight in module.objective.named_parameters() if weight.requires_grad]
+    assert own and all(not torch.equal(module.objective.state_dict()[name], learned[name]) for name in own)
     if method == "moco":
         assert_equal(state(module.objective.momentum_encoder["tower"]), encoder)
 
@@ -85,7 +93,7 @@ def test_a_frozen_encoder_is_bitwise_the_same_after_training_norm_statistics_too
 def test_without_freezing_the_encoder_and_its_statistics_do_change(method):
     module = module_of(config(method))
     encoder = state(module.model.image)
-    fit(module, [batch(method, n) for n in range(4)])
+    fit(module, batches(method, 4))
     trained = {name for name, _ in module.model.image.named_parameters()}
     assert all(not torch.equal(module.model.image.state_dict()[n], v) for n, v in encoder.items() if n in trained)
     statistics = [name for name in encoder if name.endswith(("running_mean", "running_var"))]
@@ -122,7 +130,7 @@ def test_a_method_without_texts_loads_no_tokens_and_builds_no_text_tower(method,
     made = next(iter(data.train_dataloader()))
     assert made.texts == {} and made.images.shape == (2 * SAMPLES, 1, SIDE, SIDE)
     assert len(made) == SAMPLES
-    assert set(made.labels) == {"organ", "station", "modality"}
+    assert set(made.labels) == {"organ", "station", "modality"} and not wants(method).labels
     objective = build_objective(cfg, TAXONOMY, model)
     objective.setup(model)
     assert objective(model, made).loss.isfinite() and not objective.compares
@@ -147,8 +155,24 @@ def test_four_accumulated_batches_move_the_momentum_encoder_once_and_all_their_k
 
     monkeypatch.setattr(MoCo, "_keys", watched_keys)
     monkeypatch.setattr(MoCo, "after_optimizer_step", watched_step)
-    trainer = fit(module, [batch("moco", n) for n in range(8)], accumulate_grad_batches=4)
+    trainer = fit(module, batches("moco", 8), accumulate_grad_batches=4)
     assert trainer.global_step == 2 and moved == [4, 8]
     joined = torch.cat(keys)  # 48 keys into a queue of 40
     assert int(objective.cursor) == 8
     assert torch.equal(objective.queue, torch.cat([joined[40:], joined[8:40]]))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_weight_that_is_trained_gets_a_gradient(method):
+    module = module_of(config(method))
+    module.objective(module.model, batch(method, SAMPLES, SIDE)).loss.backward()
+    assert not [name for name, weight in module.named_parameters() if weight.requires_grad and weight.grad is None]
+    # the towers' residual branches begin at zero, and what lies below them gets a gradient of zeros at first
+    own = {name: weight for name, weight in module.objective.named_parameters() if weight.requires_grad}
+    assert own and not [name for name, weight in own.items() if not weight.grad.any()]
+
+
+def test_labels_that_the_taxonomy_has_not_are_refused(monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"^taxonomy: has no labels of finding, .* it has organ, station, modality$"):
+        module_of(config("supervised"))
