@@ -72,7 +72,8 @@ def test_slices_are_prepared_as_training_prepared_them(describer, study, tmp_pat
     volumes = source.volumes("all")
     prepare_split(
         lambda volume: source.slices("all", volume), volumes, tmp_path / "store",
-        lambda image: kept.display.square(image, kept.side), settings={}, workers=0, max_bad_share=0,
+        lambda image, record: (kept.display.square(image, kept.side), record, {}), settings={}, workers=0,
+        max_bad_share=0,
     )  # fmt: skip
     store = Store.open(tmp_path / "store")
     found = describer.describe(study, workers=0, pictures=True)

@@ -6,6 +6,7 @@ from films import SIDE, make_film_store
 from support import compose_config
 
 from anatomy_clip.models.tokenizers import tokenize
+from anatomy_clip.objectives.base import texts_of
 from anatomy_clip.objectives.convirt import ConVIRT
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
@@ -55,7 +56,8 @@ def test_a_method_trains_on_films_and_loads_again(method, data, tmp_path):
             4 + model.tokenizer.vocabulary.index(w) for w in "a small left effusion".split()
         ]
         assert tokens[1].tolist() == [1, 3, 3, 3, 2, 0]
-        assert objective.eval().embed_texts(model.eval().encode_text(tokens)).shape[0] == 2
+        texts = texts_of(tokens, model.tokenizer)
+        assert objective.eval().embed_texts(model.eval().encode_text(tokens), texts).shape[0] == 2
 
 
 def test_a_seed_gives_every_method_the_same_image_tower(data, tmp_path):
