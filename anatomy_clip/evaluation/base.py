@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.files import whole_file
+from anatomy_clip.core.names import did_you_mean
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.text.captions import SLOTS
 
@@ -128,6 +130,20 @@ class TestedRun(Protocol):
     def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
         """Embed K classes by T prompts each: (K, D) unit norm."""
         ...
+
+
+def test_sets(run: TestedRun, names: Sequence[str] | None) -> dict[str, EmbeddedSet]:
+    """The named test sets of a run; all where None are named.
+
+    Raises:
+        Refused: it has no test set of such a name.
+    """
+    sets = run.sets("test")
+    for name in names or ():
+        if name not in sets:
+            hint = did_you_mean(name, sets) or f"; there are {', '.join(sets)}"
+            raise Refused(f"eval: asks for the test set {name}, which data.test lacks{hint}", "name one that is there")
+    return {name: sets[name] for name in (sets if names is None else names)}
 
 
 class Evaluator:

@@ -1,0 +1,111 @@
+"""How well scores tell labels apart in an evaluator's rows: mean AUROC over labels, unknown ones left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomy_clip.evaluation.base import Score, patients_of
+from anatomy_clip.metrics.bootstrap import bootstrap_statistic
+from anatomy_clip.metrics.classification import auroc, resampled_auroc
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+
+def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Score:
+    """Mean AUROC over labels of the same slices, mean over draws, of one run.
+
+    `n` counts slices with a known label.
+
+    Args:
+        cell: the cell's name.
+        draws: rows of one test set and share, a table a draw.
+        resamples: bootstrap resamples of patients.
+    """
+    statistic, patients = mean_statistic(draws)
+    value = float(statistic(np.ones((1, len(patients))))[0])
+    interval = bootstrap_statistic(statistic, patients, resamples)
+    return Score(cell, value, known_slices(draws[0]), interval.lo, interval.hi)
+
+
+def of_label(rows: pd.DataFrame, k: int) -> pd.DataFrame:
+    """The same rows with one label alone."""
+    columns = {key: [[values[k]] for values in rows[key]] for key in ("targets", "scores")}
+    return rows.assign(**columns)
+
+
+def known_slices(rows: pd.DataFrame) -> int:
+    """Slices with a known label."""
+    return int(_known(rows).sum())
+
+
+def _known(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """(N,) the rows of which a label is known."""
+    return np.array([max(labels) >= 0 for labels in rows["targets"]], dtype=np.bool_)
+
+
+def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Floats], NDArray[np.str_]]:
+    """The mean AUROC over labels, mean over draws, as a function of how often each slice is taken.
+
+    A label that a share of the patients doesn't show has no classifier, and counts as chance: else small shares would
+    be measured on fewer, commoner labels.
+
+    Args:
+        draws: rows of one test set and share, a table a draw.
+
+    Returns:
+        From (R, N), how often each of R samples holds each of the N slices of which a label is known, to (R,) values,
+        NaN where a sample has none; and (N,) the patient of each slice.
+    """
+    draws = [one.sort_values("row") for one in draws]
+    arrays = [(np.nan_to_num(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
+    known = _known(draws[0])
+    arrays = [(scores[known], targets[known]) for scores, targets in arrays]
+
+    def statistic(counts: Floats) -> Floats:
+        each = [_mean_resampled(*pair, counts) for pair in arrays]
+        return np.asarray(np.mean(each, axis=0))
+
+    return statistic, patients_of(draws[0])[known]
+
+
+def mean_auroc(scores: Floats, targets: NDArray[np.int8]) -> float:
+    """Mean over the labels that have a score, a positive and a negative; NaN where none has.
+
+    Args:
+        scores: (N, K), NaN for labels without a score.
+        targets: (N, K) 1 shown, 0 not, -1 unknown.
+    """
+    areas = [_auroc(scores[:, k], targets[:, k]) for k in range(scores.shape[1])]
+    known = [area for area in areas if not np.isnan(area)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _auroc(scores: Floats, targets: NDArray[np.int8]) -> float:
+    known = targets >= 0
+    if np.isnan(scores).any():
+        return float("nan")
+    return float(auroc(scores[known, None], targets[known, None] == 1).value[0])
+
+
+def _mean_resampled(scores: Floats, targets: NDArray[np.int8], counts: Floats) -> Floats:
+    """(R,) `mean_auroc` in resamples."""
+    areas = np.full((len(counts), scores.shape[1]), np.nan)
+    for k in np.flatnonzero(~np.isnan(scores).any(axis=0)):
+        known = targets[:, k] >= 0
+        areas[:, k] = resampled_auroc(scores[known, k : k + 1], targets[known, k : k + 1] == 1, counts[:, known])[:, 0]
+    return nan_mean(areas)
+
+
+def nan_mean(values: Floats) -> Floats:
+    """Mean over the last axis of what isn't NaN; NaN where all are, without a warning."""
+    found = ~np.isnan(values)
+    means = np.full(values.shape[:-1], np.nan)
+    np.divide(values.sum(axis=-1, where=found), found.sum(axis=-1), out=means, where=found.any(axis=-1))
+    return means
