@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.labels import label_names
 from anatomy_clip.core.files import whole_file
 from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.refusals import Refused
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
     from anatomy_clip.evaluation.embedded import EmbeddedSet
 
@@ -123,13 +125,34 @@ class TestedRun(Protocol):
         """The sets of a role ("train", "validation", "test") by name, embedded once for all evaluators."""
         ...
 
-    def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed C texts where they can be compared with images: (C, D) float32 unit norm."""
+    def embed_texts(self, texts: Sequence[str], *, cut: bool = False) -> Tensor:
+        """Embed C texts where they can be compared with images: (C, D) float32 unit norm, or other rows.
+
+        Args:
+            texts: what to embed.
+            cut: texts longer than the context are cut at a sentence's end; else they are refused.
+        """
         ...
 
     def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
         """Embed K classes by T prompts each: (K, D) unit norm."""
         ...
+
+    def compare(self, images: Tensor, texts: Tensor) -> dict[str, NDArray[np.float64]]:
+        """How well embedded texts fit embedded images, by each way to compare that the method has: (N, M) each."""
+        ...
+
+
+def names_in(taxonomy: LabelSet, space: str) -> tuple[str, ...]:
+    """The names of a label space.
+
+    Raises:
+        Refused: the taxonomy has no such space.
+    """
+    known = label_names(taxonomy)
+    if space not in known:
+        raise Refused(f"eval: needs labels of {space}s; the taxonomy has {', '.join(known)}", "choose one of these")
+    return known[space]
 
 
 def test_sets(run: TestedRun, names: Sequence[str] | None) -> dict[str, EmbeddedSet]:

@@ -16,6 +16,7 @@ from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
 from anatomy_clip.objectives.base import Objective, texts_of
+from anatomy_clip.text.reports.sentences import cut_at_sentence
 
 _TEXTS_AT_ONCE = 256
 
@@ -26,7 +27,8 @@ class EmbeddedSet:
 
     Attributes:
         pooled: (N, W) what the encoder pools, before any projection or head; on the device of the model.
-        embeddings: (N, D) unit norm, where they can be compared with texts; None for a method that compares none.
+        embeddings: (N, D) unit norm, or other rows, where they can be compared with texts; None for a method that
+            compares none.
         labels: label space -> (N, K) int8, 1 shown, 0 not shown, -1 unknown.
         rows: the row of each slice in `manifest`.
         manifest: the records.
@@ -90,9 +92,18 @@ def embed_sets(
 
 @torch.inference_mode()
 def embed_texts(
-    model: ImageTextModel, objective: Objective, texts: Sequence[str], device: str | torch.device = "cpu"
+    model: ImageTextModel,
+    objective: Objective,
+    texts: Sequence[str],
+    device: str | torch.device = "cpu",
+    *,
+    cut: bool = False,
 ) -> Tensor:
-    """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
+    """Embed texts: C texts -> (C, D) float32 unit norm, or other rows, on the device; see `TestedRun`."""
+    if cut:
+        texts = [
+            cut_at_sentence(text, lambda t: len(model.tokenizer.encode(t)), model.context_length) for text in texts
+        ]
     parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)] or [[""]]
     tokens = [texts_of(tokenize(part, model.context_length, model.tokenizer), model.tokenizer) for part in parts]
     moved = [one.each(lambda tensor: tensor.to(device)) for one in tokens]
@@ -106,6 +117,13 @@ def embed_classes(
     """Embed classes by their prompts: K classes of T texts -> (K, D) unit norm, on the device."""
     tokens = tokenize_classes(prompts, model.context_length, model.tokenizer)
     return objective.embed_classes(model, tokens.to(device))
+
+
+@torch.inference_mode()
+def compare(objective: Objective, images: Tensor, texts: Tensor) -> dict[str, NDArray[np.float64]]:
+    """How well embedded texts fit embedded images, by each way to compare that the method has: (N, M) each."""
+    found = objective.similarities(images, texts)
+    return {way: np.asarray(scores.cpu().numpy(), np.float64) for way, scores in found.items()}
 
 
 def _embed_set(

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.labels import LabelSet, label_names
-from anatomy_clip.core.refusals import Refused
-from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, test_sets
+from anatomy_clip.anatomy.labels import LabelSet
+from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, test_sets
 from anatomy_clip.evaluation.label_scores import Floats, mean_auroc, mean_score, of_label
 from anatomy_clip.evaluation.label_shares import draw_share
 from anatomy_clip.stores.selection import first_patients
@@ -58,11 +57,8 @@ class LinearProbe(Evaluator):
         sets: Sequence[str] | None = None,
         resamples: int = 1000,
     ) -> None:
-        known = label_names(taxonomy)
-        if space not in known:
-            raise Refused(f"eval: space={space}: the taxonomy has no such labels", f"give one of {', '.join(known)}")
         self.space = space
-        self.names = known[space]
+        self.names = names_in(taxonomy, space)
         self.shares = tuple(shares)
         self.draws = draws
         self.strengths = tuple(strengths)
