@@ -34,10 +34,9 @@ def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Scor
     return Score(cell, value, known_slices(draws[0]), interval.lo, interval.hi)
 
 
-def of_label(rows: pd.DataFrame, k: int) -> pd.DataFrame:
-    """The same rows with one label alone."""
-    columns = {key: [[values[k]] for values in rows[key]] for key in ("targets", "scores")}
-    return rows.assign(**columns)
+def of_label(rows: pd.DataFrame, k: int, columns: Sequence[str] = ("targets", "scores")) -> pd.DataFrame:
+    """The same rows with one label alone in the columns that have a value a label."""
+    return rows.assign(**{key: [[values[k]] for values in rows[key]] for key in columns})
 
 
 def known_slices(rows: pd.DataFrame) -> int:

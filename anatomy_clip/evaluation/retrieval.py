@@ -97,7 +97,8 @@ class Retrieval(Evaluator):
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _of_classes(self, run: TestedRun) -> list[dict[str, Any]]:
-        films, asked = test_sets(run, [self.candidates, self.queries]).values()
+        sets = test_sets(run, [self.candidates, self.queries])
+        films, asked = sets[self.candidates], sets[self.queries]
         shows = np.array([[_shows(one, name) for name in self.classes] for one in films.records])  # (M, C)
         wanted = np.array([[_shows(one, name) for name in self.classes] for one in asked.records])  # (N, C)
         counted = np.flatnonzero(wanted.sum(axis=1) == 1)
@@ -110,8 +111,7 @@ class Retrieval(Evaluator):
         relevant = (wanted[counted].astype(int) @ shows.T.astype(int) > 0) & ~own
         found = {"image_image": {"pooled": _cosines(_pooled(asked)[counted], _pooled(films))}}
         if films.embeddings is not None:
-            texts = run.embed_texts([_conclusion(one) for one in records], cut=True)
-            compared = run.compare(films.compared, texts)
+            compared = _compared(run, films, [_conclusion(one) for one in records])
             found["text_image"] = {way: scores.T for way, scores in compared.items()}
         where = [(self.candidates, asked.rows[n], one) for n, one in zip(counted, records, strict=True)]
         return [
@@ -127,11 +127,11 @@ class Retrieval(Evaluator):
         for n, one in enumerate(records):
             studies.setdefault((one.source, one.study), n)
         first = list(studies.values())
-        texts = run.embed_texts([described_by(records[n].report) for n in first], cut=True)
+        reports = [described_by(records[n].report) for n in first]
         relevant = np.array([[(one.source, one.study) == study for study in studies] for one in records])  # (N, S)
         where = [(name, row, one) for row, one in zip(films.rows, records, strict=True)]
         rows = []
-        for way, scores in run.compare(films.compared, texts).items():
+        for way, scores in _compared(run, films, reports).items():
             rows += _measured(where, "image_report", way, scores, relevant, self.all_measures)
             asking = [where[n] for n in first]
             rows += _measured(asking, "report_image", way, scores.T, relevant.T, self.all_measures)
@@ -179,6 +179,14 @@ def _measured(
             known = {"set": name, "row": row, "source": record.source, "patient": record.patient}
             rows.append({**known, "task": task, "way": way, "measure": measure, "value": value, "chance": chance})
     return rows
+
+
+def _compared(run: TestedRun, films: EmbeddedSet, texts: Sequence[str]) -> dict[str, Floats]:
+    """Way to compare -> (N, M) of films and texts; each distinct text is compared once, so that equal ones tie."""
+    distinct = list(dict.fromkeys(texts))
+    columns = [distinct.index(text) for text in texts]
+    found = run.compare(films.compared, run.embed_texts(distinct, cut=True))
+    return {way: scores[:, columns] for way, scores in found.items()}
 
 
 def _median(cell: str, values: Floats, patients: NDArray[np.str_], resamples: int) -> Score:

@@ -121,8 +121,9 @@ class ZeroShotFindings(Evaluator):
             for measure, scored in {"auroc": _auroc, "f1": _f1}.items():
                 cell = f"zero_shot/{way}/{measure}/{name}"
                 cells.append(scored(cell, part, self.resamples))
-                each = [(finding, of_label(part, k)) for k, finding in enumerate(self.prompts)]
-                cells += [scored(f"{cell}/{finding}", alone, self.resamples) for finding, alone in each]
+                for k, finding in enumerate(self.prompts):
+                    alone = of_label(part, k, ("targets", "scores", "named"))
+                    cells.append(scored(f"{cell}/{finding}", alone, self.resamples))
         return cells
 
 
