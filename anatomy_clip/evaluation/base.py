@@ -155,6 +155,18 @@ def names_in(taxonomy: LabelSet, space: str) -> tuple[str, ...]:
     return known[space]
 
 
+def place_of(name: str, names: Sequence[str]) -> int:
+    """Where a name stands among the names of labels.
+
+    Raises:
+        Refused: it is none of them.
+    """
+    if name not in names:
+        hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+        raise Refused(f"eval: {name} is none of the labels{hint}", "name one of them")
+    return names.index(name)
+
+
 def test_sets(run: TestedRun, names: Sequence[str] | None) -> dict[str, EmbeddedSet]:
     """The named test sets of a run; all where None are named.
 

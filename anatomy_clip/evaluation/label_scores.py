@@ -39,6 +39,15 @@ def of_label(rows: pd.DataFrame, k: int, columns: Sequence[str] = ("targets", "s
     return rows.assign(**{key: [[values[k]] for values in rows[key]] for key in columns})
 
 
+def of_studies(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a study: the mean of its slices' scores, and what any of them shows; its row is that of its first slice."""
+    return rows.groupby(["source", "patient", "study"], sort=False, as_index=False).agg({
+        "row": "min",
+        "scores": lambda each: np.mean(each.to_list(), axis=0).tolist(),
+        "targets": lambda each: np.max(each.to_list(), axis=0).tolist(),
+    })  # fmt: skip
+
+
 def known_slices(rows: pd.DataFrame) -> int:
     """Slices with a known label."""
     return int(_known(rows).sum())

@@ -12,34 +12,38 @@ from numpy.typing import NDArray
 def draw_share(
     owners: Sequence[object], labels: NDArray[np.int8], share: float, least: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Draw a share of the patients of one binary task.
+    """Draw a share of the patients of one task.
 
-    Patients who show the label and those who don't are put in a random order each; the two orders are merged so that
-    any number of first patients holds both in proportion. So a smaller share lies within a larger one. A share with
-    fewer positives than `least` is enlarged to the smallest one that has as many, or to all patients.
+    Patients who show the same classes are put in a random order; these orders are merged so that any number of first
+    patients holds all of them in proportion. So a smaller share lies within a larger one. A share with fewer films of
+    a class than `least` is enlarged to the smallest one that has as many of each, or to all patients.
 
     Args:
         owners: (N,) patient of each film.
-        labels: (N,) 1 shown, 0 not shown, -1 unknown; films of unknown label have no part.
-        share: of the patients of whom the label is known, above 0 and at most 1.
-        least: films that must show it.
+        labels: (N,) class of each film, such as 1 shown and 0 not shown; films of unknown class, -1, have no part.
+        share: of the patients with a known film, above 0 and at most 1.
+        least: films that each class must have.
         seed: another seed draws others.
 
     Returns:
-        (N,) the films of the drawn patients whose label is known.
+        (N,) the films of the drawn patients whose class is known.
     """
-    known = np.flatnonzero(labels >= 0)
-    shown: dict[object, int] = {}  # patient -> films that show it
-    for n in known:
-        shown[owners[n]] = shown.get(owners[n], 0) + int(labels[n] == 1)
-    drawn = sorted(shown, key=lambda owner: sha256(repr((seed, owner)).encode()).digest())
-    place: dict[object, float] = {}  # in the merged order
-    for stratum in ([one for one in drawn if shown[one]], [one for one in drawn if not shown[one]]):
-        place |= {owner: (n + 0.5) / len(stratum) for n, owner in enumerate(stratum)}
-    order = sorted(drawn, key=place.__getitem__)
-    positives = np.cumsum([shown[owner] for owner in order])
-    enough = int(np.searchsorted(positives, least)) + 1  # patients that have `least`
-    chosen = set(order[: max(1, round(share * len(order)), enough)])
     rows = np.zeros(len(labels), np.bool_)
+    known = np.flatnonzero(labels >= 0)
+    if not len(known):
+        return rows
+    classes = np.unique(labels[known])
+    films = {owners[n]: np.zeros(len(classes), np.int64) for n in known}  # patient -> of each class
+    for n in known:
+        films[owners[n]] += classes == labels[n]
+    drawn = sorted(films, key=lambda owner: sha256(repr((seed, owner)).encode()).digest())
+    strata: dict[tuple[bool, ...], list[object]] = {}
+    for owner in drawn:
+        strata.setdefault(tuple(films[owner] > 0), []).append(owner)
+    place = {owner: (n + 0.5) / len(stratum) for stratum in strata.values() for n, owner in enumerate(stratum)}
+    order = sorted(drawn, key=place.__getitem__)
+    rarest = np.cumsum([films[owner] for owner in order], axis=0).min(axis=1)
+    enough = int(np.searchsorted(rarest, least)) + 1  # patients that have `least` of each
+    chosen = set(order[: max(1, round(share * len(order)), enough)])
     rows[known] = [owners[n] in chosen for n in known]
     return rows

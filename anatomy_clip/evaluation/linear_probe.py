@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.labels import LabelSet
-from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, test_sets
-from anatomy_clip.evaluation.label_scores import Floats, mean_auroc, mean_score, of_label
+from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, place_of, test_sets
+from anatomy_clip.evaluation.label_scores import Floats, mean_auroc, mean_score, of_label, of_studies
 from anatomy_clip.evaluation.label_shares import draw_share
 from anatomy_clip.stores.selection import first_patients
 
@@ -37,7 +37,10 @@ class LinearProbe(Evaluator):
         draws: draws of the patients of every share below 1, averaged in the scores.
         strengths: inverse penalties (scikit-learn's C) to choose from.
         least_positives: each label is a task of its own, with cells of its own: its patients are drawn by themselves,
-            and this many slices must show it, see `draw_share`. None: one draw of patients serves all labels.
+            and this many slices must show it, and not show it, see `draw_share`. None: one draw of patients serves all
+            labels.
+        by_study: labels of which a study is the unit too: its score is the mean over its slices (Rajpurkar et al. 2018,
+            "MURA"), and it shows what one of them shows.
         sets: names of the test sets; None: all.
         resamples: bootstrap resamples of patients.
 
@@ -54,6 +57,7 @@ class LinearProbe(Evaluator):
         draws: int = 1,
         strengths: Sequence[float] = (0.01, 0.1, 1.0),
         least_positives: int | None = None,
+        by_study: Sequence[str] = (),
         sets: Sequence[str] | None = None,
         resamples: int = 1000,
     ) -> None:
@@ -63,6 +67,7 @@ class LinearProbe(Evaluator):
         self.draws = draws
         self.strengths = tuple(strengths)
         self.least_positives = least_positives
+        self.by_study = {label: place_of(label, self.names) for label in by_study}
         self.sets = sets
         self.resamples = resamples
 
@@ -87,8 +92,7 @@ class LinearProbe(Evaluator):
                 if self.least_positives is not None:
                     known["labelled"] = _patients(train, drawn)
                 rows += self._of_share(run, train, drawn, known)
-        columns = COLUMNS if self.least_positives is None else (*COLUMNS, "labelled")
-        return pd.DataFrame(rows, columns=list(columns))
+        return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
 
     def _drawn(self, train: EmbeddedSet, share: float, count: int, seed: int) -> NDArray[np.bool_]:
         """(N, K) training slices that may be used for each label."""
@@ -97,26 +101,28 @@ class LinearProbe(Evaluator):
             drawn = np.zeros(labels.shape, np.bool_)
             drawn[first_patients(train.records, count, seed)] = True
             return drawn
-        each = [draw_share(_owners(train), label, share, self.least_positives, seed) for label in labels.T]
+        each = [draw_share(owners_of(train), label, share, self.least_positives, seed) for label in labels.T]
         return np.stack(each, axis=1)
 
     def _of_share(
         self, run: TestedRun, train: EmbeddedSet, drawn: NDArray[np.bool_], known: dict[str, Any]
     ) -> list[dict[str, Any]]:
-        features, labels = _features(train), train.labels[self.space]
+        features, labels = features_of(train), train.labels[self.space]
         validation = list(run.sets("validation").values())
         if not validation:
             raise ValueError("linear_probe chooses its penalty on validation slices, but data.validation names no set")
-        seen = np.concatenate([_features(one) for one in validation])
+        seen = np.concatenate([features_of(one) for one in validation])
         truth = np.concatenate([one.labels[self.space] for one in validation])
         fits = {strength: _fit(features, labels, drawn, strength) for strength in self.strengths}  # (W + 1, K) each
-        values = {strength: mean_auroc(_logits(seen, weights), truth) for strength, weights in fits.items()}
+        values = {strength: mean_auroc(logits(seen, weights), truth) for strength, weights in fits.items()}
         strength = max(fits, key=lambda one: np.nan_to_num(values[one], nan=-np.inf))  # the first of equals
         found = []
         for name, one in test_sets(run, self.sets).items():
-            scores = _logits(_features(one), fits[strength])  # (N, K)
+            scores = logits(features_of(one), fits[strength])  # (N, K)
             for n, (row, record) in enumerate(zip(one.rows, one.records, strict=True)):
                 where = {"set": name, "row": row, "source": record.source, "patient": record.patient}
+                if self.by_study:
+                    where["study"] = record.study
                 measured = {"targets": one.labels[self.space][n].tolist(), "scores": scores[n].tolist()}
                 found.append({**where, **known, "strength": strength, **measured})
         return found
@@ -133,21 +139,24 @@ class LinearProbe(Evaluator):
                 for k, label in enumerate(self.names):
                     alone = [of_label(one, k) for one in draws]
                     cells.append(mean_score(f"{cell}/{label}", alone, self.resamples))
+            for label, k in self.by_study.items():
+                studies = [of_studies(of_label(one, k)) for one in draws]
+                cells.append(mean_score(f"{cell}/{label}_by_study", studies, self.resamples))
         return cells
 
 
-def _owners(one: EmbeddedSet) -> list[tuple[str, str]]:
+def owners_of(one: EmbeddedSet) -> list[tuple[str, str]]:
     """(N,) source and patient of each slice."""
     return list(zip(one.records.column("source"), one.records.column("patient"), strict=True))
 
 
 def _patients(one: EmbeddedSet, drawn: NDArray[np.bool_]) -> list[int]:
     """(K,) patients of the drawn slices, (N, K), of each label."""
-    owners = _owners(one)
+    owners = owners_of(one)
     return [len({owners[n] for n in np.flatnonzero(rows)}) for rows in drawn.T]
 
 
-def _features(one: EmbeddedSet) -> Floats:
+def features_of(one: EmbeddedSet) -> Floats:
     """(N, W) pooled features."""
     return np.asarray(one.pooled.cpu().numpy(), np.float64)
 
@@ -178,5 +187,27 @@ def _fit(features: Floats, labels: NDArray[np.int8], drawn: NDArray[np.bool_], s
     return weights
 
 
-def _logits(features: Floats, weights: Floats) -> Floats:
+def fit_classes(features: Floats, classes: NDArray[np.int8], drawn: NDArray[np.bool_], strength: float) -> Floats:
+    """Weights and bias of a softmax over classes, as `_fit` of binary labels; all classes weigh the same.
+
+    Args:
+        features: (N, W).
+        classes: (N,) from 0, of which the drawn rows show each.
+        drawn: (N,) rows that may be used.
+        strength: inverse penalty.
+
+    Returns:
+        (W + 1, C) for features as they are.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, spread = features[drawn].mean(axis=0), features[drawn].std(axis=0) + 1e-6
+    fitted = LogisticRegression(C=strength, class_weight="balanced", max_iter=10_000)
+    fitted.fit((features[drawn] - mean) / spread, classes[drawn])
+    slopes = fitted.coef_.T / spread[:, None]
+    return np.vstack([slopes, fitted.intercept_ - mean @ slopes])
+
+
+def logits(features: Floats, weights: Floats) -> Floats:
+    """(N, W) features, (W + 1, K) weights and bias -> (N, K)."""
     return np.asarray(features @ weights[:-1] + weights[-1])

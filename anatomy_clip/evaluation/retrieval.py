@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.labels import LabelSet
-from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.radiographs import RadiographRecord
 from anatomy_clip.core.refusals import Refused
-from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, patients_of, score_of, test_sets
+from anatomy_clip.evaluation.base import (
+    Evaluator,
+    Score,
+    TestedRun,
+    names_in,
+    patients_of,
+    place_of,
+    score_of,
+    test_sets,
+)
 from anatomy_clip.metrics.bootstrap import bootstrap_statistic
 from anatomy_clip.metrics.retrieval import first_rank, precision_at, recall_at, weighted_median
 from anatomy_clip.text.reports.labeller import NO_FINDING
@@ -53,7 +61,7 @@ class Retrieval(Evaluator):
         resamples: bootstrap resamples of patients.
 
     Raises:
-        Refused: a class is none of the findings.
+        Refused: a class is no finding.
     """
 
     def __init__(
@@ -69,10 +77,7 @@ class Retrieval(Evaluator):
     ) -> None:
         known = (*names_in(taxonomy, "finding"), NO_FINDING)
         for name in classes:
-            if name not in known:
-                raise Refused(
-                    f"eval: class {name} is none of the findings{did_you_mean(name, known)}", "name one of them"
-                )
+            place_of(name, known)
         self.candidates, self.queries, self.classes, self.pairs = candidates, queries, tuple(classes), tuple(pairs)
         self.precisions: Measures = {f"p_at_{k}": _at(precision_at, k) for k in cutoffs}
         recalls = {f"r_at_{k}": _at(recall_at, k) for k in cutoffs}
@@ -123,12 +128,12 @@ class Retrieval(Evaluator):
 
     def _of_pairs(self, run: TestedRun, name: str, films: EmbeddedSet) -> list[dict[str, Any]]:
         records = list(films.records)
-        studies: dict[tuple[str, str], int] = {}  # -> place of its first film
+        studies: dict[tuple[str, str, str], int] = {}  # -> place of its first film
         for n, one in enumerate(records):
-            studies.setdefault((one.source, one.study), n)
+            studies.setdefault(_study(one), n)
         first = list(studies.values())
         reports = [described_by(records[n].report) for n in first]
-        relevant = np.array([[(one.source, one.study) == study for study in studies] for one in records])  # (N, S)
+        relevant = np.array([[_study(one) == study for study in studies] for one in records])  # (N, S)
         where = [(name, row, one) for row, one in zip(films.rows, records, strict=True)]
         rows = []
         for way, scores in _compared(run, films, reports).items():
@@ -204,6 +209,10 @@ def _shows(record: RadiographRecord, name: str) -> bool:
 
 def _image(record: RadiographRecord) -> tuple[str, str]:
     return record.source, record.image
+
+
+def _study(record: RadiographRecord) -> tuple[str, str, str]:
+    return record.source, record.patient, record.study
 
 
 def _conclusion(record: RadiographRecord) -> str:

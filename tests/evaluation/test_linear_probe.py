@@ -237,3 +237,22 @@ def test_the_named_test_sets_alone_are_scored_and_an_unknown_one_is_refused():
         probe(sets=["sett1"]).predict(run)
     with pytest.raises(Refused, match="needs labels of findings; the taxonomy has organ, station, modality"):
         probe(space="finding")
+
+
+def test_by_study_the_mean_score_of_its_slices_counts():
+    run = as_findings(fake(4))
+    findings = FindingSet(["nodule", "edema", "pneumothorax"])
+    one = LinearProbe(findings, space="finding", strengths=[1.0], least_positives=1, by_study=["edema"], resamples=10)
+    table = one.predict(run)
+    studies = table["patient"] + table["study"]
+    scores, truth = {}, {}
+    for study, values, labels in zip(studies, table["scores"], table["targets"], strict=True):
+        scores.setdefault(study, []).append(values[1])
+        truth.setdefault(study, []).append(labels[1])
+    known = [study for study, labels in truth.items() if max(labels) >= 0]
+    expected = roc_auc_score([max(truth[s]) for s in known], [np.mean(scores[s]) for s in known])
+    *_, cell = one.score(table)
+    assert cell.cell == "probe/finding/100/set1/edema_by_study" and cell.n == len(known) == len(scores)
+    assert cell.value == pytest.approx(expected)
+    with pytest.raises(Refused, match="oedema is none of the labels"):
+        LinearProbe(findings, space="finding", by_study=["oedema"])
