@@ -22,10 +22,10 @@ from anatomy_clip.evaluation.base import (
     place_of,
     test_sets,
 )
-from anatomy_clip.evaluation.label_scores import Floats, nan_mean
+from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
+from anatomy_clip.evaluation.label_scores import nan_mean
 from anatomy_clip.evaluation.label_shares import draw_share
 from anatomy_clip.evaluation.linear_probe import features_of, fit_classes, logits, owners_of
-from anatomy_clip.metrics.bootstrap import bootstrap_statistic
 from anatomy_clip.text.reports.labeller import NO_FINDING
 
 if TYPE_CHECKING:
@@ -135,19 +135,22 @@ class ClassProbe(Evaluator):
         ]  # fmt: skip
 
     def score(self, table: pd.DataFrame) -> list[Score]:
-        """Accuracy of every test set and share, mean over classes and draws, with patient intervals."""
-        cells = []
-        for key, part in table.groupby(["set", "share"], sort=False):
-            name, share = cast(tuple[str, float], key)
-            draws = [one.sort_values("row") for _, one in part.groupby("draw")]
-            truth, patients = draws[0]["target"].to_numpy(), patients_of(draws[0])
-            right = np.mean([_guesses(one["scores"].to_list()) == truth for one in draws], axis=0)
-            statistic = partial(mean_accuracy, right, truth)
-            value = float(statistic(np.ones((1, len(right))))[0])
-            interval = bootstrap_statistic(statistic, patients, self.resamples)
-            cell = f"classes/accuracy/{100 * share:g}/{name}"
-            cells.append(Score(cell, value, len(right), interval.lo, interval.hi))
-        return cells
+        """See `cells_of`; with patient intervals."""
+        return scores_of(cells_of(table), self.resamples)
+
+
+def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
+    """Accuracy of every test set and share, mean over classes and draws."""
+    cells = {}
+    for key, part in table.groupby(["set", "share"], sort=False):
+        name, share = cast(tuple[str, float], key)
+        draws = [one.sort_values("row") for _, one in part.groupby("draw")]
+        truth = draws[0]["target"].to_numpy()
+        right = np.mean([_guesses(one["scores"].to_list()) == truth for one in draws], axis=0)
+        cells[f"classes/accuracy/{100 * share:g}/{name}"] = Cell(
+            partial(mean_accuracy, right, truth), patients_of(draws[0])
+        )
+    return cells
 
 
 def _guesses(scores: Sequence[Sequence[float]] | Floats) -> NDArray[np.int64]:

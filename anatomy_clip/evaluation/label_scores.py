@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.evaluation.base import Score, patients_of
-from anatomy_clip.metrics.bootstrap import bootstrap_statistic
+from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
 from anatomy_clip.metrics.classification import auroc, resampled_auroc
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = NDArray[np.float64]
 
 
 def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Score:
@@ -28,10 +26,7 @@ def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Scor
         draws: rows of one test set and share, a table a draw.
         resamples: bootstrap resamples of patients.
     """
-    statistic, patients = mean_statistic(draws)
-    value = float(statistic(np.ones((1, len(patients))))[0])
-    interval = bootstrap_statistic(statistic, patients, resamples)
-    return Score(cell, value, known_slices(draws[0]), interval.lo, interval.hi)
+    return scores_of({cell: mean_statistic(draws)}, resamples)[0]
 
 
 def of_label(rows: pd.DataFrame, k: int, columns: Sequence[str] = ("targets", "scores")) -> pd.DataFrame:
@@ -58,18 +53,14 @@ def _known(rows: pd.DataFrame) -> NDArray[np.bool_]:
     return np.array([max(labels) >= 0 for labels in rows["targets"]], dtype=np.bool_)
 
 
-def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Floats], NDArray[np.str_]]:
-    """The mean AUROC over labels, mean over draws, as a function of how often each slice is taken.
+def mean_statistic(draws: Sequence[pd.DataFrame]) -> Cell:
+    """The mean AUROC over labels, mean over draws, of the slices of which a label is known.
 
     A label that a share of the patients doesn't show has no classifier, and counts as chance: else small shares would
     be measured on fewer, commoner labels.
 
     Args:
         draws: rows of one test set and share, a table a draw.
-
-    Returns:
-        From (R, N), how often each of R samples holds each of the N slices of which a label is known, to (R,) values,
-        NaN where a sample has none; and (N,) the patient of each slice.
     """
     draws = [one.sort_values("row") for one in draws]
     arrays = [(np.nan_to_num(one["scores"].to_list()), np.array(one["targets"].to_list())) for one in draws]
@@ -80,7 +71,7 @@ def mean_statistic(draws: Sequence[pd.DataFrame]) -> tuple[Callable[[Floats], Fl
         each = [_mean_resampled(*pair, counts) for pair in arrays]
         return np.asarray(np.mean(each, axis=0))
 
-    return statistic, patients_of(draws[0])[known]
+    return Cell(statistic, patients_of(draws[0])[known])
 
 
 def mean_auroc(scores: Floats, targets: NDArray[np.int8]) -> float:

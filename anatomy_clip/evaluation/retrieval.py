@@ -19,11 +19,10 @@ from anatomy_clip.evaluation.base import (
     names_in,
     patients_of,
     place_of,
-    score_of,
     test_sets,
 )
-from anatomy_clip.metrics.bootstrap import bootstrap_statistic
-from anatomy_clip.metrics.retrieval import first_rank, precision_at, recall_at, weighted_median
+from anatomy_clip.evaluation.cells import Cell, Floats, mean_of, median_of, scores_of
+from anatomy_clip.metrics.retrieval import first_rank, precision_at, recall_at
 from anatomy_clip.text.reports.labeller import NO_FINDING
 from anatomy_clip.text.reports.words import described_by
 
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
     from anatomy_clip.evaluation.embedded import EmbeddedSet
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Measures = Mapping[str, Callable[[Floats, Bools], Floats]]
 COLUMNS = (  # a row a query, task, way to compare and measure
@@ -148,15 +146,19 @@ class Retrieval(Evaluator):
         return [] if films.embeddings is not None else ["retrieval: no texts, the method compares no images with texts"]
 
     def score(self, table: pd.DataFrame) -> list[Score]:
-        """Mean over queries of every measure, and the median of ranks, with patient intervals; and chance."""
-        cells: dict[str, Score] = {}
-        for key, part in table.groupby(["task", "way", "measure", "set"], sort=False):
-            task, way, measure, name = cast(tuple[str, str, str, str], key)
-            score = _median if measure == MEDIAN_RANK else score_of
-            for column, told in (("value", way), ("chance", "chance")):
-                cell = f"retrieval/{task}/{told}/{measure}/{name}"
-                cells[cell] = score(cell, part[column].to_numpy(), patients_of(part), self.resamples)
-        return list(cells.values())
+        """See `cells_of`; with patient intervals."""
+        return scores_of(cells_of(table), self.resamples)
+
+
+def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
+    """Mean over queries of every measure, and the median of ranks, each beside chance."""
+    cells: dict[str, Cell] = {}
+    for key, part in table.groupby(["task", "way", "measure", "set"], sort=False):
+        task, way, measure, name = cast(tuple[str, str, str, str], key)
+        cell = median_of if measure == MEDIAN_RANK else mean_of
+        for column, told in (("value", way), ("chance", "chance")):
+            cells[f"retrieval/{task}/{told}/{measure}/{name}"] = cell(part[column].to_numpy(), patients_of(part))
+    return cells
 
 
 def _at(measure: Callable[[Floats, Bools, int], Floats], cutoff: int) -> Callable[[Floats, Bools], Floats]:
@@ -192,15 +194,6 @@ def _compared(run: TestedRun, films: EmbeddedSet, texts: Sequence[str]) -> dict[
     columns = [distinct.index(text) for text in texts]
     found = run.compare(films.compared, run.embed_texts(distinct, cut=True))
     return {way: scores[:, columns] for way, scores in found.items()}
-
-
-def _median(cell: str, values: Floats, patients: NDArray[np.str_], resamples: int) -> Score:
-    counted = ~np.isnan(values)
-    values, patients = values[counted], patients[counted]
-    if not len(values):
-        return Score(cell, float("nan"), 0, float("nan"), float("nan"))
-    interval = bootstrap_statistic(lambda counts: weighted_median(values, counts), patients, resamples)
-    return Score(cell, float(np.median(values)), len(values), interval.lo, interval.hi)
 
 
 def _shows(record: RadiographRecord, name: str) -> bool:

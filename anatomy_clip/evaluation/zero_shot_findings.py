@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, patients_of, test_sets
-from anatomy_clip.evaluation.label_scores import Floats, mean_score, nan_mean, of_label
-from anatomy_clip.metrics.bootstrap import bootstrap_statistic
+from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
+from anatomy_clip.evaluation.label_scores import mean_statistic, nan_mean, of_label
 from anatomy_clip.metrics.multilabel import best_threshold
 from anatomy_clip.text.finding_prompts import finding_prompts
 
@@ -114,17 +114,21 @@ class ZeroShotFindings(Evaluator):
         return {way: np.maximum.reduceat(similar, starts, axis=1) for way, similar in found.items()}
 
     def score(self, table: pd.DataFrame) -> list[Score]:
-        """AUROC and F1, mean over findings and of each, of every test set and way, with patient intervals."""
-        cells = []
-        for key, part in table.groupby(["set", "way"], sort=False):
-            name, way = cast(tuple[str, str], key)
-            for measure, scored in {"auroc": _auroc, "f1": _f1}.items():
-                cell = f"zero_shot/{way}/{measure}/{name}"
-                cells.append(scored(cell, part, self.resamples))
-                for k, finding in enumerate(self.prompts):
-                    alone = of_label(part, k, ("targets", "scores", "named"))
-                    cells.append(scored(f"{cell}/{finding}", alone, self.resamples))
-        return cells
+        """See `cells_of`; with patient intervals."""
+        return scores_of(cells_of(table, list(self.prompts)), self.resamples)
+
+
+def cells_of(table: pd.DataFrame, findings: Sequence[str]) -> dict[str, Cell]:
+    """AUROC and F1, mean over findings and of each, of every test set and way to compare."""
+    cells = {}
+    for key, part in table.groupby(["set", "way"], sort=False):
+        name, way = cast(tuple[str, str], key)
+        for measure, statistic in {"auroc": _auroc, "f1": _f1}.items():
+            cell = f"zero_shot/{way}/{measure}/{name}"
+            cells[cell] = statistic(part)
+            for k, finding in enumerate(findings):
+                cells[f"{cell}/{finding}"] = statistic(of_label(part, k, ("targets", "scores", "named")))
+    return cells
 
 
 def _thresholds(sets: Sequence[Scored]) -> Floats:
@@ -137,11 +141,11 @@ def _thresholds(sets: Sequence[Scored]) -> Floats:
     return found
 
 
-def _auroc(cell: str, rows: pd.DataFrame, resamples: int) -> Score:
-    return mean_score(cell, [rows], resamples)
+def _auroc(rows: pd.DataFrame) -> Cell:
+    return mean_statistic([rows])
 
 
-def _f1(cell: str, rows: pd.DataFrame, resamples: int) -> Score:
+def _f1(rows: pd.DataFrame) -> Cell:
     """Mean F1 over the findings that have a threshold and are shown or named; unknown ones have no part."""
     targets, named = (np.array(rows[key].to_list()) for key in ("targets", "named"))
     counted = (targets >= 0) & (named >= 0)  # (N, F)
@@ -152,6 +156,4 @@ def _f1(cell: str, rows: pd.DataFrame, resamples: int) -> Score:
         hits, both = counts @ right[kept], counts @ either[kept]  # (R, F)
         return nan_mean(np.divide(2 * hits, both, out=np.full(both.shape, np.nan), where=both > 0))
 
-    value = float(statistic(np.ones((1, int(kept.sum()))))[0])
-    interval = bootstrap_statistic(statistic, patients_of(rows)[kept], resamples)
-    return Score(cell, value, int(kept.sum()), interval.lo, interval.hi)
+    return Cell(statistic, patients_of(rows)[kept])

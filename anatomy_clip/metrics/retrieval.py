@@ -75,7 +75,9 @@ def first_rank(scores: ArrayLike, relevant: ArrayLike) -> Floats:
 
 
 def weighted_median(values: Floats, counts: Floats) -> Floats:
-    """Medians of N values, each taken so often: (N,), (R, N) -> (R,); as `numpy.median` of the repeated values."""
+    """Medians of N values, each taken so often: (N,), (R, N) -> (R,); as `numpy.median` of them repeated; else NaN."""
+    if not len(values):
+        return np.full(len(counts), np.nan)
     order = np.argsort(values)
     sums = counts[:, order].cumsum(axis=1)
     middle = sums[:, -1:] / 2

@@ -84,7 +84,7 @@ class Objective(nn.Module):
         return cosines(images, texts)
 
     def similarities(self, images: Tensor, texts: Tensor) -> dict[str, Tensor]:
-        """The same by each way to compare that the method has, the one of `similarity` last; most have this one alone."""
+        """The same by each way to compare that the method has, that of `similarity` last; most have this one alone."""
         return {"global": self.similarity(images, texts)}
 
 

@@ -203,7 +203,7 @@ def _slices(rows: Any) -> set[tuple[Any, ...]]:
 
 def _values(seeds: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
     """(S, P); the mean over patients is the seed's AUROC."""
-    return np.stack([pseudo_values(*mean_statistic(draws)) for draws in seeds])
+    return np.stack([pseudo_values(*mean_statistic(draws)[:2]) for draws in seeds])
 
 
 def _score(column: str, test_set: str, share: float, seeds: Sequence[Sequence[Any]]) -> ProbeScore:
