@@ -43,7 +43,7 @@ def mean_of(values: Floats, patients: NDArray[np.str_]) -> Cell:
 
     def mean(counts: Floats) -> Floats:
         total = counts.sum(axis=1)
-        return np.divide(counts @ held, total, out=np.full(len(counts), np.nan), where=total > 0)
+        return np.asarray(np.divide(counts @ held, total, out=np.full(len(counts), np.nan), where=total > 0))
 
     return Cell(mean, patients[counted])
 

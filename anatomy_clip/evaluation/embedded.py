@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomy_clip.core.manifest import Manifest
-from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
@@ -23,7 +23,7 @@ _TEXTS_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class EmbeddedSet:
-    """A named set of slices after the image tower.
+    """A named set of slices, or of radiographs, after the image tower.
 
     Attributes:
         pooled: (N, W) what the encoder pools, before any projection or head; on the device of the model.
@@ -38,13 +38,13 @@ class EmbeddedSet:
     embeddings: Tensor | None
     labels: Mapping[str, NDArray[np.int8]]
     rows: tuple[int, ...]
-    manifest: Manifest[SliceRecord]
+    manifest: Manifest[Any]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def records(self) -> Manifest[SliceRecord]:
+    def records(self) -> Manifest[Any]:
         """The record of each slice."""
         return self.manifest.take(self.rows)
 
@@ -72,7 +72,7 @@ class EmbeddedSet:
 def embed_sets(
     model: ImageTextModel,
     objective: Objective,
-    loaders: Mapping[str, tuple[Iterable[Batch], Manifest[SliceRecord]]],
+    loaders: Mapping[str, tuple[Iterable[Batch], Manifest[Any]]],
     device: str | torch.device = "cpu",
 ) -> dict[str, EmbeddedSet]:
     """Embed every slice of the named sets.
@@ -131,7 +131,7 @@ def _embed_set(
     model: ImageTextModel,
     objective: Objective,
     batches: Iterable[Batch],
-    manifest: Manifest[SliceRecord],
+    manifest: Manifest[Any],
     device: str | torch.device,
 ) -> EmbeddedSet:
     pooled: list[Tensor] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +31,23 @@ def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Scor
 
 def of_label(rows: pd.DataFrame, k: int, columns: Sequence[str] = ("targets", "scores")) -> pd.DataFrame:
     """The same rows with one label alone in the columns that have a value a label."""
-    return rows.assign(**{key: [[values[k]] for values in rows[key]] for key in columns})
+    alone = rows.copy()
+    for key in columns:
+        alone[key] = [[values[k]] for values in rows[key]]
+    return alone
 
 
 def of_studies(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a study: the mean of its slices' scores, and what any of them shows; its row is that of its first slice."""
-    return rows.groupby(["source", "patient", "study"], sort=False, as_index=False).agg({
-        "row": "min",
-        "scores": lambda each: np.mean(each.to_list(), axis=0).tolist(),
-        "targets": lambda each: np.max(each.to_list(), axis=0).tolist(),
-    })  # fmt: skip
+
+    def mean(each: pd.Series[Any]) -> list[float]:
+        return [float(value) for value in np.mean(each.to_list(), axis=0)]
+
+    def most(each: pd.Series[Any]) -> list[int]:
+        return [int(value) for value in np.max(each.to_list(), axis=0)]
+
+    of_study = rows.groupby(["source", "patient", "study"], sort=False, as_index=False)
+    return of_study.agg({"row": "min", "scores": mean, "targets": most})
 
 
 def known_slices(rows: pd.DataFrame) -> int:

@@ -29,7 +29,7 @@ def draw_share(
         (N,) the films of the drawn patients whose class is known.
     """
     rows = np.zeros(len(labels), np.bool_)
-    known = np.flatnonzero(labels >= 0)
+    known: list[int] = np.flatnonzero(labels >= 0).tolist()
     if not len(known):
         return rows
     classes = np.unique(labels[known])

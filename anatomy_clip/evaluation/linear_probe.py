@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, place_of, test_sets
-from anatomy_clip.evaluation.label_scores import Floats, mean_auroc, mean_score, of_label, of_studies
+from anatomy_clip.evaluation.cells import Floats
+from anatomy_clip.evaluation.label_scores import mean_auroc, mean_score, of_label, of_studies
 from anatomy_clip.evaluation.label_shares import draw_share
 from anatomy_clip.stores.selection import first_patients
 

@@ -167,7 +167,7 @@ def _at(measure: Callable[[Floats, Bools, int], Floats], cutoff: int) -> Callabl
 
 def _rank_share(scores: Floats, relevant: Bools) -> Floats:
     """(Q,) rank of the first relevant candidate, as a share of the candidates."""
-    return first_rank(scores, relevant) / (~np.isneginf(scores)).sum(axis=1)
+    return np.asarray(first_rank(scores, relevant) / (~np.isneginf(scores)).sum(axis=1))
 
 
 def _measured(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
@@ -45,12 +45,15 @@ class CellsPanel(panel.Panel):
     Attributes:
         title: of the section.
         says: what the numbers are.
-        cells: from a run's rows and the names of its findings to its cells.
     """
 
     title: ClassVar[str]
     says: ClassVar[str]
-    cells: ClassVar[Callable[[Any, Sequence[str]], dict[str, Cell]]]
+
+    @staticmethod
+    def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
+        """The cells of a run's rows, with the names of its findings."""
+        raise NotImplementedError
 
     @cached_property
     def _of_columns(self) -> dict[str, dict[str, list[Cell]]]:
@@ -62,7 +65,7 @@ class CellsPanel(panel.Panel):
         return found
 
     def _cells(self, run: Run) -> dict[str, Cell]:
-        return type(self).cells(run.tables[self.evaluator], run.labels["finding"])
+        return self.cells(run.tables[self.evaluator], run.labels["finding"])
 
     @cached_property
     def scores(self) -> list[CellScore]:

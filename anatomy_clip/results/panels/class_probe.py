@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from anatomy_clip.evaluation.cells import Cell
 from anatomy_clip.evaluation.class_probe import COLUMNS, cells_of
 from anatomy_clip.results.cells import CellsPanel
 
@@ -15,4 +19,8 @@ class Panel(CellsPanel):
         "Accuracy of a linear classifier on frozen features, mean over classes and draws, by the share of the training "
         "patients in percent; a share without films enough of each class is enlarged."
     )
-    cells = staticmethod(lambda table, findings: cells_of(table))
+
+    @staticmethod
+    def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
+        """See `CellsPanel`."""
+        return cells_of(table)

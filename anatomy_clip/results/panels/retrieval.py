@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from anatomy_clip.evaluation.cells import Cell
 from anatomy_clip.evaluation.retrieval import COLUMNS, cells_of
 from anatomy_clip.results.cells import CellsPanel
 
@@ -12,7 +16,11 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Retrieval"
     says = (
-        "p_at_K: share of the first K that is relevant; r_at_K: how often one of the first K is; median_rank: of the first "
-        "relevant one, as a share of the candidates. Equal scores stand in random order."
+        "p_at_K: share of the first K that is relevant; r_at_K: how often one of the first K is; median_rank: of the "
+        "first relevant one, as a share of the candidates. Equal scores stand in random order."
     )
-    cells = staticmethod(lambda table, findings: cells_of(table))
+
+    @staticmethod
+    def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
+        """See `CellsPanel`."""
+        return cells_of(table)
