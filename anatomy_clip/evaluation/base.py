@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.labels import label_names
 from anatomy_clip.core.files import whole_file
+from anatomy_clip.core.names import did_you_mean
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.metrics.bootstrap import bootstrap_interval
 from anatomy_clip.text.captions import SLOTS
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
     from anatomy_clip.evaluation.embedded import EmbeddedSet
 
@@ -121,13 +125,60 @@ class TestedRun(Protocol):
         """The sets of a role ("train", "validation", "test") by name, embedded once for all evaluators."""
         ...
 
-    def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed C texts where they can be compared with images: (C, D) float32 unit norm."""
+    def embed_texts(self, texts: Sequence[str], *, cut: bool = False) -> Tensor:
+        """Embed C texts where they can be compared with images: (C, D) float32 unit norm, or other rows.
+
+        Args:
+            texts: what to embed.
+            cut: texts longer than the context are cut at a sentence's end; else they are refused.
+        """
         ...
 
     def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
         """Embed K classes by T prompts each: (K, D) unit norm."""
         ...
+
+    def compare(self, images: Tensor, texts: Tensor) -> dict[str, NDArray[np.float64]]:
+        """How well embedded texts fit embedded images, by each way to compare that the method has: (N, M) each."""
+        ...
+
+
+def names_in(taxonomy: LabelSet, space: str) -> tuple[str, ...]:
+    """The names of a label space.
+
+    Raises:
+        Refused: the taxonomy has no such space.
+    """
+    known = label_names(taxonomy)
+    if space not in known:
+        raise Refused(f"eval: needs labels of {space}s; the taxonomy has {', '.join(known)}", "choose one of these")
+    return known[space]
+
+
+def place_of(name: str, names: Sequence[str]) -> int:
+    """Where a name stands among the names of labels.
+
+    Raises:
+        Refused: it is none of them.
+    """
+    if name not in names:
+        hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+        raise Refused(f"eval: {name} is none of the labels{hint}", "name one of them")
+    return names.index(name)
+
+
+def test_sets(run: TestedRun, names: Sequence[str] | None) -> dict[str, EmbeddedSet]:
+    """The named test sets of a run; all where None are named.
+
+    Raises:
+        Refused: it has no test set of such a name.
+    """
+    sets = run.sets("test")
+    for name in names or ():
+        if name not in sets:
+            hint = did_you_mean(name, sets) or f"; there are {', '.join(sets)}"
+            raise Refused(f"eval: asks for the test set {name}, which data.test lacks{hint}", "name one that is there")
+    return {name: sets[name] for name in (sets if names is None else names)}
 
 
 class Evaluator:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,22 +12,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomy_clip.core.manifest import Manifest
-from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
 from anatomy_clip.objectives.base import Objective, texts_of
+from anatomy_clip.text.reports.sentences import cut_at_sentence
 
 _TEXTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class EmbeddedSet:
-    """A named set of slices after the image tower.
+    """A named set of slices, or of radiographs, after the image tower.
 
     Attributes:
         pooled: (N, W) what the encoder pools, before any projection or head; on the device of the model.
-        embeddings: (N, D) unit norm, where they can be compared with texts; None for a method that compares none.
+        embeddings: (N, D) unit norm, or other rows, where they can be compared with texts; None for a method that
+            compares none.
         labels: label space -> (N, K) int8, 1 shown, 0 not shown, -1 unknown.
         rows: the row of each slice in `manifest`.
         manifest: the records.
@@ -36,13 +38,13 @@ class EmbeddedSet:
     embeddings: Tensor | None
     labels: Mapping[str, NDArray[np.int8]]
     rows: tuple[int, ...]
-    manifest: Manifest[SliceRecord]
+    manifest: Manifest[Any]
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def records(self) -> Manifest[SliceRecord]:
+    def records(self) -> Manifest[Any]:
         """The record of each slice."""
         return self.manifest.take(self.rows)
 
@@ -70,7 +72,7 @@ class EmbeddedSet:
 def embed_sets(
     model: ImageTextModel,
     objective: Objective,
-    loaders: Mapping[str, tuple[Iterable[Batch], Manifest[SliceRecord]]],
+    loaders: Mapping[str, tuple[Iterable[Batch], Manifest[Any]]],
     device: str | torch.device = "cpu",
 ) -> dict[str, EmbeddedSet]:
     """Embed every slice of the named sets.
@@ -90,9 +92,18 @@ def embed_sets(
 
 @torch.inference_mode()
 def embed_texts(
-    model: ImageTextModel, objective: Objective, texts: Sequence[str], device: str | torch.device = "cpu"
+    model: ImageTextModel,
+    objective: Objective,
+    texts: Sequence[str],
+    device: str | torch.device = "cpu",
+    *,
+    cut: bool = False,
 ) -> Tensor:
-    """Embed texts: C texts -> (C, D) float32 unit norm, on the device."""
+    """Embed texts: C texts -> (C, D) float32 unit norm, or other rows, on the device; see `TestedRun`."""
+    if cut:
+        texts = [
+            cut_at_sentence(text, lambda t: len(model.tokenizer.encode(t)), model.context_length) for text in texts
+        ]
     parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)] or [[""]]
     tokens = [texts_of(tokenize(part, model.context_length, model.tokenizer), model.tokenizer) for part in parts]
     moved = [one.each(lambda tensor: tensor.to(device)) for one in tokens]
@@ -108,12 +119,19 @@ def embed_classes(
     return objective.embed_classes(model, tokens.to(device))
 
 
+@torch.inference_mode()
+def compare(objective: Objective, images: Tensor, texts: Tensor) -> dict[str, NDArray[np.float64]]:
+    """How well embedded texts fit embedded images, by each way to compare that the method has: (N, M) each."""
+    found = objective.similarities(images, texts)
+    return {way: np.asarray(scores.cpu().numpy(), np.float64) for way, scores in found.items()}
+
+
 def _embed_set(
     name: str,
     model: ImageTextModel,
     objective: Objective,
     batches: Iterable[Batch],
-    manifest: Manifest[SliceRecord],
+    manifest: Manifest[Any],
     device: str | torch.device,
 ) -> EmbeddedSet:
     pooled: list[Tensor] = []

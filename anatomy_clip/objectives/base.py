@@ -84,6 +84,10 @@ class Objective(nn.Module):
         """How well texts fit images: what N images and M texts or classes were embedded as -> (N, M), here cosines."""
         return cosines(images, texts)
 
+    def similarities(self, images: Tensor, texts: Tensor) -> dict[str, Tensor]:
+        """The same by each way to compare that the method has, that of `similarity` last; most have this one alone."""
+        return {"global": self.similarity(images, texts)}
+
 
 def texts_of(tokens: Tensor, tokenizer: Tokenizer) -> Texts:
     """Texts of bare tokens, (T, L), one a sample."""

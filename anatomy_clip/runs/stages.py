@@ -43,6 +43,8 @@ from anatomy_clip.runs.wiring import (
 from anatomy_clip.training.devices import check_devices
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from anatomy_clip.anatomy.labels import LabelSet
@@ -165,11 +167,17 @@ class Tested:
             self._sets[role] = embed_sets(*self.trained, loaders, device(self.cfg))
         return self._sets[role]
 
-    def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """Embed C texts where they can be compared with images: (C, D) float32 unit norm."""
+    def embed_texts(self, texts: Sequence[str], *, cut: bool = False) -> Tensor:
+        """Embed C texts where they can be compared with images: (C, D) float32 unit norm, or other rows."""
         from anatomy_clip.evaluation.embedded import embed_texts
 
-        return embed_texts(*self.trained, texts, device(self.cfg))
+        return embed_texts(*self.trained, texts, device(self.cfg), cut=cut)
+
+    def compare(self, images: Tensor, texts: Tensor) -> dict[str, NDArray[np.float64]]:
+        """How well embedded texts fit embedded images, by each way to compare that the method has: (N, M) each."""
+        from anatomy_clip.evaluation.embedded import compare
+
+        return compare(self.trained[1], images, texts)
 
     def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
         """Embed K classes by T prompts each: (K, D) unit norm."""

@@ -8,9 +8,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from tested import FakeRun, embedded
 
+from anatomy_clip.anatomy.findings import FindingSet
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
+from anatomy_clip.evaluation.label_shares import draw_share
 from anatomy_clip.evaluation.linear_probe import LinearProbe
 from anatomy_clip.metrics.bootstrap import bootstrap_statistic
 
@@ -188,3 +191,68 @@ def test_a_label_that_training_never_shows_counts_as_chance():
     assert np.isnan(scores[:, 2]).all() and not np.isnan(scores[:, :2]).any()
     areas = [roc_auc_score(truth[truth[:, k] >= 0, k], scores[truth[:, k] >= 0, k]) for k in range(2)]
     assert probe().score(table)[0].value == pytest.approx(np.mean([*areas, 0.5]))
+
+
+def as_findings(run):
+    """The same run, whose labels are of findings."""
+    roles = {
+        role: {name: embedded(one.pooled, one.records, finding=one.labels["organ"]) for name, one in sets.items()}
+        for role, sets in run.roles.items()
+    }
+    return FakeRun(roles, seed=run.seed)
+
+
+def test_labels_as_tasks_of_their_own_are_fitted_on_draws_of_their_own():
+    run = as_findings(fake(3))
+    (train,), (test,) = run.sets("train").values(), run.sets("test").values()
+    findings = FindingSet(["nodule", "edema", "pneumothorax"])
+    one = LinearProbe(findings, space="finding", strengths=[1.0], shares=[0.25], draws=2, least_positives=10)
+    table = one.predict(run)
+    y, x, owners = train.labels["finding"], train.pooled.double().numpy(), [("s", r.patient) for r in train.records]
+    at = test.pooled.double().numpy()
+    for draw, part in table.groupby("draw"):
+        for k in range(LABELS):
+            rows = draw_share(owners, y[:, k], 0.25, 10, 3 * 2 + draw)
+            assert (y[rows, k] == 1).sum() >= 10
+            mean, spread = x[rows].mean(axis=0), x[rows].std(axis=0)
+            line = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit((x[rows] - mean) / spread, y[rows, k])
+            found = np.stack(part["scores"])[:, k]
+            np.testing.assert_allclose(found, line.decision_function((at - mean) / spread), rtol=2e-3, atol=2e-3)
+            assert part["labelled"].iloc[0][k] == len({owners[n] for n in np.flatnonzero(rows)})
+    whole, *each = one.score(table)
+    assert [cell.cell for cell in each] == [f"{whole.cell}/{name}" for name in findings.findings]
+    assert whole.value == pytest.approx(np.mean([cell.value for cell in each]))
+    for k, cell in enumerate(each):
+        truth = test.labels["finding"][:, k]
+        areas = [roc_auc_score(truth[truth >= 0], np.stack(part["scores"])[truth >= 0, k])
+                 for _, part in table.groupby("draw")]  # fmt: skip
+        assert cell.value == pytest.approx(np.mean(areas)) and cell.n == (truth >= 0).sum()
+
+
+def test_the_named_test_sets_alone_are_scored_and_an_unknown_one_is_refused():
+    (test,) = fake().sets("test").values()
+    run = fake(test={"set1": test, "set2": test})
+    assert set(probe(sets=["set2"]).predict(run)["set"]) == {"set2"}
+    with pytest.raises(Refused, match=r"test set sett1, which data.test lacks \(did you mean 'set1'\?\)"):
+        probe(sets=["sett1"]).predict(run)
+    with pytest.raises(Refused, match="needs labels of findings; the taxonomy has organ, station, modality"):
+        probe(space="finding")
+
+
+def test_by_study_the_mean_score_of_its_slices_counts():
+    run = as_findings(fake(4))
+    findings = FindingSet(["nodule", "edema", "pneumothorax"])
+    one = LinearProbe(findings, space="finding", strengths=[1.0], least_positives=1, by_study=["edema"], resamples=10)
+    table = one.predict(run)
+    studies = table["patient"] + table["study"]
+    scores, truth = {}, {}
+    for study, values, labels in zip(studies, table["scores"], table["targets"], strict=True):
+        scores.setdefault(study, []).append(values[1])
+        truth.setdefault(study, []).append(labels[1])
+    known = [study for study, labels in truth.items() if max(labels) >= 0]
+    expected = roc_auc_score([max(truth[s]) for s in known], [np.mean(scores[s]) for s in known])
+    *_, cell = one.score(table)
+    assert cell.cell == "probe/finding/100/set1/edema_by_study" and cell.n == len(known) == len(scores)
+    assert cell.value == pytest.approx(expected)
+    with pytest.raises(Refused, match="oedema is none of the labels"):
+        LinearProbe(findings, space="finding", by_study=["oedema"])

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.plots import new_plot, png_of
-from anatomy_clip.evaluation.linear_probe import COLUMNS, known_slices, mean_statistic
+from anatomy_clip.evaluation.label_scores import known_slices, mean_statistic
+from anatomy_clip.evaluation.linear_probe import COLUMNS
 from anatomy_clip.metrics.crossed import crossed_mean, pseudo_values
 from anatomy_clip.results import charts, panel
 from anatomy_clip.results.examples import uri
@@ -202,7 +203,7 @@ def _slices(rows: Any) -> set[tuple[Any, ...]]:
 
 def _values(seeds: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
     """(S, P); the mean over patients is the seed's AUROC."""
-    return np.stack([pseudo_values(*mean_statistic(draws)) for draws in seeds])
+    return np.stack([pseudo_values(*mean_statistic(draws)[:2]) for draws in seeds])
 
 
 def _score(column: str, test_set: str, share: float, seeds: Sequence[Sequence[Any]]) -> ProbeScore:

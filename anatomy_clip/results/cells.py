@@ -1,0 +1,146 @@
+"""A panel of an evaluator whose cells are statistics of its rows: a line a cell, a column a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from anatomy_clip.evaluation.cells import Cell
+from anatomy_clip.metrics.crossed import crossed_mean, pseudo_values
+from anatomy_clip.results import panel
+from anatomy_clip.results.formats import interval, interval_words, number
+from anatomy_clip.results.panel import Section, render
+from anatomy_clip.results.read import Run
+from anatomy_clip.results.render import rows_csv
+
+
+class CellScore(NamedTuple):
+    """One cell of one column.
+
+    Attributes:
+        cell, column: what was measured.
+        value: mean over seeds, 0 to 1.
+        lo, hi: 95 % interval over seeds and patients; NaN for medians, whose variance the jackknife doesn't tell.
+        spread: standard deviation over seeds; NaN for one seed.
+        units, patients, seeds: how many.
+    """
+
+    cell: str
+    column: str
+    value: float
+    lo: float
+    hi: float
+    spread: float
+    units: int
+    patients: int
+    seeds: int
+
+
+class CellsPanel(panel.Panel):
+    """A table of all cells; a subclass says which there are.
+
+    Attributes:
+        title: of the section.
+        says: what the numbers are.
+    """
+
+    title: ClassVar[str]
+    says: ClassVar[str]
+
+    @staticmethod
+    def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
+        """The cells of a run's rows, with the names of its findings."""
+        raise NotImplementedError
+
+    @cached_property
+    def _of_columns(self) -> dict[str, dict[str, list[Cell]]]:
+        """Cell -> column -> the cell of each seed."""
+        found: dict[str, dict[str, list[Cell]]] = {}
+        for run in self.runs:
+            for name, cell in self._cells(run).items():
+                found.setdefault(name, {}).setdefault(run.name, []).append(cell)
+        return found
+
+    def _cells(self, run: Run) -> dict[str, Cell]:
+        return self.cells(run.tables[self.evaluator], run.labels["finding"])
+
+    @cached_property
+    def scores(self) -> list[CellScore]:
+        """What was measured, cell after cell."""
+        return [
+            _score(name, column, _alike(columns[column]))
+            for name, columns in self._of_columns.items()
+            for column in self.suite.layout.columns
+            if column in columns and len(columns[column][0].patients)
+        ]
+
+    def notes(self) -> Sequence[str]:
+        """Seeds that can't be averaged."""
+        columns = [(name, seeds) for found in self._of_columns.values() for name, seeds in found.items()]
+        other = {name: len(seeds) - len(_alike(seeds)) for name, seeds in columns if len(seeds) > len(_alike(seeds))}
+        return [
+            f"{self.evaluator} of {name}: left out {count} seed(s) with other rows" for name, count in other.items()
+        ]
+
+    def gaps(self) -> Sequence[str]:
+        """Columns without a run of their own."""
+        return [name for name in self.suite.layout.columns if not any(run.name == name for run in self.runs)]
+
+    @property
+    def caption(self) -> str:
+        """What the numbers are."""
+        return (
+            f"{self.says} Percent, mean over seeds; in brackets the {interval_words(one.seeds for one in self.scores)}."
+        )
+
+    def files(self) -> Mapping[str, str | bytes]:
+        """The table as Markdown and CSV."""
+        columns = self.suite.layout.columns.values()
+        lines = ["| " + " | ".join(["", *columns]) + " |", "|---|" + "---:|" * len(columns)]
+        lines += ["| " + " | ".join(cells) + " |" for cells in self._lines()]
+        text = [f"# {self.title}", f"{self.caption} {self.suite.layout.data}", "\n".join(lines)]
+        return {f"{self.evaluator}.md": "\n\n".join(text) + "\n", f"{self.evaluator}.csv": rows_csv(self.scores)}
+
+    def _lines(self) -> list[list[str]]:
+        """The cell and its value in each column, as text."""
+        found: dict[str, dict[str, CellScore]] = {}
+        for one in self.scores:
+            found.setdefault(one.cell, {})[one.column] = one
+        return [
+            [name, *(_text(line[column]) if column in line else "n/a" for column in self.suite.layout.columns)]
+            for name, line in found.items()
+        ]
+
+    def sections(self) -> Sequence[Section]:
+        """The table."""
+        shown = {"caption": self.caption, "columns": self.suite.layout.columns.values(), "rows": self._lines()}
+        html = render("cells.html", id=self.evaluator, title=self.title, **shown)
+        return (Section(self.evaluator, self.title, html),)
+
+    def numbers(self, run: Run) -> Mapping[str, float]:
+        """The run's cells."""
+        return {name: cell.value for name, cell in self._cells(run).items() if not np.isnan(cell.value)}
+
+
+def _alike(seeds: Sequence[Cell]) -> list[Cell]:
+    """The seeds that have the units of the first."""
+    return [one for one in seeds if np.array_equal(one.patients, seeds[0].patients)]
+
+
+def _score(cell: str, column: str, seeds: Sequence[Cell]) -> CellScore:
+    values, first = np.array([one.value for one in seeds]), seeds[0]
+    lo = hi = float("nan")
+    if first.smooth:
+        mean = crossed_mean([pseudo_values(one.statistic, one.patients) for one in seeds], bounds=(0, 1))
+        lo, hi = mean.lo, mean.hi
+    spread = float(np.std(values, ddof=1)) if len(seeds) > 1 else float("nan")
+    patients = len(np.unique(first.patients))
+    return CellScore(cell, column, float(values.mean()), lo, hi, spread, len(first.patients), patients, len(seeds))
+
+
+def _text(one: CellScore) -> str:
+    bounds = interval(100 * one.lo, 100 * one.hi)
+    return number(100 * one.value, missing="n/a") + (f" {bounds}" if bounds else "")

@@ -1,0 +1,26 @@
+"""Retrieval: precision and recall among the first, and the median rank, beside chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anatomy_clip.evaluation.cells import Cell
+from anatomy_clip.evaluation.retrieval import COLUMNS, cells_of
+from anatomy_clip.results.cells import CellsPanel
+
+
+class Panel(CellsPanel):
+    """Every measure of every task, way to compare and test set."""
+
+    columns = COLUMNS
+    title = "Retrieval"
+    says = (
+        "p_at_K: share of the first K that is relevant; r_at_K: how often one of the first K is; median_rank: of the "
+        "first relevant one, as a share of the candidates. Equal scores stand in random order."
+    )
+
+    @staticmethod
+    def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
+        """See `CellsPanel`."""
+        return cells_of(table)

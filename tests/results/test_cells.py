@@ -1,0 +1,150 @@
+"""Panels of cells: means over seeds with intervals over seeds and patients, in all forms alike."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+from test_page import Tags
+
+from anatomy_clip.metrics.crossed import crossed_mean, ratio_values
+from anatomy_clip.results.layout import Layout
+from anatomy_clip.results.page import page
+from anatomy_clip.results.panel import Suite, notes_of, panels_of
+from anatomy_clip.results.read import read_suite
+
+COLUMNS = {"random": "random weights", "convirt": "ConVIRT", "gloria": "GLoRIA"}
+LAYOUT = Layout(title="Pretraining", columns=COLUMNS, rows={}, further={}, data="Films.", differs={})
+FINDINGS, PATIENTS = ["edema", "nodule"], 12
+
+
+def known(row):
+    return {"set": "test", "row": row, "source": "films", "patient": f"p{row // 2}"}
+
+
+def zero_shot_rows(rng, strength):
+    targets = np.random.default_rng(5).integers(-1, 2, (2 * PATIENTS, 2))
+    scores = rng.normal(size=targets.shape) + strength * targets
+    return [
+        {
+            **known(n),
+            "way": "global",
+            "targets": t.tolist(),
+            "scores": s.tolist(),
+            "named": (s > 0.5).astype(int).tolist(),
+        }
+        for n, (t, s) in enumerate(zip(targets, scores, strict=True))
+    ]
+
+
+def retrieval_rows(rng, strength):
+    values = {"p_at_5": rng.integers(0, 6, 2 * PATIENTS) / 5 * strength, "median_rank": rng.random(2 * PATIENTS)}
+    return [
+        {**known(n), "task": "image_report", "way": "global", "measure": name, "value": float(one), "chance": 0.1}
+        for name, column in values.items() for n, one in enumerate(column)
+    ]  # fmt: skip
+
+
+def class_rows(rng, strength):
+    truth = np.arange(2 * PATIENTS) % 3
+    return [
+        {**known(n), "share": 0.1, "draw": draw, "labelled": 9, "strength": 1.0, "target": int(one),
+         "scores": (rng.normal(size=3) + strength * (np.arange(3) == one)).tolist()}
+        for draw in range(2) for n, one in enumerate(truth)
+    ]  # fmt: skip
+
+
+ROWS = {"zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows}
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("outputs")
+    for name, strength in {"random": 0.1, "convirt": 0.9}.items():
+        for seed in (0, 1):
+            write_run(outputs, name, seed, strength)
+    return Suite("pretraining", LAYOUT, *read_suite(outputs, "pretraining", list(COLUMNS)))
+
+
+def write_run(outputs, name, seed, strength):
+    folder = outputs / "pretraining" / name / f"seed_{seed}"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng([seed, len(name)])
+    for evaluator, rows in ROWS.items():
+        table = pd.DataFrame(rows(rng, strength)).sample(frac=1.0, random_state=seed)
+        table.to_parquet(folder / f"{evaluator}.parquet", index=False)
+    scores = {name: [{"cell": "x", "value": None, "n": 0, "lo": None, "hi": None}] for name in ROWS}
+    results = {"suite": "pretraining", "name": name, "seed": seed, "labels": {"finding": FINDINGS}, "scores": scores}
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def found(suite, evaluator, cell, column):
+    scores = panels_of(suite)[evaluator].scores
+    return next(one for one in scores if (one.cell, one.column) == (cell, column))
+
+
+def of_runs(suite, evaluator, column):
+    return [run.tables[evaluator] for run in suite.runs if run.name == column]
+
+
+def test_values_are_means_over_seeds_of_scikit_learns(suite):
+    for measure in ("auroc", "f1"):
+        seeds = []
+        for rows in of_runs(suite, "zero_shot_findings", "convirt"):
+            targets, scores, named = (np.array(rows[key].to_list())[:, 1] for key in ("targets", "scores", "named"))
+            at = targets >= 0
+            function, of = (roc_auc_score, scores) if measure == "auroc" else (f1_score, named)
+            seeds.append(function(targets[at], of[at]))
+        one = found(suite, "zero_shot_findings", f"zero_shot/global/{measure}/test/nodule", "convirt")
+        assert one.value == pytest.approx(np.mean(seeds)) and one.spread == pytest.approx(np.std(seeds, ddof=1))
+        assert one.lo < one.value < one.hi and (one.seeds, one.units) == (2, at.sum())
+
+
+def test_the_interval_of_a_mean_is_that_of_its_values_by_seed_and_patient(suite):
+    tables = [rows[rows["measure"] == "p_at_5"] for rows in of_runs(suite, "retrieval", "convirt")]
+    values = [rows["value"].to_numpy() for rows in tables]
+    expected = crossed_mean(ratio_values(values, tables[0]["patient"]), bounds=(0, 1))
+    one = found(suite, "retrieval", "retrieval/image_report/global/p_at_5/test", "convirt")
+    assert one.value == pytest.approx(expected.value) and one.patients == PATIENTS
+    assert (one.lo, one.hi) == (pytest.approx(expected.lo), pytest.approx(expected.hi))  # equal counts: no ratio
+
+
+def test_a_median_has_no_interval(suite):
+    one = found(suite, "retrieval", "retrieval/image_report/global/median_rank/test", "random")
+    tables = of_runs(suite, "retrieval", "random")
+    medians = [np.median(rows[rows["measure"] == "median_rank"]["value"]) for rows in tables]
+    assert one.value == pytest.approx(np.mean(medians)) and np.isnan([one.lo, one.hi]).all()
+
+
+def test_files_and_page_say_the_same(suite):
+    panels = panels_of(suite)
+    assert list(panels) == list(ROWS)
+    text = page(suite, panels)
+    Tags(text)
+    for name, panel in panels.items():
+        files = panel.files()
+        rows = list(csv.DictReader(io.StringIO(files[f"{name}.csv"])))
+        assert len(rows) == len(panel.scores) > 0 and panel.gaps() == ["gloria"]
+        lines = [line for line in files[f"{name}.md"].splitlines() if line.endswith("| n/a |")]  # GLoRIA wasn't run
+        assert len(lines) == len({one.cell for one in panel.scores})
+        for one in panel.scores:
+            value = f"{100 * one.value:.1f}" + (f" [{100 * one.lo:.1f}, " if one.lo == one.lo else "")
+            assert f"| {value}" in files[f"{name}.md"] and f"<td>{value}" in text
+        run = panel.runs[0]
+        cell = panel.scores[0].cell
+        assert panel.numbers(run)[cell] == pytest.approx(type(panel).cells(run.tables[name], FINDINGS)[cell].value)
+
+
+def test_seeds_with_other_rows_are_left_out_and_noted(tmp_path):
+    write_run(tmp_path, "convirt", 0, 0.5)
+    folder = write_run(tmp_path, "convirt", 1, 0.5)
+    rows = pd.read_parquet(folder / "class_probe.parquet")
+    rows[rows["row"] > 2].to_parquet(folder / "class_probe.parquet")
+    suite = Suite("pretraining", LAYOUT, read_suite(tmp_path, "pretraining")[0])
+    panels = panels_of(suite)
+    assert {one.seeds for one in panels["class_probe"].scores} == {1}
+    assert "class_probe of convirt: left out 1 seed(s) with other rows" in notes_of(suite, panels)
