@@ -58,7 +58,7 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     cells = {score["cell"]: score for scores in results["scores"].values() for score in scores}
     for way in ("global", "local", "both"):
         assert {f"zero_shot/{way}/auroc/test", f"retrieval/image_report/{way}/r_at_2/shifted"} <= cells.keys()
-    assert cells["retrieval/image_image/pooled/p_at_2/retrieval"]["n"] == 8  # covid_pattern is none of its classes
+    assert cells["retrieval/image_image/pooled/p_at_2/queries"]["n"] == 8  # covid_pattern is none of its classes
     assert cells["probe/finding/100/test"]["n"] == cells["classes/accuracy/100/test"]["n"] == 12
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
