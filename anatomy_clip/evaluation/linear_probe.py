@@ -78,7 +78,7 @@ class LinearProbe(Evaluator):
         Returns:
             A row a test slice, share and draw; `targets` are (K,) 1, 0 or -1 (unknown), `scores` (K,) log odds, NaN for
             labels that the share doesn't show or shows always. Where each label is a task of its own, `labelled` are
-            the (K,) patients that each was fitted on.
+            the (K,) patients that each was fitted on, and `patients` is their mean.
         """
         import pandas as pd
 
@@ -91,7 +91,8 @@ class LinearProbe(Evaluator):
                 drawn = self._drawn(train, share, count, run.seed * self.draws + draw)
                 known: dict[str, Any] = {"share": share, "draw": draw, "patients": count}
                 if self.least_positives is not None:
-                    known["labelled"] = _patients(train, drawn)
+                    labelled = _patients(train, drawn)
+                    known |= {"patients": round(np.mean(labelled)), "labelled": labelled}
                 rows += self._of_share(run, train, drawn, known)
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
 

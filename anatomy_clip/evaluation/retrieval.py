@@ -47,7 +47,8 @@ class Retrieval(Evaluator):
     cosine of the encoder's pooled features, which every method has.
 
     image_report, report_image: a film looks for the report of its study, a report for the films of its study. Reports
-    of other studies don't count, though some say the same: such ties are broken by chance.
+    of other studies don't count, though some say the same: such ties are broken by chance. Films without a report have
+    no part.
 
     Args:
         taxonomy: the findings.
@@ -116,7 +117,7 @@ class Retrieval(Evaluator):
         if films.embeddings is not None:
             compared = _compared(run, films, [_conclusion(one) for one in records])
             found["text_image"] = {way: scores.T for way, scores in compared.items()}
-        where = [(self.candidates, asked.rows[n], one) for n, one in zip(counted, records, strict=True)]
+        where = [(self.queries, asked.rows[n], one) for n, one in zip(counted, records, strict=True)]
         return [
             row
             for task, ways in found.items()
@@ -125,19 +126,21 @@ class Retrieval(Evaluator):
         ]
 
     def _of_pairs(self, run: TestedRun, name: str, films: EmbeddedSet) -> list[dict[str, Any]]:
-        records = list(films.records)
+        every = list(films.records)
+        told = [n for n, one in enumerate(every) if described_by(one.report)]
+        records = [every[n] for n in told]
         studies: dict[tuple[str, str, str], int] = {}  # -> place of its first film
         for n, one in enumerate(records):
             studies.setdefault(_study(one), n)
         first = list(studies.values())
         reports = [described_by(records[n].report) for n in first]
         relevant = np.array([[_study(one) == study for study in studies] for one in records])  # (N, S)
-        where = [(name, row, one) for row, one in zip(films.rows, records, strict=True)]
+        where = [(name, films.rows[n], every[n]) for n in told]
         rows = []
         for way, scores in _compared(run, films, reports).items():
-            rows += _measured(where, "image_report", way, scores, relevant, self.all_measures)
+            rows += _measured(where, "image_report", way, scores[told], relevant, self.all_measures)
             asking = [where[n] for n in first]
-            rows += _measured(asking, "report_image", way, scores.T, relevant.T, self.all_measures)
+            rows += _measured(asking, "report_image", way, scores[told].T, relevant.T, self.all_measures)
         return rows
 
     def choose(self, run: TestedRun, folder: Path) -> list[str]:

@@ -219,6 +219,7 @@ def test_labels_as_tasks_of_their_own_are_fitted_on_draws_of_their_own():
             found = np.stack(part["scores"])[:, k]
             np.testing.assert_allclose(found, line.decision_function((at - mean) / spread), rtol=2e-3, atol=2e-3)
             assert part["labelled"].iloc[0][k] == len({owners[n] for n in np.flatnonzero(rows)})
+        assert part["patients"].iloc[0] == round(np.mean(part["labelled"].iloc[0]))
     whole, *each = one.score(table)
     assert [cell.cell for cell in each] == [f"{whole.cell}/{name}" for name in findings.findings]
     assert whole.value == pytest.approx(np.mean([cell.value for cell in each]))

@@ -119,11 +119,22 @@ def test_films_find_their_report_and_reports_their_films():
     np.testing.assert_allclose(of_task(table, "image_report", "r_at_5", "chance"), 5 / len(names))
 
 
+def test_films_without_a_report_have_no_part_in_pairs():
+    whole = studies()
+    bare = [make_record(99, "test", study="bare", image="bare", report={})]
+    features = torch.cat([torch.ones(1, WIDTH), whole.pooled])
+    more = embedded(features, [*bare, *whole.records])
+    one, other = (evaluator().predict(run_of(test=films)) for films in (whole, more))
+    columns = ["task", "measure", "patient", "value", "chance"]
+    pairs = [table[table["set"] == "test"][columns].reset_index(drop=True) for table in (one, other)]
+    assert len(pairs[0]) > 0 and pairs[0].equals(pairs[1])
+
+
 def test_cells_are_means_and_a_median_beside_chance():
     one = evaluator()
     table = one.predict(run_of())
     cells = {cell.cell: cell for cell in one.score(table.sample(frac=1.0, random_state=0))}
-    mean = cells["retrieval/image_image/pooled/p_at_5/retrieval"]
+    mean = cells["retrieval/image_image/pooled/p_at_5/queries"]
     assert (
         mean.value == pytest.approx(of_task(table, "image_image", "p_at_5").mean()) and mean.lo < mean.value < mean.hi
     )

@@ -1,0 +1,86 @@
+"""What encoders of films are measured by, from config to results, on a few small films."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from films import SIDE, make_record
+from support import compose_config
+
+from anatomy_clip.core.radiographs import Finding
+from anatomy_clip.core.terms import State
+from anatomy_clip.runs import stages
+from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.stores.store import write_store
+
+CLASSES = ("no_finding", "consolidation", "covid_pattern")
+TINY = (
+    f"model.vision.image_size={SIDE}", "model.embed_dim=16", "optim.scheduler.warmup_steps=0", "data.batch_size=4",
+    "model.text={words: true, width: 16, heads: 2, layers: 1, context_length: 20, pool: max}", "data.workers=0",
+    "trainer.max_steps=1", "+trainer.enable_progress_bar=false", "resamples=5", "eval.retrieval.cutoffs=[2]",
+    "eval.linear_probe.draws=2", "eval.class_probe.draws=2",
+    *(f"+data.test.{name}=${{paths.data}}/films/{name}" for name in ("retrieval", "queries")),
+)  # fmt: skip
+LONG = "There is a small effusion. " * 6
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Stores of films that show one class each, in turn."""
+    folder = tmp_path_factory.mktemp("data")
+    for split in ("train", "validation", "test", "shifted", "retrieval", "queries"):
+        records = [
+            make_record(n, split, image=f"{split}-{n}", findings={
+                name: Finding(State.POSITIVE if name == CLASSES[n % 3] else State.NEGATIVE) for name in CLASSES
+            })
+            for n in range(12)
+        ]  # fmt: skip
+        images = np.random.default_rng(sum(map(ord, split))).integers(0, 256, (12, SIDE, SIDE), np.uint8)
+        write_store(folder / "films" / split, images, records, {})
+    return folder
+
+
+def evaluated(data, outputs, objective, *overrides):
+    """A run of one step, evaluated by all evaluators of films."""
+    cfg = compose_config(
+        "config", "experiment=pretraining/convirt", f"objective={objective}", f"name={objective}", "eval=pretraining",
+        f"paths.data={data}", f"paths.outputs={outputs}", *TINY, *overrides,
+    )  # fmt: skip
+    stages.run(cfg)
+    folder = run_folder(cfg)
+    results = folder / "results.json"
+    return stages.Tested(cfg, folder), folder, json.loads(results.read_text()) if results.exists() else {}
+
+
+def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path):
+    _, folder, results = evaluated(data, tmp_path, "gloria")
+    cells = {score["cell"]: score for scores in results["scores"].values() for score in scores}
+    for way in ("global", "local", "both"):
+        assert {f"zero_shot/{way}/auroc/test", f"retrieval/image_report/{way}/r_at_2/shifted"} <= cells.keys()
+    assert cells["retrieval/image_image/pooled/p_at_2/queries"]["n"] == 8  # covid_pattern is none of its classes
+    assert cells["probe/finding/100/test"]["n"] == cells["classes/accuracy/100/test"]["n"] == 12
+    rows = pd.read_parquet(folder / "linear_probe.parquet")
+    assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
+
+
+def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
+    _, folder, results = evaluated(data, tmp_path, "simclr")
+    assert not (folder / "zero_shot_findings.parquet").exists() and results["scores"]["zero_shot_findings"] == []
+    assert {score["cell"].split("/")[1] for score in results["scores"]["retrieval"]} == {"image_image"}
+    assert results["notes"]["retrieval"] == ["retrieval: no texts, the method compares no images with texts"]
+
+
+def test_long_reports_are_cut_at_a_sentence_and_equal_reports_compare_equally(data, tmp_path):
+    one, _, _ = evaluated(
+        data, tmp_path, "convirt", "eval={linear_probe: null, retrieval: null, zero_shot_findings: null}"
+    )
+    whole, cut = one.embed_texts([LONG, "There is a small effusion."], cut=True)
+    shorter = one.embed_texts([("There is a small effusion. " * 3).strip()])[0]
+    assert np.allclose(whole, shorter, atol=1e-5) and not np.allclose(whole, cut, atol=1e-5)
+    with pytest.raises(ValueError, match="token"):
+        one.embed_texts([LONG])
+    films = one.sets("test")["test"]
+    found = one.compare(films.compared, one.embed_texts(["Left effusion."]))
+    cosines = films.compared.double().numpy() @ one.embed_texts(["Left effusion."]).double().numpy().T
+    assert list(found) == ["global"] and np.allclose(found["global"], cosines, atol=1e-6)
