@@ -20,7 +20,6 @@ TINY = (
     "model.text={words: true, width: 16, heads: 2, layers: 1, context_length: 20, pool: max}", "data.workers=0",
     "trainer.max_steps=1", "+trainer.enable_progress_bar=false", "resamples=5", "eval.retrieval.cutoffs=[2]",
     "eval.linear_probe.draws=2", "eval.class_probe.draws=2",
-    *(f"+data.test.{name}=${{paths.data}}/films/{name}" for name in ("retrieval", "queries")),
 )  # fmt: skip
 LONG = "There is a small effusion. " * 6
 

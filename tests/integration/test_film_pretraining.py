@@ -15,7 +15,8 @@ from anatomy_clip.runs.wiring import build, build_model, load_run, wants_of
 TINY = (
     f"model.vision.image_size={SIDE}", "model.embed_dim=16", "optim.scheduler.warmup_steps=0", "data.batch_size=4",
     "model.text={words: true, width: 16, heads: 2, layers: 1, context_length: 20, pool: max}", "data.workers=0",
-    "trainer.max_epochs=2", "checkpoint_every=1", "+trainer.enable_progress_bar=false",
+    "trainer.max_epochs=2", "checkpoint_every=1", "+trainer.enable_progress_bar=false", "stages=[fit]",
+    "~data.test.retrieval", "~data.test.queries",
 )  # fmt: skip
 METHODS = ("convirt", "clip", "simclr", "moco")
 
