@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.utils import get_class, get_object
+from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from anatomy_clip.cli.configs import config_folder
@@ -111,7 +111,7 @@ def declared(table):
 
 @pytest.mark.parametrize(
     ("table", "suite"),
-    [("laptop", "table3"), *((name, name) for name in ("table3_plus", "probe", *ARMS))],
+    [("laptop", "table3"), *((name, name) for name in ("table3_plus", "probe", "pretraining", *ARMS))],
 )
 def test_columns_differ_in_the_keys_that_they_declare_and_in_no_others(table, suite):
     """Table II, enforced: the same declaration that the results program holds the finished runs against."""
@@ -154,3 +154,9 @@ def test_long_configs_are_a_smell():
     long = {p.name: n for p in CONF.rglob("*.yaml") if (n := len(p.read_text().splitlines())) > 40}
     assert not long
     assert get_class("anatomy_clip.data.datamodule.SliceDataModule")
+
+
+@pytest.mark.parametrize("table", sorted(path.stem for path in (CONF / "table").glob("*.yaml")))
+def test_every_column_of_a_table_but_the_first_says_what_it_is_measured_against(table):
+    made = instantiate(config(f"table={table}", primary="results").table)
+    assert [*made.columns][1:] == [name for name in made.columns if name in made.differs]
