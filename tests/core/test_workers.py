@@ -2,6 +2,7 @@
 
 import ctypes
 import faulthandler
+import mmap
 import os
 import signal
 import subprocess
@@ -118,7 +119,8 @@ def test_a_worker_that_keeps_too_much_is_replaced():
     kept = []
 
     def hoard(n):
-        kept.append(np.ones(100 * 2**20, np.uint8))
+        # not an array: one may take what the tests before have freed, so that nothing is added to what is held
+        kept.append(mmap.mmap(-1, 100 * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
         return os.getpid()
 
     pids = [pid for _, pid in run_tasks(hoard, range(9), 1, LIMITS)]
