@@ -59,12 +59,16 @@ def test_named_arrays_lie_beside_the_images(tmp_path):
         Store.open(tmp_path / "train")
 
 
-@pytest.mark.parametrize(
-    ("name", "rows"), [("masks", 2), ("images", 3), ("digests", 3), ("../masks", 3), ("a.b", 3), ("", 3)]
-)
-def test_an_array_that_does_not_belong_is_refused(tmp_path, name, rows):
-    with pytest.raises(ValueError, match=rf"array '{name}'|{rows} row\(s\) in {name}.npy and 3 record"):
-        write_store(tmp_path / "train", images(3), records(3), {}, {name: np.zeros(rows)})
+@pytest.mark.parametrize("name", ["images", "digests", "../masks", "a.b", ""])
+def test_an_array_of_a_name_that_a_store_can_not_use_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"array '{name}': give it a name that is one word"):
+        write_store(tmp_path / "train", images(3), records(3), {}, {name: np.zeros(3)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_array_with_another_number_of_rows_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"2 row\(s\) in masks\.npy and 3 record\(s\)"):
+        write_store(tmp_path / "train", images(3), records(3), {}, {"masks": np.zeros(2)})
     assert not list(tmp_path.iterdir())
 
 
