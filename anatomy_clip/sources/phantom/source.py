@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from anatomy_clip.sources.phantom.body import Body, make_body
 from anatomy_clip.sources.phantom.ct import CtScanner, CtSeries, acquire_ct, draw_ct
 from anatomy_clip.sources.phantom.figures import make_figures
 from anatomy_clip.sources.phantom.mr import MrScanner, MrSeries, acquire_mr, draw_mr
+from anatomy_clip.sources.phantom.options import from_options
 from anatomy_clip.sources.phantom.planes import Plane
 from anatomy_clip.sources.phantom.protocols import (
     ImagingProtocol,
@@ -30,8 +31,6 @@ from anatomy_clip.sources.phantom.structures import STRUCTURES
 LICENCE = "Apache-2.0"  # drawn by this package, so under its licence
 _SUPERSAMPLING = 1.25  # labels a pixel and axis: partial volume; painting is most of the time
 _LEAST_BODY = 0.04  # share of a slice that must show body
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -208,17 +207,7 @@ def _weighted(one_sided: float) -> tuple[ImagingProtocol, ...]:
 def _cohort(name: str, values: Mapping[str, Any]) -> Cohort:
     scanners = {"ct": CtScanner, "mr": MrScanner}
     plain = {key: value for key, value in values.items() if key not in scanners}
-    made = _make(Cohort, plain, f"cohort {name!r}")
+    made = from_options(Cohort, plain, f"phantom: cohort {name!r}")
     for key, kind in scanners.items():
-        made = replace(made, **{key: _make(kind, values.get(key) or {}, f"cohort {name!r}, {key}")})
+        made = replace(made, **{key: from_options(kind, values.get(key) or {}, f"phantom: cohort {name!r}, {key}")})
     return made
-
-
-def _make(kind: type[T], values: Mapping[str, Any], where: str) -> T:
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ValueError(
-            f"phantom: {where} has the unknown field(s) {', '.join(unknown)}; known: {', '.join(sorted(known))}"
-        )
-    return kind(**{k: v if isinstance(v, str | int | float | bool) else tuple(v) for k, v in values.items()})

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from itertools import zip_longest
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.radiographs import Finding, RadiographRecord
 from anatomy_clip.core.terms import Projection, Side, State, Visibility
 from anatomy_clip.imaging.radiographs import Radiograph
 from anatomy_clip.sources.phantom.body import Body
+from anatomy_clip.sources.phantom.options import from_options
 from anatomy_clip.sources.phantom.xray.cohorts import Cohort, Study, draw_studies
 from anatomy_clip.sources.phantom.xray.film import MASKS, Film, make_film, take_stack
 from anatomy_clip.sources.phantom.xray.findings.plan import CHEST, NO_FINDING, heart_factor, part_findings
@@ -213,7 +212,7 @@ def _shows_only(films: Sequence[Film], wanted: str) -> bool:
 def _acquisition(film: Film) -> dict[str, float]:
     """How a film was taken, as numbers: what a probe may learn nothing of findings from."""
     drawn = film.nuisances
-    margins = dict(zip_longest(("top", "right", "bottom", "left"), drawn.margins))
+    margins = zip(("top", "right", "bottom", "left"), drawn.margins, strict=True)
     return {
         "quanta_mm2": drawn.quanta_mm2,
         "scatter": drawn.scatter,
@@ -227,7 +226,7 @@ def _acquisition(film: Film) -> dict[str, float]:
         "marker_inwards": drawn.marker_at[1],
         "marker_mirrored": float(drawn.marker_mirrored),
         "breath_mm": film.breath_mm,
-    } | {f"shutter_{edge}": margin for edge, margin in margins.items()}
+    } | {f"shutter_{edge}": margin for edge, margin in margins}
 
 
 def _patient_id(split: str, number: int) -> str:
@@ -236,13 +235,5 @@ def _patient_id(split: str, number: int) -> str:
 
 def _cohort(name: str, values: Mapping[str, Any]) -> Cohort:
     plain = {key: value for key, value in values.items() if key != "site"}
-    cohort: Cohort = _make(Cohort, plain, f"cohort {name!r}")
-    return replace(cohort, site=_make(Site, values.get("site") or {}, f"cohort {name!r}, site"))
-
-
-def _make(kind: Any, values: Mapping[str, Any], where: str) -> Any:
-    known = [f.name for f in fields(kind)]
-    for key in values:
-        if key not in known:
-            raise ValueError(f"films: {where}: no field {key!r}{did_you_mean(key, known)}; known: {', '.join(known)}")
-    return kind(**{k: tuple(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in values.items()})
+    site = from_options(Site, values.get("site") or {}, f"films: cohort {name!r}, site")
+    return replace(from_options(Cohort, plain, f"films: cohort {name!r}"), site=site)
