@@ -12,6 +12,7 @@ from anatomy_clip.core.radiographs import Finding
 from anatomy_clip.core.terms import State
 from anatomy_clip.runs import stages
 from anatomy_clip.runs.folder import run_folder
+from anatomy_clip.runs.tested import Tested
 from anatomy_clip.stores.store import write_store
 
 CLASSES = ("no_finding", "consolidation", "covid_pattern")
@@ -49,7 +50,7 @@ def evaluated(data, outputs, objective, *overrides):
     stages.run(cfg)
     folder = run_folder(cfg)
     results = folder / "results.json"
-    return stages.Tested(cfg, folder), folder, json.loads(results.read_text()) if results.exists() else {}
+    return Tested(cfg, folder), folder, json.loads(results.read_text()) if results.exists() else {}
 
 
 def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path):
