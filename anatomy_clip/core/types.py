@@ -118,11 +118,13 @@ class Features:
         pooled: (B, W) the tower's pooled output, before any projection.
         local: (B, R, W') one vector a patch, region or token, before pooling.
         embedding: (B, D) projected, unit norm; None where the model has no joint projection.
+        maps: (B, C, H, W) what each stage of a convolutional image tower gives, finest first; none of other towers.
     """
 
     pooled: Tensor
     local: Tensor
     embedding: Tensor | None = None
+    maps: tuple[Tensor, ...] = ()
 
     @property
     def joint(self) -> Tensor:

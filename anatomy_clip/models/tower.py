@@ -13,10 +13,12 @@ class Tower(nn.Module):
     Attributes:
         width: W, of the pooled features, before any projection.
         projections: what the names of the tensors of the joint projection begin with; of image towers.
+        map_widths: C of each of `Features.maps`; none where the tower gives no maps.
     """
 
     width: int
     projections: tuple[str, ...] = ()
+    map_widths: tuple[int, ...] = ()
 
     def forward(self, inputs: Tensor) -> Features:
         """Embed (B, 3, H, W) normalised images, or (B, L) token ids."""

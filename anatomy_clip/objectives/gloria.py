@@ -28,6 +28,8 @@ class GLoRIA(Objective):
 
     Args:
         model: the model to train.
+        stage: of a convolutional tower, counted from the last (1), whose output are the regions; another tower has its
+            patches.
         global_weight: of the sum of both directions of the global loss; 0 leaves the part out.
         local_weight: the same of the local loss.
         attention_scale: temp1, of a word's attention over regions.
@@ -35,7 +37,7 @@ class GLoRIA(Objective):
         pair_scale: temp3, of the score of a pair.
 
     Raises:
-        ValueError: both parts are left out.
+        ValueError: both parts are left out, or the tower has no such stage.
     """
 
     wants = Wants(texts=("caption",))
@@ -44,6 +46,7 @@ class GLoRIA(Objective):
         self,
         model: ImageTextModel,
         *,
+        stage: int = 2,
         global_weight: float = 1.0,
         local_weight: float = 1.0,
         attention_scale: float = 4.0,
@@ -53,9 +56,15 @@ class GLoRIA(Objective):
         super().__init__()
         if not global_weight and not local_weight:
             raise ValueError("objective: global_weight and local_weight are both 0, so there is no loss; set one")
-        image, text = (tower.width for tower in model.towers().values())
+        image, text = model.image, model.towers()["text"].width
+        self.stage = stage if image.map_widths else 0
+        if self.stage and not 1 <= stage <= len(image.map_widths):
+            raise ValueError(f"objective.stage={stage}: the image tower has stages 1 to {len(image.map_widths)}")
+        widths = {"global": image.width, "local": image.map_widths[-stage] if self.stage else image.width}
         self.weights = {name: w for name, w in (("global", global_weight), ("local", local_weight)) if w}
-        self.project = nn.ModuleDict({name: nn.Linear(image, text, bias=name == "global") for name in self.weights})
+        self.project = nn.ModuleDict(
+            {name: nn.Linear(widths[name], text, bias=name == "global") for name in self.weights}
+        )
         self.attention_scale = attention_scale
         self.word_scale = word_scale
         self.pair_scale = pair_scale
@@ -89,7 +98,8 @@ class GLoRIA(Objective):
         if "global" in self.project:
             parts.append(normalize(self.project["global"](features.pooled), dim=-1)[:, None])
         if "local" in self.project:
-            parts.append(self.project["local"](features.local))
+            regions = features.maps[-self.stage].flatten(2).mT if self.stage else features.local  # (B, R, W')
+            parts.append(self.project["local"](regions))
         return torch.cat(parts, dim=1)
 
     def embed_texts(self, features: Features, texts: Texts) -> Tensor:

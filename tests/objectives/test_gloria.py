@@ -144,7 +144,10 @@ def test_similarities_are_cosines_best_words_and_their_mean():
             assert float(found["local"][n, m]) == pytest.approx(by_words, abs=1e-6)
             assert float(found["both"][n, m]) == pytest.approx((as_wholes + by_words) / 2, abs=1e-6)
     assert torch.equal(objective.similarity(images, spoken), found["both"])
-    assert torch.equal(objective.similarities(images[3:], spoken[:2])["both"], found["both"][3:, :2])
+    fewer = objective.similarities(images[3:], spoken[:2])[
+        "both"
+    ]  # a matrix product of another size may round otherwise
+    torch.testing.assert_close(fewer, found["both"][3:, :2], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("part", ["global", "local"])

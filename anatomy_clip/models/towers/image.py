@@ -44,6 +44,9 @@ class TimmTower(Tower):
         super().__init__()
         self.width = int(visual.trunk.num_features)
         self.projections = ("visual.head.", f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")
+        stages = visual.trunk.feature_info
+        if len({stage["reduction"] for stage in stages}) > 1:  # a pyramid; a transformer's layers are all of one size
+            self.map_widths = tuple(stage["num_chs"] for stage in stages)
         # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
         self.visual = visual.to(memory_format=torch.channels_last)
         if not joint:
@@ -53,11 +56,15 @@ class TimmTower(Tower):
     def forward(self, pixels: Tensor) -> Features:
         """Embed (B, 3, H, W) normalised images; `local` is (B, regions or patches, W)."""
         trunk = self.visual.trunk
-        features = trunk.forward_features(pixels)  # (B, W, H, W) of a convolutional network, else (B, R, W)
+        maps: list[Tensor] = []
+        if self.map_widths:
+            features, maps = trunk.forward_intermediates(pixels)  # (B, W, H, W)
+        else:
+            features = trunk.forward_features(pixels)  # (B, R, W)
         local = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
         pooled = trunk.forward_head(features, pre_logits=True)  # (B, W), or all of them where the head pools
         embedding = None if self.visual.head is None else _unit(self.visual.head(trunk.get_classifier()(pooled)))
-        return Features(pooled if pooled.ndim == 2 else local.mean(dim=1), local, embedding)
+        return Features(pooled if pooled.ndim == 2 else local.mean(dim=1), local, embedding, tuple(maps))
 
 
 class ResNetTower(Tower):
@@ -68,19 +75,21 @@ class ResNetTower(Tower):
     def __init__(self, visual: ModifiedResNet, joint: bool = True) -> None:
         super().__init__()
         self.width = int(visual.attnpool.c_proj.in_features)
+        self.map_widths = tuple(self.width // 2**n for n in (3, 2, 1, 0))
         self.visual = visual.to(memory_format=torch.channels_last)
         if not joint:
             visual.attnpool.c_proj = None
 
     def forward(self, pixels: Tensor) -> Features:
         """Embed (B, 3, H, W) normalised images; `local` is (B, regions, W)."""
-        maps = self.visual.stem(pixels)
+        maps = [self.visual.stem(pixels)]
         for layer in (self.visual.layer1, self.visual.layer2, self.visual.layer3, self.visual.layer4):
-            maps = layer(maps)
-        local = maps.flatten(2).transpose(1, 2)  # (B, R, W)
+            maps.append(layer(maps[-1]))
+        local = maps[-1].flatten(2).transpose(1, 2)  # (B, R, W)
         pool = self.visual.attnpool
         pooled = _attention_pool(pool, local)
-        return Features(pooled, local, None if pool.c_proj is None else _unit(pool.c_proj(pooled)))
+        embedding = None if pool.c_proj is None else _unit(pool.c_proj(pooled))
+        return Features(pooled, local, embedding, tuple(maps[1:]))
 
 
 def _attention_pool(pool: AttentionPool2d, local: Tensor) -> Tensor:
