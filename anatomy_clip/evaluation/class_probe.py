@@ -24,8 +24,8 @@ from anatomy_clip.evaluation.base import (
 )
 from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
 from anatomy_clip.evaluation.label_scores import nan_mean
-from anatomy_clip.evaluation.label_shares import draw_share
-from anatomy_clip.evaluation.linear_probe import features_of, fit_classes, logits, owners_of
+from anatomy_clip.evaluation.linear_probe import features_of, fit_classes, logits
+from anatomy_clip.stores.label_shares import draw_share, patients_drawn
 from anatomy_clip.text.reports.labeller import NO_FINDING
 
 if TYPE_CHECKING:
@@ -88,15 +88,15 @@ class ClassProbe(Evaluator):
         import pandas as pd
 
         (train,) = run.sets("train").values()
-        labels = self._labels(train)
+        labels, owners = self._labels(train), train.records.owners()
         if missing := [name for n, name in enumerate(self.classes) if not (labels == n).any()]:
             raise Refused(f"eval: no training film shows {missing[0]} and no other class", "leave the class out")
         rows: list[dict[str, Any]] = []
         for share in self.shares:
             for draw in range(self.draws if share < 1 else 1):
-                drawn = draw_share(owners_of(train), labels, share, self.least, run.seed * self.draws + draw)
+                drawn = draw_share(owners, labels, share, self.least, run.seed, draw)
                 strength, weights = self._fit(run, train, labels, drawn)
-                labelled = len({owners_of(train)[n] for n in np.flatnonzero(drawn)})
+                [labelled] = patients_drawn(owners, drawn[:, None])
                 known = {"share": share, "draw": draw, "labelled": labelled, "strength": strength}
                 for name, films in test_sets(run, self.sets).items():
                     rows += self._rows(name, films, weights, known)

@@ -12,7 +12,7 @@ from anatomy_clip.core.radiographs import Finding
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import State, Visibility
 from anatomy_clip.evaluation.class_probe import ClassProbe, class_of
-from anatomy_clip.evaluation.label_shares import draw_share
+from anatomy_clip.stores.label_shares import draw_share
 
 CLASSES = ("no_finding", "consolidation", "covid_pattern")
 WIDTH, STRENGTHS = 5, (0.001, 0.1, 10.0)
@@ -82,7 +82,7 @@ def test_draws_of_a_share_are_averaged_and_hold_films_enough_of_each_class():
     owners = [("films", record.patient) for record in train.records]
     accuracies = []
     for draw, part in table.groupby("draw"):
-        drawn = draw_share(owners, labels, 0.05, 4, draw)
+        drawn = draw_share(owners, labels, 0.05, 4, 0, draw)
         assert np.bincount(labels[drawn]).min() >= 4
         assert set(part["labelled"]) == {len({owners[n] for n in np.flatnonzero(drawn)})}
         _, guesses, truth = plain(0, drawn)
