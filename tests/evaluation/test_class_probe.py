@@ -7,11 +7,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from tested import FakeRun, embedded
 
+from anatomy_clip.anatomy.classes import class_of
 from anatomy_clip.anatomy.findings import FindingSet
 from anatomy_clip.core.radiographs import Finding
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import State, Visibility
-from anatomy_clip.evaluation.class_probe import ClassProbe, class_of
+from anatomy_clip.evaluation.class_probe import ClassProbe
 from anatomy_clip.stores.label_shares import draw_share
 
 CLASSES = ("no_finding", "consolidation", "covid_pattern")
