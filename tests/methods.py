@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import torch
 from batches import make_batch
+from torch.nn.functional import one_hot
 
 from anatomy_clip.core.types import Batch, Texts
 from anatomy_clip.models.towers.open_clip import from_config
@@ -16,6 +17,7 @@ from anatomy_clip.objectives.gloria import GLoRIA
 from anatomy_clip.objectives.moco import MoCo
 from anatomy_clip.objectives.simclr import SimCLR
 from anatomy_clip.objectives.supervised import Supervised
+from anatomy_clip.objectives.supervised_classes import SupervisedClasses
 
 VIT = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 16}  # without batch statistics
 RESNET = {"image_size": 32, "timm_model_name": "test_resnet", "timm_pool": "avg", "timm_proj": "linear"}
@@ -31,6 +33,7 @@ METHODS = {
     "caption_transformer": partial(CaptionTransformer, width=16, layers=2, heads=2, dropout=0.0),
     "caption_lstm": partial(CaptionLSTM, width=12),
     "supervised": partial(Supervised, label_names={"finding": FINDINGS}),
+    "supervised_classes": partial(SupervisedClasses, label_names={"class": FINDINGS}),
 }
 
 
@@ -57,8 +60,11 @@ def batch(method, n=8, side=16, seed=1):
     texts = {kind: _texts(n, longest, generator) for kind, longest in (("caption", 7), ("report", 12))}
     labels = torch.randint(-1, 2, (n, len(FINDINGS)), generator=generator)
     labels[: n // 2, 1:] = -1  # so that two ranks know of different numbers
+    classes = one_hot(torch.arange(n) % len(FINDINGS), len(FINDINGS))
+    classes[: n // 3] = -1  # the same
     asked = {kind: texts[kind] for kind in wants(method).texts}
-    return Batch(images, asked, {**plain.labels, "finding": labels.to(torch.int8)}, plain.rows)
+    known = {"finding": labels.to(torch.int8), "class": classes.to(torch.int8)}
+    return Batch(images, asked, {**plain.labels, **known}, plain.rows)
 
 
 def _texts(n, longest, generator):

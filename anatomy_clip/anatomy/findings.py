@@ -32,28 +32,30 @@ class FindingSet:
 
     kind = RADIOGRAPHS
 
-    def __init__(self, findings: Sequence[str], uncertain: Mapping[str, Policy] | None = None) -> None:
+    def __init__(
+        self, findings: Sequence[str], uncertain: Mapping[str, Policy] | None = None, name: str = "findings"
+    ) -> None:
         """Check the names and policies.
 
         Raises:
             Refused: there is no finding, one stands twice, a policy is for none of them, or is unknown.
         """
-        self.name = "findings"
+        self.name = name
         self.findings = tuple(findings)
         self.uncertain = dict(uncertain or {})
         if not self.findings or len(set(self.findings)) < len(self.findings):
             raise Refused("taxonomy.findings: is empty or names a finding twice", "name each once")
-        for name, policy in self.uncertain.items():
-            if name not in self.findings:
-                hint = did_you_mean(name, self.findings) or f"; known are {', '.join(self.findings)}"
-                raise Refused(f"taxonomy.uncertain.{name}: is none of the findings{hint}", "name one of them")
+        for finding, policy in self.uncertain.items():
+            if finding not in self.findings:
+                hint = did_you_mean(finding, self.findings) or f"; known are {', '.join(self.findings)}"
+                raise Refused(f"taxonomy.uncertain.{finding}: is none of the findings{hint}", "name one of them")
             if policy not in _POLICIES:
-                raise Refused(f"taxonomy.uncertain.{name}={policy}: isn't known", "give 0, 1 or ignore")
+                raise Refused(f"taxonomy.uncertain.{finding}={policy}: isn't known", "give 0, 1 or ignore")
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FindingSet:
         """Rebuild a set from what `to_dict` gave."""
-        return cls(data["findings"], data["uncertain"])
+        return cls(data["findings"], data["uncertain"], data["name"])
 
     def to_dict(self) -> dict[str, Any]:
         """The whole set as plain values, for checkpoints."""

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.classes import ClassSet
 from anatomy_clip.anatomy.findings import UNKNOWN, FindingSet
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality
 
 Labels = NDArray[np.int8]  # (N, K): 1 shown, 0 not shown, -1 unknown
-LabelSet = Taxonomy | FindingSet  # what a config's `taxonomy` may be: of slices, or of radiographs
+LabelSet = Taxonomy | FindingSet | ClassSet  # what a config's `taxonomy` may be: of slices, or of radiographs
 NOT_STATED = "not stated"  # what people read where labels are unknown
 
 
@@ -37,6 +38,8 @@ def label_names(taxonomy: LabelSet) -> dict[str, tuple[str, ...]]:
     """Label space -> its names, in the order of the label matrices; the space that matters most comes first."""
     if isinstance(taxonomy, FindingSet):
         return {"finding": taxonomy.findings}
+    if isinstance(taxonomy, ClassSet):
+        return {"class": taxonomy.classes}
     return {"organ": taxonomy.organs, "station": taxonomy.stations, "modality": tuple(Modality)}
 
 
@@ -50,9 +53,10 @@ def label_matrices(records: Sequence[Any], taxonomy: LabelSet) -> dict[str, Labe
     Returns:
         Label space -> (N, K): 1 shown, 0 not shown, -1 unknown (neither stated nor derived from structures).
     """
-    if isinstance(taxonomy, FindingSet):
+    if not isinstance(taxonomy, Taxonomy):
+        [(space, names)] = label_names(taxonomy).items()
         found = [taxonomy.vector(one) for one in records]
-        return {"finding": np.array(found, np.int8).reshape(-1, len(taxonomy.findings))}
+        return {space: np.array(found, np.int8).reshape(-1, len(names))}
     labels = {space: np.zeros((len(records), len(names)), np.int8) for space, names in label_names(taxonomy).items()}
     modality = {modality: n for n, modality in enumerate(Modality)}
     for row, record in enumerate(records):

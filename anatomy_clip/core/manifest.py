@@ -84,6 +84,10 @@ class Manifest(Sequence[R], Generic[R]):
         """The (source, patient) pairs in this manifest."""
         return frozenset(_distinct(self._table, "source", "patient"))
 
+    def owners(self) -> list[tuple[str, str]]:
+        """The (source, patient) of every record."""
+        return list(zip(self.column("source"), self.column("patient"), strict=True))
+
     def first_rows(self) -> dict[tuple[str, str], int]:
         """The first row of every (source, patient) pair."""
         table = self._table.select(["source", "patient"]).append_column("row", [np.arange(len(self))])

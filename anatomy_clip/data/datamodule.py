@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
 from anatomy_clip.data.guards import open_labelled, refuse_leakage, refuse_unfit_texts, refuse_unlabelled
+from anatomy_clip.data.labelled import Chosen, Labelled, LabelShare, choose, labelled, only_labelled
 from anatomy_clip.data.loader import Loader, start_worker
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
-from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import Stores, store_paths
 from anatomy_clip.text.reports.words import described_by
 from anatomy_clip.text.source import CAPTION, REPORT, TextSource
@@ -54,6 +54,10 @@ class SliceDataModule(lightning.LightningDataModule):
         shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
         rare_below: organs, or findings, that a smaller share of the training slices shows come up more often, see
             `shares.repeat_weights`; None: they don't.
+        label_share: train on the labels of a share of the patients only, see `labelled.LabelShare`; None: on all.
+        label_draw: number of the draw of these patients.
+        least_positives: see `labelled.LabelShare`.
+        epoch_batches: that an epoch has at least, see `EpochSampler`.
         train_patients: train on that many patients only, the same for a seed and each more of them for more, see
             `selection.first_patients`; None: all.
         earlier_patients: hashes (see `leakage.patient_hashes`) of those that the weights were trained on before.
@@ -78,6 +82,10 @@ class SliceDataModule(lightning.LightningDataModule):
         tokenizer: Tokenizer = CLIP_TOKENIZER,
         shares: Mapping[str, float] | None = None,
         rare_below: float | None = None,
+        label_share: float | None = None,
+        label_draw: int = 0,
+        least_positives: int = 10,
+        epoch_batches: int = 0,
         train_patients: int | None = None,
         earlier_patients: Collection[str] = (),
     ) -> None:
@@ -100,6 +108,8 @@ class SliceDataModule(lightning.LightningDataModule):
             raise ValueError("data.shares and data.rare_below both weigh the training slices: give one of them")
         self.shares = dict(shares) if shares else None
         self.rare_below = rare_below
+        self.label_share = None if label_share is None else LabelShare(label_share, label_draw, least_positives)
+        self.epoch_batches = epoch_batches
         self.train_patients = train_patients
         self.earlier_patients = frozenset(earlier_patients)
         self._open = cache(partial(open_labelled, taxonomy.kind))
@@ -139,6 +149,7 @@ class SliceDataModule(lightning.LightningDataModule):
             self.seed,
             batch_size=self.batch_size,
             images_per_image=self.augment.images_per_image,
+            least_batches=self.epoch_batches,
             position=partial(_position, trainer) if trainer is not None else None,
             weights=self._weights(),
             **self._rank(),
@@ -177,9 +188,16 @@ class SliceDataModule(lightning.LightningDataModule):
     def training_records(self) -> Manifest[Any]:
         """The records of the training slices, store after store."""
         whole = self._records(self.train_paths)
-        if self.train_patients is None:
-            return whole
-        return whole.take(first_patients(whole, self.train_patients, self.seed))
+        return whole if self._chosen is None else whole.take(self._chosen.rows)
+
+    def labelled(self) -> Labelled:
+        """The share of the labels that the training uses, and of how many patients it knows each label."""
+        return labelled(self.training_records(), self.taxonomy, self._chosen, self.label_share)
+
+    @cached_property
+    def _chosen(self) -> Chosen | None:
+        records = self._records(self.train_paths)
+        return choose(records, self.taxonomy, self.train_patients, self.label_share, self.seed)
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()
@@ -209,13 +227,11 @@ class SliceDataModule(lightning.LightningDataModule):
         )
 
     def _of_some_patients(self, whole: SliceDataset) -> SliceDataset:
-        if self.train_patients is None:
+        if self._chosen is None:
             return whole
-        records = self._records(self.train_paths)
-        rows = first_patients(records, self.train_patients, self.seed)
-        return SliceDataset(
-            ChosenImages(whole.images, rows),
-            records.take(rows),
+        some = SliceDataset(
+            ChosenImages(whole.images, self._chosen.rows),
+            self.training_records(),
             self.taxonomy,
             augment=whole.augment,
             texts=whole.texts,
@@ -223,6 +239,8 @@ class SliceDataModule(lightning.LightningDataModule):
             views=whole.views,
             seed=self.seed,
         )
+        some.labels |= only_labelled(some.labels, self._chosen)
+        return some
 
     def _say_what_is_cut(self) -> None:
         if REPORT not in self.kinds or self._rank()["rank"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         seed: seed of the run.
         batch_size: samples in a batch of one rank.
         images_per_image: variants of each slice in an epoch.
+        least_batches: that an epoch has: fewer slices have more variants, until there are as many.
         rank: this process's rank.
         world_size: number of ranks.
         position: says, when an iteration starts, the epoch and how many of its batches are done already; None = the
@@ -55,12 +57,14 @@ class EpochSampler(Sampler[tuple[int, int]]):
         *,
         batch_size: int,
         images_per_image: int = 1,
+        least_batches: int = 0,
         rank: int = 0,
         world_size: int = 1,
         position: Callable[[], tuple[int, int]] | None = None,
         weights: npt.NDArray[np.float64] | None = None,
     ) -> None:
         _check_rank(rank, world_size)
+        images_per_image = max(images_per_image, ceil(least_batches * batch_size * world_size / max(1, rows)))
         total = rows * images_per_image
         if total < batch_size * world_size:
             raise ValueError(

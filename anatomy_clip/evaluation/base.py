@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
+    from anatomy_clip.data.labelled import Labelled
     from anatomy_clip.evaluation.embedded import EmbeddedSet
 
 
@@ -142,6 +143,14 @@ class TestedRun(Protocol):
         """How well embedded texts fit embedded images, by each way to compare that the method has: (N, M) each."""
         ...
 
+    def head_scores(self, pooled: Tensor) -> NDArray[np.float64]:
+        """The logits of the objective's head: (N, W) pooled features -> (N, K)."""
+        ...
+
+    def labelled(self) -> Labelled:
+        """What the objective's head was fitted on."""
+        ...
+
 
 def names_in(taxonomy: LabelSet, space: str) -> tuple[str, ...]:
     """The names of a label space.
@@ -186,9 +195,11 @@ class Evaluator:
 
     Attributes:
         compares: whether it compares images with texts; it is left out for methods that don't.
+        predicts: whether it asks the objective's head for scores of labels; it is left out for methods without one.
     """
 
     compares: bool = False
+    predicts: bool = False
 
     def predict(self, run: TestedRun) -> pd.DataFrame:
         """One row a unit, common columns (set, row, source, patient) first; written as `<name>.parquet`."""

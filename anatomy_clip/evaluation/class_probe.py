@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from anatomy_clip.anatomy.classes import class_of
 from anatomy_clip.anatomy.labels import LabelSet
-from anatomy_clip.core.radiographs import RadiographRecord
 from anatomy_clip.core.refusals import Refused
-from anatomy_clip.core.terms import State
 from anatomy_clip.evaluation.base import (
     Evaluator,
     Score,
@@ -24,8 +23,8 @@ from anatomy_clip.evaluation.base import (
 )
 from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
 from anatomy_clip.evaluation.label_scores import nan_mean
-from anatomy_clip.evaluation.label_shares import draw_share
-from anatomy_clip.evaluation.linear_probe import features_of, fit_classes, logits, owners_of
+from anatomy_clip.evaluation.linear_probe import features_of, fit_classes, logits
+from anatomy_clip.stores.label_shares import draw_share, patients_drawn
 from anatomy_clip.text.reports.labeller import NO_FINDING
 
 if TYPE_CHECKING:
@@ -88,15 +87,15 @@ class ClassProbe(Evaluator):
         import pandas as pd
 
         (train,) = run.sets("train").values()
-        labels = self._labels(train)
+        labels, owners = self._labels(train), train.records.owners()
         if missing := [name for n, name in enumerate(self.classes) if not (labels == n).any()]:
             raise Refused(f"eval: no training film shows {missing[0]} and no other class", "leave the class out")
         rows: list[dict[str, Any]] = []
         for share in self.shares:
             for draw in range(self.draws if share < 1 else 1):
-                drawn = draw_share(owners_of(train), labels, share, self.least, run.seed * self.draws + draw)
+                drawn = draw_share(owners, labels, share, self.least, run.seed, draw)
                 strength, weights = self._fit(run, train, labels, drawn)
-                labelled = len({owners_of(train)[n] for n in np.flatnonzero(drawn)})
+                [labelled] = patients_drawn(owners, drawn[:, None])
                 known = {"share": share, "draw": draw, "labelled": labelled, "strength": strength}
                 for name, films in test_sets(run, self.sets).items():
                     rows += self._rows(name, films, weights, known)
@@ -115,7 +114,7 @@ class ClassProbe(Evaluator):
         fits = {strength: fit_classes(features_of(train), labels, drawn, strength) for strength in self.strengths}
         one = np.ones((1, len(truth)))
         values = {
-            strength: mean_accuracy(_guesses(logits(seen, weights)) == truth, truth, one)[0]
+            strength: mean_accuracy(guesses(logits(seen, weights)) == truth, truth, one)[0]
             for strength, weights in fits.items()
         }
         best = max(fits, key=lambda one: np.nan_to_num(values[one], nan=-np.inf))  # the first of equals
@@ -146,14 +145,15 @@ def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
         name, share = cast(tuple[str, float], key)
         draws = [one.sort_values("row") for _, one in part.groupby("draw")]
         truth = draws[0]["target"].to_numpy()
-        right = np.mean([_guesses(one["scores"].to_list()) == truth for one in draws], axis=0)
+        right = np.mean([guesses(one["scores"].to_list()) == truth for one in draws], axis=0)
         cells[f"classes/accuracy/{100 * share:g}/{name}"] = Cell(
             partial(mean_accuracy, right, truth), patients_of(draws[0])
         )
     return cells
 
 
-def _guesses(scores: Sequence[Sequence[float]] | Floats) -> NDArray[np.int64]:
+def guesses(scores: Sequence[Sequence[float]] | Floats) -> NDArray[np.int64]:
+    """(N, C) scores -> (N,) the class of the highest."""
     return np.asarray(np.asarray(scores).argmax(axis=1))
 
 
@@ -172,11 +172,3 @@ def mean_accuracy(right: ArrayLike, classes: ArrayLike, counts: Floats) -> Float
     of_class = np.eye(of.max(initial=-1) + 1)[of]  # (N, C)
     films, hits = counts @ of_class, (counts * np.asarray(right)) @ of_class  # (R, C)
     return nan_mean(np.divide(hits, films, out=np.full(films.shape, np.nan), where=films > 0))
-
-
-def class_of(record: RadiographRecord, classes: Sequence[str]) -> int:
-    """Which class a film shows; -1 where it shows none, or has another too (even one that isn't seen on it)."""
-    known = [record.findings[name] if name in record.findings else None for name in classes]
-    shown = [n for n, one in enumerate(known) if one is not None and one.shown]
-    there = sum(one is not None and one.state is not State.NEGATIVE for one in known)
-    return shown[0] if len(shown) == 1 and there == 1 else -1

@@ -126,6 +126,12 @@ def compare(objective: Objective, images: Tensor, texts: Tensor) -> dict[str, ND
     return {way: np.asarray(scores.cpu().numpy(), np.float64) for way, scores in found.items()}
 
 
+@torch.inference_mode()
+def head_scores(objective: Objective, pooled: Tensor) -> NDArray[np.float64]:
+    """The logits of the objective's head: (N, W) pooled features -> (N, K)."""
+    return np.asarray(objective.scores(pooled).cpu().numpy(), np.float64)
+
+
 def _embed_set(
     name: str,
     model: ImageTextModel,

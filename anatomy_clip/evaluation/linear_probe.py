@@ -12,7 +12,7 @@ from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, place_of, test_sets
 from anatomy_clip.evaluation.cells import Floats
 from anatomy_clip.evaluation.label_scores import mean_auroc, mean_score, of_label, of_studies
-from anatomy_clip.evaluation.label_shares import draw_share
+from anatomy_clip.stores.label_shares import draw_labels, patients_drawn
 from anatomy_clip.stores.selection import first_patients
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class LinearProbe(Evaluator):
         draws: draws of the patients of every share below 1, averaged in the scores.
         strengths: inverse penalties (scikit-learn's C) to choose from.
         least_positives: each label is a task of its own, with cells of its own: its patients are drawn by themselves,
-            and this many slices must show it, and not show it, see `draw_share`. None: one draw of patients serves all
+            and this many slices must show it, and not show it, see `draw_labels`. None: one draw of patients serves all
             labels.
         by_study: labels of which a study is the unit too: its score is the mean over its slices (Rajpurkar et al. 2018,
             "MURA"), and it shows what one of them shows.
@@ -88,23 +88,22 @@ class LinearProbe(Evaluator):
         for share in self.shares:
             count = max(1, round(share * total))
             for draw in range(self.draws if count < total else 1):
-                drawn = self._drawn(train, share, count, run.seed * self.draws + draw)
+                drawn = self._drawn(train, share, count, run.seed, draw)
                 known: dict[str, Any] = {"share": share, "draw": draw, "patients": count}
                 if self.least_positives is not None:
-                    labelled = _patients(train, drawn)
+                    labelled = patients_drawn(train.records.owners(), drawn)
                     known |= {"patients": round(np.mean(labelled)), "labelled": labelled}
                 rows += self._of_share(run, train, drawn, known)
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
 
-    def _drawn(self, train: EmbeddedSet, share: float, count: int, seed: int) -> NDArray[np.bool_]:
+    def _drawn(self, train: EmbeddedSet, share: float, count: int, seed: int, draw: int) -> NDArray[np.bool_]:
         """(N, K) training slices that may be used for each label."""
         labels = train.labels[self.space]
         if self.least_positives is None:
             drawn = np.zeros(labels.shape, np.bool_)
-            drawn[first_patients(train.records, count, seed)] = True
+            drawn[first_patients(train.records, count, seed * self.draws + draw)] = True
             return drawn
-        each = [draw_share(owners_of(train), label, share, self.least_positives, seed) for label in labels.T]
-        return np.stack(each, axis=1)
+        return draw_labels(train.records.owners(), labels, share, self.least_positives, seed, draw)
 
     def _of_share(
         self, run: TestedRun, train: EmbeddedSet, drawn: NDArray[np.bool_], known: dict[str, Any]
@@ -145,17 +144,6 @@ class LinearProbe(Evaluator):
                 studies = [of_studies(of_label(one, k)) for one in draws]
                 cells.append(mean_score(f"{cell}/{label}_by_study", studies, self.resamples))
         return cells
-
-
-def owners_of(one: EmbeddedSet) -> list[tuple[str, str]]:
-    """(N,) source and patient of each slice."""
-    return list(zip(one.records.column("source"), one.records.column("patient"), strict=True))
-
-
-def _patients(one: EmbeddedSet, drawn: NDArray[np.bool_]) -> list[int]:
-    """(K,) patients of the drawn slices, (N, K), of each label."""
-    owners = owners_of(one)
-    return [len({owners[n] for n in np.flatnonzero(rows)}) for rows in drawn.T]
 
 
 def features_of(one: EmbeddedSet) -> Floats:

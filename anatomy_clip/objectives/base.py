@@ -32,6 +32,11 @@ class Objective(nn.Module):
         """Whether it compares images with texts."""
         return self.wants.compares
 
+    @property
+    def predicts(self) -> bool:
+        """Whether it scores labels by a head of its own."""
+        return bool(self.wants.labels)
+
     def setup(self, model: ImageTextModel) -> None:
         """Do what must wait until layers are frozen or adapted, such as to copy an encoder; called once."""
 
@@ -41,6 +46,14 @@ class Objective(nn.Module):
 
     def after_optimizer_step(self, model: ImageTextModel) -> None:
         """Do what follows a step of the optimiser: clamp a temperature, move a momentum encoder, fill a queue."""
+
+    def scores(self, pooled: Tensor) -> Tensor:
+        """Logits of the labels that it predicts: pooled features of images (B, W) -> (B, K).
+
+        Raises:
+            ValueError: the method predicts none.
+        """
+        raise ValueError(f"{type(self).__name__} has no head that scores labels")
 
     def embed_images(self, features: Features) -> Tensor:
         """Image features where they can be compared with texts: (B, D) unit norm, as here, or other rows.

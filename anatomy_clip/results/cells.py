@@ -65,7 +65,7 @@ class CellsPanel(panel.Panel):
         return found
 
     def _cells(self, run: Run) -> dict[str, Cell]:
-        return self.cells(run.tables[self.evaluator], run.labels["finding"])
+        return self.cells(run.tables[self.evaluator], run.labels.get("finding", ()))
 
     @cached_property
     def scores(self) -> list[CellScore]:

@@ -151,8 +151,12 @@ def evaluate(tested: Tested, name: str) -> None:
     evaluator, folder = tested.evaluators[name], tested.folder
     model, objective = tested.trained
     notes, scores = [], []
-    if evaluator.compares and not objective.compares:
-        notes.append(f"{name}: left out, {type(objective).__name__} compares no images with texts")
+    lacks = {
+        "compares no images with texts": evaluator.compares and not objective.compares,
+        "has no head that scores labels": evaluator.predicts and not objective.predicts,
+    }
+    if any(lacks.values()):
+        notes += [f"{name}: left out, {type(objective).__name__} {what}" for what, lacking in lacks.items() if lacking]
         print(f"{folder}: {notes[0]}")
     else:
         for absent in tested.data.absent_tests():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
     from anatomy_clip.data.datamodule import SliceDataModule
+    from anatomy_clip.data.labelled import Labelled
     from anatomy_clip.evaluation.base import Evaluator
     from anatomy_clip.evaluation.embedded import EmbeddedSet
     from anatomy_clip.models.image_text import ImageTextModel
@@ -118,6 +119,16 @@ class Tested:
         from anatomy_clip.evaluation.embedded import compare
 
         return compare(self.trained[1], images, texts)
+
+    def head_scores(self, pooled: Tensor) -> NDArray[np.float64]:
+        """The logits of the objective's head: (N, W) pooled features -> (N, K)."""
+        from anatomy_clip.evaluation.embedded import head_scores
+
+        return head_scores(self.trained[1], pooled)
+
+    def labelled(self) -> Labelled:
+        """What the objective's head was fitted on."""
+        return self.data.labelled()
 
     def embed_classes(self, prompts: Sequence[Sequence[str]]) -> Tensor:
         """Embed K classes by T prompts each: (K, D) unit norm."""

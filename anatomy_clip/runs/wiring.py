@@ -101,7 +101,7 @@ def build_objective(cfg: DictConfig, taxonomy: LabelSet, model: ImageTextModel) 
 
 
 def load_run(cfg: DictConfig, folder: Path, taxonomy: LabelSet) -> tuple[ImageTextModel, Objective]:
-    """Load the model that a run trained, and what its objective learned to compare images with texts.
+    """Load the model that a run trained, and what its objective learned to compare by or to predict labels.
 
     Raises:
         ValueError: there is no finished checkpoint, or it was trained with another taxonomy.
@@ -117,7 +117,7 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: LabelSet) -> tuple[ImageTe
         )
     model = build_model(cfg, weights=str(path))
     objective = build_objective(cfg, taxonomy, model)
-    if objective.compares:  # of another, evaluators ask nothing
+    if objective.compares or objective.predicts:  # of another, evaluators ask nothing
         objective.setup(model)
         prefix = "objective."
         learned = {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}

@@ -78,5 +78,4 @@ def first_patients(records: Manifest[Any], count: int, seed: int) -> list[int]:
         raise ValueError(f"data.train_patients={count}: the training stores hold {len(patients)}; give 1 to that many")
     drawn = sorted(patients, key=lambda patient: sha256(repr((seed, *patient)).encode()).digest())
     wanted = set(drawn[:count])
-    owners = zip(records.column("source"), records.column("patient"), strict=True)
-    return [row for row, owner in enumerate(owners) if owner in wanted]
+    return [row for row, owner in enumerate(records.owners()) if owner in wanted]

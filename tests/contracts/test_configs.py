@@ -101,7 +101,7 @@ def test_evaluators_are_built_with_the_taxonomy_and_know_whether_they_compare():
         seen[key] = made.compares
     assert seen == {
         "zero_shot": True, "contrast": True, "captions": True, "zero_shot_findings": True,
-        "linear_probe": False, "class_probe": False, "retrieval": False,
+        "linear_probe": False, "class_probe": False, "retrieval": False, "head": False,
     }  # fmt: skip
 
 
@@ -134,6 +134,14 @@ def test_table_iii_declares_the_same_at_both_scales_and_every_arm_has_its_column
         assert sorted(columns) == options(f"experiment/{suite}")
         swept = config(f"sweep={suite}", return_hydra_config=True).hydra.sweeper.params.experiment
         assert swept.split(",") == [f"{suite}/{name}" for name in columns]
+
+
+def test_what_was_pretrained_is_fine_tuned_under_the_same_names():
+    tables = [config(f"table={name}", primary="results").table for name in ("pretraining", "finetune")]
+    assert tables[0].columns == tables[1].columns
+    for name in tables[1].columns:
+        start = config(f"experiment=finetune/{name}", "seed=3").init.image
+        assert start == (None if name == "random" else f"pretraining/{name}/seed_3")
 
 
 def test_columns_are_measured_by_one_ruler_and_trained_equally_long():

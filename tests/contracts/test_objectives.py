@@ -22,8 +22,9 @@ TAXONOMY = Taxonomy.load("whole_body")
 METHODS = {  # and the sizes of their parts
     "convirt": ("width=12",), "simclr": ("width=12",), "moco": ("width=12", "queue=40"), "gloria": (),
     "contrastive_binary": ("hidden=12",), "caption_transformer": ("width=16",), "caption_lstm": ("width=12",),
-    "supervised": (),
+    "supervised": (), "supervised_classes": (),
 }  # fmt: skip
+OF_FILMS = {"finding": FINDINGS, "class": FINDINGS}
 WITHOUT_TEXTS = ("simclr", "moco")
 SIDE, SAMPLES, CONTEXT = 64, 6, 16  # four regions an image
 SMALL = (  # a ResNet with norm statistics beside a small text tower
@@ -40,9 +41,9 @@ def config(method, *overrides):
 
 @pytest.fixture(autouse=True)
 def findings(monkeypatch):
-    """Films have labels of findings."""
+    """Films have labels of findings and of classes."""
     names = wiring.label_names
-    monkeypatch.setattr(wiring, "label_names", lambda taxonomy: {**names(taxonomy), "finding": FINDINGS})
+    monkeypatch.setattr(wiring, "label_names", lambda taxonomy: {**names(taxonomy), **OF_FILMS})
 
 
 def batches(method, count):

@@ -35,6 +35,15 @@ def test_yields_index_and_epoch_in_whole_batches():
     assert items == list(sampler(epoch=4)) != list(sampler(epoch=5))
 
 
+@pytest.mark.parametrize(("rows", "passes"), [(2, 12), (10, 3), (100, 1)])
+def test_few_rows_are_passed_through_until_an_epoch_has_its_batches(rows, passes):
+    made = sampler(rows, batch_size=4, least_batches=3, world_size=2)
+    indices = [n for rank in range(2) for n, _ in sampler(rows, batch_size=4, least_batches=3, world_size=2, rank=rank)]
+    assert len(made) >= 3 * 4 and len(set(indices)) == len(indices) <= rows * passes < len(indices) + 8
+    counts = np.bincount(np.array(indices) % rows, minlength=rows)
+    assert counts.max() - counts.min() <= 1 and counts.max() == passes
+
+
 def test_an_epoch_goes_on_after_the_batches_that_are_done():
     whole = list(sampler(50, batch_size=4, epoch=2, rank=1, world_size=2))
     for done in (0, 1, 5, 6):

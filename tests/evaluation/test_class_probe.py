@@ -10,9 +10,9 @@ from tested import FakeRun, embedded
 from anatomy_clip.anatomy.findings import FindingSet
 from anatomy_clip.core.radiographs import Finding
 from anatomy_clip.core.refusals import Refused
-from anatomy_clip.core.terms import State, Visibility
-from anatomy_clip.evaluation.class_probe import ClassProbe, class_of
-from anatomy_clip.evaluation.label_shares import draw_share
+from anatomy_clip.core.terms import State
+from anatomy_clip.evaluation.class_probe import ClassProbe
+from anatomy_clip.stores.label_shares import draw_share
 
 CLASSES = ("no_finding", "consolidation", "covid_pattern")
 WIDTH, STRENGTHS = 5, (0.001, 0.1, 10.0)
@@ -82,24 +82,13 @@ def test_draws_of_a_share_are_averaged_and_hold_films_enough_of_each_class():
     owners = [("films", record.patient) for record in train.records]
     accuracies = []
     for draw, part in table.groupby("draw"):
-        drawn = draw_share(owners, labels, 0.05, 4, draw)
+        drawn = draw_share(owners, labels, 0.05, 4, 0, draw)
         assert np.bincount(labels[drawn]).min() >= 4
         assert set(part["labelled"]) == {len({owners[n] for n in np.flatnonzero(drawn)})}
         _, guesses, truth = plain(0, drawn)
         accuracies.append(balanced_accuracy_score(truth, guesses))
     cells = {cell.cell: cell for cell in one.score(table)}
     assert cells["classes/accuracy/5/test"].value == pytest.approx(np.mean(accuracies), abs=1e-9)
-
-
-def test_a_film_has_a_class_where_it_shows_one_and_has_no_other():
-    def of(findings):
-        return class_of(make_record(0, findings=findings), CLASSES)
-
-    assert [of(stated(name)) for name in CLASSES] == [0, 1, 2]
-    assert of(stated()) == of(stated("consolidation", "covid_pattern")) == of({}) == -1
-    hidden = Finding(State.POSITIVE, visibility=Visibility.INVISIBLE)
-    assert of(stated("no_finding") | {"covid_pattern": hidden}) == -1
-    assert of(stated("consolidation") | {"covid_pattern": Finding(State.UNCERTAIN)}) == -1
 
 
 def test_what_cannot_be_fitted_or_chosen_is_refused():

@@ -13,9 +13,9 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.evaluation.label_shares import draw_share
 from anatomy_clip.evaluation.linear_probe import LinearProbe
 from anatomy_clip.metrics.bootstrap import bootstrap_statistic
+from anatomy_clip.stores.label_shares import draw_share
 
 TAXONOMY = Taxonomy.load("whole_body")
 WIDTH, LABELS, STRENGTHS = 6, 3, (0.0001, 0.01, 10.0)
@@ -212,7 +212,7 @@ def test_labels_as_tasks_of_their_own_are_fitted_on_draws_of_their_own():
     at = test.pooled.double().numpy()
     for draw, part in table.groupby("draw"):
         for k in range(LABELS):
-            rows = draw_share(owners, y[:, k], 0.25, 10, 3 * 2 + draw)
+            rows = draw_share(owners, y[:, k], 0.25, 10, 3, draw)
             assert (y[rows, k] == 1).sum() >= 10
             mean, spread = x[rows].mean(axis=0), x[rows].std(axis=0)
             line = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit((x[rows] - mean) / spread, y[rows, k])

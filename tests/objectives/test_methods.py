@@ -155,7 +155,9 @@ def test_queues_agree_between_ranks_with_batch_statistics_too(tmp_path):
     torch.testing.assert_close(one.norm(dim=1), torch.ones(20).double())
 
 
-@pytest.mark.parametrize("method", ["simclr", "moco", "caption_transformer", "caption_lstm", "supervised"])
+@pytest.mark.parametrize(
+    "method", ["simclr", "moco", "caption_transformer", "caption_lstm", "supervised", "supervised_classes"]
+)
 def test_a_method_that_compares_no_texts_builds_no_text_tower(method):
     model, objective = make(method)
     assert not objective.compares

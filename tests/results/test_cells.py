@@ -57,7 +57,18 @@ def class_rows(rng, strength):
     ]  # fmt: skip
 
 
-ROWS = {"zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows}
+def head_rows(rng, strength):
+    task = {"task": "pneumonia", "space": "finding", "labels": ["consolidation"], "share": 0.01, "labelled": [19]}
+    return [
+        {**known(n), "study": f"s{n // 2}", **task, "draw": draw, "targets": [n // 2 % 2],
+         "scores": [rng.normal() + strength * (n // 2 % 2)]}
+        for draw in range(2) for n in range(2 * PATIENTS)
+    ]  # fmt: skip
+
+
+ROWS = {
+    "zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows, "head": head_rows,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

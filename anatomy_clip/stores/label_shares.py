@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def draw_share(
-    owners: Sequence[object], labels: NDArray[np.int8], share: float, least: int, seed: int
+    owners: Sequence[object], labels: NDArray[np.int8], share: float, least: int, seed: int, draw: int = 0
 ) -> NDArray[np.bool_]:
     """Draw a share of the patients of one task.
 
@@ -23,7 +23,8 @@ def draw_share(
         labels: (N,) class of each film, such as 1 shown and 0 not shown; films of unknown class, -1, have no part.
         share: of the patients with a known film, above 0 and at most 1.
         least: films that each class must have.
-        seed: another seed draws others.
+        seed: of the run; each has draws of its own.
+        draw: number of the draw; another one draws other patients.
 
     Returns:
         (N,) the films of the drawn patients whose class is known.
@@ -36,7 +37,7 @@ def draw_share(
     films = {owners[n]: np.zeros(len(classes), np.int64) for n in known}  # patient -> of each class
     for n in known:
         films[owners[n]] += classes == labels[n]
-    drawn = sorted(films, key=lambda owner: sha256(repr((seed, owner)).encode()).digest())
+    drawn = sorted(films, key=lambda owner: sha256(repr((seed, draw, owner)).encode()).digest())
     strata: dict[tuple[bool, ...], list[object]] = {}
     for owner in drawn:
         strata.setdefault(tuple(films[owner] > 0), []).append(owner)
@@ -47,3 +48,28 @@ def draw_share(
     chosen = set(order[: max(1, round(share * len(order)), enough)])
     rows[known] = [owners[n] in chosen for n in known]
     return rows
+
+
+def draw_labels(
+    owners: Sequence[object], labels: NDArray[np.int8], share: float, least: int, seed: int, draw: int = 0
+) -> NDArray[np.bool_]:
+    """Draw a share of the patients for each of K labels by itself, see `draw_share`.
+
+    Args:
+        owners: (N,) patient of each film.
+        labels: (N, K) 1 shown, 0 not shown, -1 unknown.
+        share: see `draw_share`, as what follows.
+        least: films that show a label, and that don't.
+        seed: of the run.
+        draw: number of the draw.
+
+    Returns:
+        (N, K) the films that may be used for each label.
+    """
+    each = [draw_share(owners, label, share, least, seed, draw) for label in labels.T]
+    return np.stack(each, axis=1)
+
+
+def patients_drawn(owners: Sequence[object], drawn: NDArray[np.bool_]) -> list[int]:
+    """(K,) patients of the films that are used, (N, K), for each label."""
+    return [len({owners[n] for n in np.flatnonzero(rows)}) for rows in drawn.T]

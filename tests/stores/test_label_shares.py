@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from anatomy_clip.evaluation.label_shares import draw_share
+from anatomy_clip.stores.label_shares import draw_share
 
 PATIENTS, FILMS = 200, 3
 OWNERS = [("s", f"p{n // FILMS}") for n in range(PATIENTS * FILMS)]
