@@ -57,7 +57,15 @@ def class_rows(rng, strength):
     ]  # fmt: skip
 
 
-ROWS = {"zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows}
+def fold_rows(rng, strength):
+    rows = zero_shot_rows(rng, strength)
+    return [{key: row[key] for key in ("set", "row", "source", "patient", "targets", "scores")} for row in rows]
+
+
+ROWS = {
+    "zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows,
+    "folds_probe": fold_rows,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
