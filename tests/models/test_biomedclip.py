@@ -4,6 +4,7 @@ import json
 import pickle
 import socket
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,11 +13,13 @@ from models.clips import EMBED, TEXT, VIT, assert_same, pictures
 from transformers import CLIPTokenizer
 
 from anatomy_clip.data.collate import Collate
+from anatomy_clip.evaluation.embedded import embed_classes, embed_texts
 from anatomy_clip.models.adapt.freeze import prepare_towers
 from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, WordPieceTokenizer, tokenize, word_of_each
 from anatomy_clip.models.towers.open_clip import from_config, from_name, write_tokenizer
 from anatomy_clip.objectives.encoding import CaptionCache
+from anatomy_clip.objectives.gloria import GLoRIA
 
 KEYS = stated(text_keys(""))
 
@@ -113,6 +116,19 @@ def test_each_piece_says_its_word(published):
     found = word_of_each(TEXTS, tokenizer)
     assert found[2].tolist() == expected + [-1] * (found.shape[1] - len(expected))
     assert found.shape == tokenize(TEXTS, 256, tokenizer).shape
+
+
+def test_pieces_make_the_same_words_outside_training_as_in_it(published):
+    model = load(published)
+    objective = GLoRIA(model).eval()
+    texts = Collate(model.context_length, model.tokenizer)._texts("caption", [(text,) for text in TEXTS])
+    assert int(texts.word.max()) < int(texts.mask.sum(dim=1).max()) - 3  # some words have several pieces
+    with torch.no_grad():
+        trained = objective.embed_texts(model.encode_text(texts.ids), texts)  # (T, 1 + N, D)
+        pieces = objective.embed_texts(model.encode_text(texts.ids), replace(texts, word=None))
+        classes = embed_classes(model, objective, [[text] for text in TEXTS])
+    assert torch.equal(embed_texts(model, objective, TEXTS), trained) and torch.equal(classes[:, 0], trained)
+    assert not torch.allclose(pieces, trained, atol=1e-3)
 
 
 def test_a_row_ends_where_each_tokenizer_says():
