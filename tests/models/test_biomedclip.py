@@ -140,14 +140,25 @@ def test_a_row_ends_where_each_tokenizer_says():
 def test_captions_of_a_frozen_tower_come_from_the_cache_as_they_are(published):
     model = load(published)
     prepare_towers(model, frozen_text="all")
-    with pytest.raises(ValueError, match="frozen_text: the blocks of a BertTower aren't known"):
-        prepare_towers(model, frozen_text=1)
     cache, tokens = CaptionCache(10), tokens_of(model)
     with torch.no_grad():
         expected = model.encode_text(tokens).embedding
     for _ in range(2):
         torch.testing.assert_close(cache(model, tokens), expected, atol=1e-6, rtol=0)
         assert cache.misses == len(TEXTS)
+
+
+def test_a_berts_embeddings_and_lowest_layers_can_be_frozen(published):
+    model = load(published)
+    prepare_towers(model, frozen_text=1)
+    lower = ("transformer.embeddings.", "transformer.encoder.layer.0.")
+    trained = {name: weight.requires_grad for name, weight in model.text.named_parameters()}
+    assert {name for name, one in trained.items() if not one} == {name for name in trained if name.startswith(lower)}
+    model.encode_text(tokens_of(model)).pooled.sum().backward()
+    assert model.text.transformer.encoder.layer[1].output.dense.weight.grad is not None
+    layers = len(model.text.transformer.encoder.layer)
+    with pytest.raises(ValueError, match=f"frozen_text=99: the text tower has {layers} blocks"):
+        prepare_towers(model, frozen_text=99)
 
 
 def test_the_provenance_has_the_sentence_in_the_models_own_tokens(published):
