@@ -14,8 +14,9 @@ TABLE3_RUN = $(OUTPUTS)/table3/pmc_msa/seed_$(firstword $(subst $(COMMA), ,$(SEE
 COLUMNS := pmc pmc_m pmc_ms pmc_msa
 COMMA := ,
 FUZZ_FILES ?= 20000
-# A folder of real CT and MR files with a labels.csv, for one more test set.
+# A folder of real CT and MR files with a labels.csv, for one more test set; one of real films in NIH's layout.
 REAL_DATA ?=
+REAL_FILMS ?=
 DATA ?= data
 
 VENV := .venv
@@ -73,6 +74,7 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 
 films: $(STAMP) ## Make simulated radiographs with findings and reports (about 3,500; QUICK=1: 1,200), pictures and checks
 	$(PREPARE) source=films side=96 $(if $(QUICK),source.share=0.34)
+	@test -z "$(REAL_FILMS)" || REAL_FILMS="$(REAL_FILMS)" $(PREPARE) source=real_films side=96
 	@$(PY) experiments/film_sheets.py $(DATA)/films
 	@$(PY) experiments/check.py stores=films paths.data=$(DATA)
 	@$(PY) experiments/film_shortcuts.py $(DATA)/films/train $(DATA)/films/test

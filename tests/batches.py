@@ -23,6 +23,13 @@ def make_batch(images, tokens=None, organs=None, stations=None, modalities=None,
     return Batch(images, texts, {space: values.to(torch.int8) for space, values in labels.items()}, rows)
 
 
+def make_prompts(tokens, lengths=None):
+    """Prompts of classes: (K, P, L) tokens, text throughout where (K, P) lengths don't say where padding begins."""
+    places = torch.arange(tokens.shape[-1])
+    mask = torch.ones_like(tokens, dtype=torch.bool) if lengths is None else places < lengths[..., None]
+    return Texts(tokens, torch.arange(tokens.shape[:2].numel()).reshape(tokens.shape[:2]), mask)
+
+
 def captions(batch):
     """(T, L) the tokens of a batch's captions."""
     return batch.texts["caption"].ids

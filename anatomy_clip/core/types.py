@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts of one kind of a batch, as tokens.
+    """Texts of one kind of a batch, as tokens; or prompts of classes, with (K, P) in the place of (T,) throughout.
 
     Attributes:
         ids: (T, L) int64 token ids; L = the longest text of the batch, the others are padded.
@@ -32,6 +32,10 @@ class Texts:
         """The same texts with every tensor changed."""
         word = None if self.word is None else change(self.word)
         return Texts(change(self.ids), change(self.sample), change(self.mask), word)
+
+    def to(self, *args: Any, **kwargs: Any) -> Texts:
+        """Move every tensor, as `Tensor.to` does."""
+        return self.each(lambda tensor: tensor.to(*args, **kwargs))
 
     def split(self, size: int) -> list[Texts]:
         """The texts in parts of a size."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from anatomy_clip.core.types import Batch, Texts
 from anatomy_clip.data.dataset import Sample
-from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize, word_of_each
+from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize_texts
 from anatomy_clip.text.reports.sentences import cut_at_sentence
 from anatomy_clip.text.source import REPORT
 
@@ -42,9 +43,8 @@ class Collate:
         flat = list(chain.from_iterable(zip(*texts, strict=True)))
         if kind == REPORT:
             flat = [cut_at_sentence(text, self.count, self.context_length) for text in flat]
-        ids = tokenize(flat, self.context_length, self.tokenizer)  # (T, L)
-        mask = torch.arange(ids.shape[1]) < torch.tensor([self.count(text) for text in flat])[:, None]  # (T, L)
-        return Texts(ids, torch.arange(len(texts)).repeat(len(texts[0])), mask, word_of_each(flat, self.tokenizer))
+        tokens = tokenize_texts(flat, self.context_length, self.tokenizer)
+        return replace(tokens, sample=torch.arange(len(texts)).repeat(len(texts[0])))
 
     def count(self, text: str) -> int:
         """Tokens of a text, start and end counted."""

@@ -152,6 +152,14 @@ class TestedRun(Protocol):
         ...
 
 
+def similarity(run: TestedRun, images: Tensor, texts: Tensor) -> NDArray[np.float64]:
+    """How well embedded texts or classes fit embedded images, by the method's own way to compare: (N, M).
+
+    These are cosines for most methods, see `Objective.similarities`.
+    """
+    return [*run.compare(images, texts).values()][-1]
+
+
 def names_in(taxonomy: LabelSet, space: str) -> tuple[str, ...]:
     """The names of a label space.
 

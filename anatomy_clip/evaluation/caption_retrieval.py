@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anatomy_clip.anatomy.labels import are_known, shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.evaluation.base import CAPTIONS, Evaluator, Score, TestedRun, patients_of, score_of
+from anatomy_clip.evaluation.base import CAPTIONS, Evaluator, Score, TestedRun, patients_of, score_of, similarity
 from anatomy_clip.evaluation.caption_search import CaptionBank, CaptionBeam, Found
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.text.captions import (
@@ -88,9 +89,10 @@ class CaptionRetrieval(Evaluator):
         if not captions:
             raise ValueError("no caption to choose from: data.train holds no slice")
         longest = max(len(caption.organs) for caption in captions)
-        seen = CaptionBank(run.embed_texts, len(captions))
+        compare = partial(similarity, run)
+        seen = CaptionBank(run.embed_texts, compare, len(captions))
         seen.places(captions)
-        grown = CaptionBank(run.embed_texts, self.grown)
+        grown = CaptionBank(run.embed_texts, compare, self.grown)
         ways: dict[str, CaptionBank | CaptionBeam] = {"seen": seen}
         if self.beam:
             ways["grown"] = CaptionBeam(grown, self.taxonomy, self.wording, width=self.beam, longest=longest)
@@ -99,9 +101,8 @@ class CaptionRetrieval(Evaluator):
         for name, shown in run.sets("test").items():
             truths = self._truths(shown)
             for part in shown.split(_SLICES_AT_ONCE):
-                images = part.compared.float()
                 for way, search in ways.items():
-                    found = zip(part.rows, part.records, search.best(images), strict=True)
+                    found = zip(part.rows, part.records, search.best(part.compared), strict=True)
                     for row, record, best in found:
                         true = truths[row].caption
                         reachable = true in possible if way == "seen" else self._grows(true, longest)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
@@ -14,11 +16,12 @@ from anatomy_clip.text.captions import Caption, make_caption
 from anatomy_clip.text.grid import MODALITIES
 from anatomy_clip.text.templates import Wording
 
-Embed = Callable[[Sequence[str]], Tensor]  # C texts -> (C, D) unit norm
+Embed = Callable[[Sequence[str]], Tensor]  # C texts -> (C, D) unit norm, or other rows
+Compare = Callable[[Tensor, Tensor], NDArray[np.float64]]  # B images, C texts as embedded -> (B, C)
 
 
 class Found(NamedTuple):
-    """A caption and its cosine with the image."""
+    """A caption and how well it fits the image."""
 
     caption: Caption
     score: float
@@ -29,6 +32,7 @@ class CaptionBank:
 
     Args:
         embed: makes the embeddings.
+        compare: scores images and captions.
         most: captions held; further ones are refused, and counted.
 
     Attributes:
@@ -36,10 +40,10 @@ class CaptionBank:
         refused: distinct captions that found no room.
     """
 
-    def __init__(self, embed: Embed, most: int) -> None:
+    def __init__(self, embed: Embed, compare: Compare, most: int) -> None:
         self.captions: list[Caption] = []
         self.refused: set[Caption] = set()
-        self._embed, self._most = embed, most
+        self._embed, self._compare, self._most = embed, compare, most
         self._place: dict[Caption, int] = {}
         self._embeddings = embed([])
 
@@ -56,14 +60,15 @@ class CaptionBank:
         return [self._place[caption] for caption in captions if caption in self._place]
 
     def scores(self, images: Tensor, places: Sequence[int]) -> Tensor:
-        """Cosines: (B, D) unit norm, C places -> (B, C)."""
-        return images @ self._embeddings[torch.tensor(places, device=self._embeddings.device)].T
+        """Compare B images, as embedded, with C captions: (B, C)."""
+        captions = self._embeddings[torch.tensor(places, device=self._embeddings.device)]
+        return torch.from_numpy(self._compare(images, captions))
 
     def best(self, images: Tensor) -> list[Found]:
-        """The best of all captions held for each image, (B, D) unit norm; the first of equal ones."""
+        """The best of all captions held for each of B images, as embedded; the first of equal ones."""
         if not self.captions:
             raise ValueError("no caption to choose from: the training slices give none")
-        score, place = (images @ self._embeddings.T).max(dim=1)
+        score, place = torch.from_numpy(self._compare(images, self._embeddings)).max(dim=1)
         return [Found(self.captions[p], s) for p, s in zip(place.tolist(), score.tolist(), strict=True)]
 
 
@@ -97,7 +102,7 @@ class CaptionBeam:
         )
 
     def best(self, images: Tensor) -> list[Found]:
-        """The best caption of each image, (B, D) unit norm."""
+        """The best caption of each of B images, as embedded."""
         if not self._starts:
             raise ValueError("the beam has no room for its first captions; give it more")
         scores = self.bank.scores(images, self._starts)

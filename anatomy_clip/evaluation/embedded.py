@@ -14,8 +14,8 @@ from torch import Tensor
 from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.types import Batch
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.models.tokenizers import tokenize, tokenize_classes
-from anatomy_clip.objectives.base import Objective, texts_of
+from anatomy_clip.models.tokenizers import tokenize_classes, tokenize_texts
+from anatomy_clip.objectives.base import Objective
 from anatomy_clip.text.reports.sentences import cut_at_sentence
 
 _TEXTS_AT_ONCE = 256
@@ -105,9 +105,8 @@ def embed_texts(
             cut_at_sentence(text, lambda t: len(model.tokenizer.encode(t)), model.context_length) for text in texts
         ]
     parts = [texts[n : n + _TEXTS_AT_ONCE] for n in range(0, len(texts), _TEXTS_AT_ONCE)] or [[""]]
-    tokens = [texts_of(tokenize(part, model.context_length, model.tokenizer), model.tokenizer) for part in parts]
-    moved = [one.each(lambda tensor: tensor.to(device)) for one in tokens]
-    return torch.cat([objective.embed_texts(model.encode_text(t.ids), t).float() for t in moved])[: len(texts)]
+    tokens = [tokenize_texts(part, model.context_length, model.tokenizer).to(device) for part in parts]
+    return torch.cat([objective.embed_texts(model.encode_text(t.ids), t).float() for t in tokens])[: len(texts)]
 
 
 @torch.inference_mode()

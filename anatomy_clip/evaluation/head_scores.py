@@ -13,7 +13,7 @@ from anatomy_clip.anatomy.labels import LabelSet, label_names
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, patients_of, test_sets
 from anatomy_clip.evaluation.cells import Cell, scores_of
 from anatomy_clip.evaluation.class_probe import guesses, mean_accuracy
-from anatomy_clip.evaluation.label_scores import mean_statistic, of_label, of_studies
+from anatomy_clip.evaluation.label_scores import mean_statistic, of_labels, of_studies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
         cells[f"{cell}/by_study"] = mean_statistic([of_studies(one) for one in draws])
         names = part["labels"].iloc[0]
         for k, label in enumerate(names if len(names) > 1 else ()):
-            cells[f"{cell}/{label}"] = mean_statistic([of_label(one, k) for one in draws])
+            cells[f"{cell}/{label}"] = mean_statistic([of_labels(one, [k]) for one in draws])
     return cells
 
 

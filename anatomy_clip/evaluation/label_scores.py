@@ -29,11 +29,13 @@ def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Scor
     return scores_of({cell: mean_statistic(draws)}, resamples)[0]
 
 
-def of_label(rows: pd.DataFrame, k: int, columns: Sequence[str] = ("targets", "scores")) -> pd.DataFrame:
-    """The same rows with one label alone in the columns that have a value a label."""
+def of_labels(
+    rows: pd.DataFrame, places: Sequence[int], columns: Sequence[str] = ("targets", "scores")
+) -> pd.DataFrame:
+    """The same rows with some labels alone in the columns that have a value a label."""
     alone = rows.copy()
     for key in columns:
-        alone[key] = [[values[k]] for values in rows[key]]
+        alone[key] = [[values[k] for k in places] for values in rows[key]]
     return alone
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, place_of, test_sets
 from anatomy_clip.evaluation.cells import Floats
-from anatomy_clip.evaluation.label_scores import mean_auroc, mean_score, of_label, of_studies
+from anatomy_clip.evaluation.label_scores import mean_auroc, mean_score, of_labels, of_studies
 from anatomy_clip.stores.label_shares import draw_labels, patients_drawn
 from anatomy_clip.stores.selection import first_patients
 
@@ -114,7 +114,9 @@ class LinearProbe(Evaluator):
             raise ValueError("linear_probe chooses its penalty on validation slices, but data.validation names no set")
         seen = np.concatenate([features_of(one) for one in validation])
         truth = np.concatenate([one.labels[self.space] for one in validation])
-        fits = {strength: _fit(features, labels, drawn, strength) for strength in self.strengths}  # (W + 1, K) each
+        fits = {
+            strength: fit_labels(features, labels, drawn, strength) for strength in self.strengths
+        }  # (W + 1, K) each
         values = {strength: mean_auroc(logits(seen, weights), truth) for strength, weights in fits.items()}
         strength = max(fits, key=lambda one: np.nan_to_num(values[one], nan=-np.inf))  # the first of equals
         found = []
@@ -138,10 +140,10 @@ class LinearProbe(Evaluator):
             cells.append(mean_score(cell, draws, self.resamples))
             if self.least_positives is not None:
                 for k, label in enumerate(self.names):
-                    alone = [of_label(one, k) for one in draws]
+                    alone = [of_labels(one, [k]) for one in draws]
                     cells.append(mean_score(f"{cell}/{label}", alone, self.resamples))
             for label, k in self.by_study.items():
-                studies = [of_studies(of_label(one, k)) for one in draws]
+                studies = [of_studies(of_labels(one, [k])) for one in draws]
                 cells.append(mean_score(f"{cell}/{label}_by_study", studies, self.resamples))
         return cells
 
@@ -151,7 +153,7 @@ def features_of(one: EmbeddedSet) -> Floats:
     return np.asarray(one.pooled.cpu().numpy(), np.float64)
 
 
-def _fit(features: Floats, labels: NDArray[np.int8], drawn: NDArray[np.bool_], strength: float) -> Floats:
+def fit_labels(features: Floats, labels: NDArray[np.int8], drawn: NDArray[np.bool_], strength: float) -> Floats:
     """Weights and bias of each label by its drawn rows, on features standardised by them.
 
     Args:
@@ -178,7 +180,7 @@ def _fit(features: Floats, labels: NDArray[np.int8], drawn: NDArray[np.bool_], s
 
 
 def fit_classes(features: Floats, classes: NDArray[np.int8], drawn: NDArray[np.bool_], strength: float) -> Floats:
-    """Weights and bias of a softmax over classes, as `_fit` of binary labels; all classes weigh the same.
+    """Weights and bias of a softmax over classes, as `fit_labels` of binary labels; all classes weigh the same.
 
     Args:
         features: (N, W).

@@ -12,7 +12,7 @@ from anatomy_clip.anatomy.labels import Labels
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import modality_words
-from anatomy_clip.evaluation.base import CONTRAST, Evaluator, Score, TestedRun, patients_of, score_of
+from anatomy_clip.evaluation.base import CONTRAST, Evaluator, Score, TestedRun, patients_of, score_of, similarity
 from anatomy_clip.text.grid import CaptionGrid, contradict
 from anatomy_clip.text.templates import SLOTS
 
@@ -28,7 +28,7 @@ class Contrast(NamedTuple):
 
     Attributes:
         win: share of the pairs in which the right caption scores higher; a tie counts half.
-        margin: mean of right minus wrong, cosine.
+        margin: mean of right minus wrong.
         right: place in the grid of the right caption of the closest pair.
         wrong: place of the wrong caption of that pair.
     """
@@ -74,7 +74,7 @@ class PromptContrast(Evaluator):
         rows: list[dict[str, Any]] = []
         for name, shown in run.sets("test").items():
             for part in shown.split(_SLICES_AT_ONCE):
-                scores = (part.compared @ texts.T).double().cpu().numpy().reshape(-1, *self.grid.shape)
+                scores = similarity(run, part.compared, texts).reshape(-1, *self.grid.shape)
                 known = zip(part.rows, part.records, part.labels["organ"], part.labels["station"], strict=True)
                 for grid, (row, record, organs, stations) in zip(scores, known, strict=True):
                     if (organs == 1).any() and (stations == 1).any():
@@ -105,7 +105,7 @@ class PromptContrast(Evaluator):
         """Contrast one slice.
 
         Args:
-            scores: the grid's cosines, (planes, modalities, organs, stations).
+            scores: of the grid's captions, (planes, modalities, organs, stations).
             record: the slice.
             organs: (K,) 1 shown, at least one; 0 not shown; -1 unknown, which isn't contradicted.
             stations: (S,) as `organs`.

@@ -1,4 +1,4 @@
-"""Zero-shot naming of organs and stations: cosine with prompt embeddings, hit@1 against the slice's target set."""
+"""Zero-shot naming of organs and stations: similarity with prompts, hit@1 against the slice's target set."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from anatomy_clip.evaluation.base import (
     patients_of,
     score_of,
     scores_and_targets,
+    similarity,
     stated,
     write_rows,
 )
@@ -88,7 +89,7 @@ class ZeroShot(Evaluator):
 
         classes = {kind: run.embed_classes(rows) for kind, rows in self.prompts.items()}
         offsets = self._offsets(run)
-        tables = [self._of_set(classes, offsets, name, shown) for name, shown in sets.items()]
+        tables = [self._of_set(run, classes, offsets, name, shown) for name, shown in sets.items()]
         table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(ZERO_SHOT.columns))
         table.attrs["labels"] = {kind: list(names) for kind, names in self.labels.items()}
         return table
@@ -101,6 +102,7 @@ class ZeroShot(Evaluator):
 
     def _of_set(
         self,
+        run: TestedRun,
         classes: Mapping[str, Tensor],
         offsets: Mapping[str, NDArray[np.float64]],
         name: str,
@@ -108,8 +110,8 @@ class ZeroShot(Evaluator):
     ) -> pd.DataFrame:
         import pandas as pd
 
-        scores = {kind: (shown.compared @ c.T).float().cpu().numpy() for kind, c in classes.items()}  # (N, K)
-        scores = {kind: cosine + offsets.get(kind, 0.0) for kind, cosine in scores.items()}
+        scores = {kind: similarity(run, shown.compared, one) for kind, one in classes.items()}  # (N, K)
+        scores = {kind: values + offsets.get(kind, 0.0) for kind, values in scores.items()}
         rows = [
             self._row(name, row, record, n, scores, shown)
             for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True))

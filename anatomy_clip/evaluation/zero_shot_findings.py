@@ -12,7 +12,7 @@ from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, patients_of, test_sets
 from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
-from anatomy_clip.evaluation.label_scores import mean_statistic, nan_mean, of_label
+from anatomy_clip.evaluation.label_scores import mean_statistic, nan_mean, of_labels
 from anatomy_clip.metrics.multilabel import best_threshold
 from anatomy_clip.text.finding_prompts import finding_prompts
 
@@ -127,7 +127,7 @@ def cells_of(table: pd.DataFrame, findings: Sequence[str]) -> dict[str, Cell]:
             cell = f"zero_shot/{way}/{measure}/{name}"
             cells[cell] = statistic(part)
             for k, finding in enumerate(findings):
-                cells[f"{cell}/{finding}"] = statistic(of_label(part, k, ("targets", "scores", "named")))
+                cells[f"{cell}/{finding}"] = statistic(of_labels(part, [k], ("targets", "scores", "named")))
     return cells
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from anatomy_clip.core.types import Texts
+
 EXTRA = "biomedclip"  # of pyproject.toml
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 NO_WORD = -1  # of start, end and padding
@@ -209,19 +211,18 @@ def _filled(rows: Sequence[Sequence[int]], length: int, fill: int) -> Tensor:
     return torch.from_numpy(filled)
 
 
-def tokenize_classes(prompts: Sequence[Sequence[str]], context_length: int, tokenizer: Tokenizer) -> Tensor:
-    """Turn the prompts of classes into tokens.
+def tokenize_texts(texts: Sequence[str], context_length: int, tokenizer: Tokenizer) -> Texts:
+    """Turn N texts, each of a sample of its own, into tokens with their mask and words; see `tokenize`."""
+    ids = tokenize(texts, context_length, tokenizer)  # (N, L)
+    lengths = torch.tensor([len(tokenizer.encode(text)) for text in texts])
+    mask = torch.arange(ids.shape[1]) < lengths[:, None]  # (N, L)
+    return Texts(ids, torch.arange(len(texts)), mask, word_of_each(texts, tokenizer))
 
-    Args:
-        prompts: K classes of T texts each.
-        context_length: see `tokenize`.
-        tokenizer: see `tokenize`.
 
-    Returns:
-        (K, T, L) int64.
-    """
-    flat = tokenize([text for texts in prompts for text in texts], context_length, tokenizer)
-    return flat.reshape(len(prompts), len(prompts[0]), -1)
+def tokenize_classes(prompts: Sequence[Sequence[str]], context_length: int, tokenizer: Tokenizer) -> Texts:
+    """Turn the prompts of K classes, P texts each, into tokens: all tensors (K, P, ...); see `tokenize`."""
+    flat = tokenize_texts([text for texts in prompts for text in texts], context_length, tokenizer)
+    return flat.each(lambda tensor: tensor.unflatten(0, (len(prompts), len(prompts[0]))))
 
 
 def read_word_pieces(folder: Path) -> WordPieceTokenizer:

@@ -10,7 +10,6 @@ from torch.nn.functional import normalize
 
 from anatomy_clip.core.types import Batch, Features, Losses, Texts, Wants
 from anatomy_clip.models.image_text import ImageTextModel
-from anatomy_clip.models.tokenizers import Tokenizer
 from anatomy_clip.objectives.losses import cosines
 
 
@@ -75,23 +74,23 @@ class Objective(nn.Module):
         """
         return features.joint
 
-    def embed_classes(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
+    def embed_classes(self, model: ImageTextModel, prompts: Texts) -> Tensor:
         """Embed one class a row from its prompts: mean of unit-norm embeddings, made unit norm again.
 
         Args:
             model: the model that was trained.
-            tokens: (K, T, L) int64, T prompts for each of K classes.
+            prompts: P prompts for each of K classes, see `tokenize_classes`.
 
         Returns:
             (K, D) unit norm. Source: Radford et al. 2021, section 3.1.4 (prompt ensembling).
         """
-        return normalize(self._embed_prompts(model, tokens).mean(dim=1), dim=-1)
+        return normalize(self._embed_prompts(model, prompts).mean(dim=1), dim=-1)
 
-    def _embed_prompts(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
-        """Embed each prompt of classes: (K, T, L) tokens -> (K, T, D), or other rows."""
-        texts = texts_of(tokens.flatten(0, 1), model.tokenizer)
+    def _embed_prompts(self, model: ImageTextModel, prompts: Texts) -> Tensor:
+        """Embed each prompt of classes: (K, P, D), or other rows."""
+        texts = prompts.each(lambda tensor: tensor.flatten(0, 1))
         rows = self.embed_texts(model.encode_text(texts.ids), texts)
-        return rows.reshape(*tokens.shape[:2], *rows.shape[1:])
+        return rows.unflatten(0, prompts.sample.shape)
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """How well texts fit images: what N images and M texts or classes were embedded as -> (N, M), here cosines."""
@@ -100,13 +99,6 @@ class Objective(nn.Module):
     def similarities(self, images: Tensor, texts: Tensor) -> dict[str, Tensor]:
         """The same by each way to compare that the method has, that of `similarity` last; most have this one alone."""
         return {"global": self.similarity(images, texts)}
-
-
-def texts_of(tokens: Tensor, tokenizer: Tokenizer) -> Texts:
-    """Texts of bare tokens, (T, L), one a sample."""
-    lengths = torch.tensor([tokenizer.length(row) for row in tokens.cpu()], device=tokens.device)
-    places = torch.arange(tokens.shape[1], device=tokens.device)
-    return Texts(tokens, torch.arange(len(tokens), device=tokens.device), places < lengths[:, None])
 
 
 def refuse_a_batch_of_one(batch: Batch) -> None:

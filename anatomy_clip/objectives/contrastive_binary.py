@@ -63,9 +63,9 @@ class ContrastiveBinary(Objective):
         half: Tensor = self.text_half(features.pooled)
         return half
 
-    def embed_classes(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
-        """The mean of the prompts of each class: (K, T, L) tokens -> (K, H)."""
-        return self._embed_prompts(model, tokens).mean(dim=1)
+    def embed_classes(self, model: ImageTextModel, prompts: Texts) -> Tensor:
+        """The mean of the P prompts of each of K classes: (K, H)."""
+        return self._embed_prompts(model, prompts).mean(dim=1)
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """Logit of each text being of each image: (N, H) and (M, H) -> (N, M)."""

@@ -120,9 +120,9 @@ class GLoRIA(Objective):
             found["local"] = over_words(self.word_scale * each).T
         return found
 
-    def embed_classes(self, model: ImageTextModel, tokens: Tensor) -> Tensor:
-        """Embed the prompts of classes: (K, P, L) tokens -> (K, P, 1 + N, D)."""
-        return self._embed_prompts(model, tokens)
+    def embed_classes(self, model: ImageTextModel, prompts: Texts) -> Tensor:
+        """Embed P prompts of each of K classes: (K, P, 1 + N, D)."""
+        return self._embed_prompts(model, prompts)
 
     def similarities(self, images: Tensor, texts: Tensor) -> dict[str, Tensor]:
         """How well texts or classes fit images, by each part of the loss and by both.

@@ -8,7 +8,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from anatomy_clip.core.terms import Modality
-from anatomy_clip.core.types import Batch, Features
+from anatomy_clip.core.types import Batch, Features, Texts
 from anatomy_clip.metrics.streaming import Spread, ZeroShotMetric
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.objectives.base import Objective
@@ -36,12 +36,12 @@ class ZeroShotWatcher(Watcher):
     """Zero-shot hit@1 and AUROC of organs by modality, and of stations, under the table's cell names.
 
     Args:
-        prompts: label space ("organ", "station") -> (K, T, L) tokens of the evaluation prompts of its K labels.
+        prompts: label space ("organ", "station") -> the evaluation prompts of its K labels, see `tokenize_classes`.
         labels: label space -> the K names.
         sets: names of the validation sets.
     """
 
-    def __init__(self, prompts: Mapping[str, Tensor], labels: Mapping[str, Sequence[str]], sets: Sequence[str]) -> None:
+    def __init__(self, prompts: Mapping[str, Texts], labels: Mapping[str, Sequence[str]], sets: Sequence[str]) -> None:
         super().__init__()
         self.prompts = dict(prompts)
         # One metric a table cell; a station cell joins the modalities, as the paper's rows do.

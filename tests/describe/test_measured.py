@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from omegaconf import OmegaConf
 from runs.tiny import TINY
 from support import compose_config
 
+from anatomy_clip.anatomy.findings import FindingSet
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
@@ -143,10 +145,22 @@ def test_what_cannot_be_exported_is_one_sentence(folder, tmp_path):
     for change, message in (
         ({"eval": {"captions": None}}, r"has no evaluator captions"),
         ({"objective": {"_target_": "anatomy_clip.objectives.convirt.ConVIRT"}}, r"its objective, ConVIRT, compares"),
+        ({"objective": {"_target_": "anatomy_clip.objectives.gloria.GLoRIA"}}, r"its objective, GLoRIA, compares"),
+        (
+            {"objective": {"_target_": "anatomy_clip.objectives.contrastive_binary.ContrastiveBinary"}},
+            r"its objective, ContrastiveBinary, compares",
+        ),
     ):
         OmegaConf.save(OmegaConf.merge(cfg, change), made / "config.yaml")
         with pytest.raises(ValueError, match=message):
             export_run(made, tmp_path / "bundle")
+    OmegaConf.save(cfg, made / "config.yaml")
+    state = torch.load(made / "last.ckpt", weights_only=True)
+    state["recipe"]["taxonomy"] = FindingSet(["edema"]).to_dict()
+    torch.save(state, made / "last.ckpt")
+    (made / "decisions.json").unlink()  # no evaluator of radiographs leaves any
+    with pytest.raises(ValueError, match="was trained on radiographs, and a bundle describes CT and MR"):
+        export_run(made, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support import PMC_MS, compose_config
-from tested import FakeRun, embedded
+from tested import FakeRun, OwnWay, embedded
 from torch.nn.functional import normalize
 
 from anatomy_clip.anatomy.labels import label_matrices
@@ -51,6 +51,10 @@ def embed(texts):
     )
 
 
+def cosines(images, texts):
+    return (images @ texts.T).double().numpy()
+
+
 def test_the_wording_is_that_of_pmc_ms():
     assert tuple(compose_config("config").eval.captions.wording) == PMC_MS
 
@@ -69,7 +73,7 @@ def test_captions_are_distinct_and_the_commonest_come_first():
 
 def test_the_bank_finds_what_numpy_finds():
     captions = [make_caption(m, p.value, (o,), ()) for m in MODALITIES for p in Orientation for o in TAXONOMY.organs]
-    bank = CaptionBank(embed, 10_000)
+    bank = CaptionBank(embed, cosines, 10_000)
     bank.places(captions)
     images = normalize(torch.randn(5, WIDTH, generator=torch.Generator().manual_seed(0)), dim=1)
     scores = images.numpy() @ embed([c.text for c in captions]).numpy().T
@@ -86,12 +90,12 @@ def test_a_bank_embeds_each_caption_once_and_refuses_what_has_no_room():
         return embed(texts)
 
     captions = [make_caption("CT", "axial", (organ,), ()) for organ in TAXONOMY.organs]
-    bank = CaptionBank(counted, 5)
+    bank = CaptionBank(counted, cosines, 5)
     assert bank.places([captions[0], captions[1], captions[0]]) == [0, 1, 0]
     assert bank.places(captions) == [0, 1, 2, 3, 4]
     assert len(asked) == 5 and bank.refused == set(captions[5:])
     with pytest.raises(ValueError, match="no caption to choose from"):
-        CaptionBank(embed, 5).best(torch.ones(1, WIDTH))
+        CaptionBank(embed, cosines, 5).best(torch.ones(1, WIDTH))
 
 
 def every_caption(longest):
@@ -107,7 +111,7 @@ def test_a_beam_that_drops_nothing_is_brute_force():
     captions = list(every_caption(2))
     images = normalize(torch.randn(2, WIDTH, generator=torch.Generator().manual_seed(1)), dim=1)
     table = embed([c.text for c in captions])
-    beam = CaptionBeam(CaptionBank(embed, 10**6), TAXONOMY, PMC_MS, width=10**6, longest=2)
+    beam = CaptionBeam(CaptionBank(embed, cosines, 10**6), TAXONOMY, PMC_MS, width=10**6, longest=2)
     for found, scores in zip(beam.best(images), images @ table.T, strict=True):
         assert found.score == pytest.approx(float(scores.max()), abs=1e-6)
         assert found.caption == captions[int(scores.argmax())]
@@ -116,21 +120,23 @@ def test_a_beam_that_drops_nothing_is_brute_force():
 def test_a_narrow_beam_grows_an_unseen_set_of_organs_inside_its_station():
     truth = make_caption("MR T2", "coronal", ("lungs", "heart", "liver"), ("chest",))
     images = embed([truth.text])
-    found = CaptionBeam(CaptionBank(embed, 20_000), TAXONOMY, PMC_MS, width=8, longest=4).best(images)[0]
+    found = CaptionBeam(CaptionBank(embed, cosines, 20_000), TAXONOMY, PMC_MS, width=8, longest=4).best(images)[0]
     assert found.caption == truth and found.score == pytest.approx(1.0, abs=1e-5)
-    short = CaptionBeam(CaptionBank(embed, 20_000), TAXONOMY, PMC_MS, width=8, longest=2).best(images)[0]
+    short = CaptionBeam(CaptionBank(embed, cosines, 20_000), TAXONOMY, PMC_MS, width=8, longest=2).best(images)[0]
     assert len(short.caption.organs) == 2
     everywhere = embed(["MR T2 coronal brain knee lungs liver chest image of organs"])
     for n in range(1, 4):
         caption = (
-            CaptionBeam(CaptionBank(embed, 20_000), TAXONOMY, PMC_MS, width=n, longest=5).best(everywhere)[0].caption
+            CaptionBeam(CaptionBank(embed, cosines, 20_000), TAXONOMY, PMC_MS, width=n, longest=5)
+            .best(everywhere)[0]
+            .caption
         )
         assert all(caption.stations[0] in TAXONOMY.organ_stations[organ] for organ in caption.organs)
 
 
 def test_no_room_stops_the_growth_not_the_search():
     starts = sum(map(len, TAXONOMY.organ_stations.values())) * len(MODALITIES) * len(Orientation)
-    bank = CaptionBank(embed, starts)
+    bank = CaptionBank(embed, cosines, starts)
     found = CaptionBeam(bank, TAXONOMY, PMC_MS, width=2, longest=3).best(embed(["CT axial liver kidneys abdomen"]))
     assert len(found[0].caption.organs) == 1 and bank.refused
 
@@ -200,5 +206,9 @@ def test_rows_and_cells_of_a_test_set():
     scores = {score.cell: score for score in retrieval.score(table)}
     assert scores["caption/seen/all/set1"].value == 0.5
     assert scores["caption/seen/station/set1"].n == 3  # the last slice has none
+    own = retrieval.predict(OwnWay({"test": {"set1": images}}, embed, train))  # the caption that is least alike
+    worst = [min(plausible_captions(train, TAXONOMY), key=lambda c: float(x @ embed([c.text])[0])).text
+             for x in images.embeddings]  # fmt: skip
+    assert own[own["way"] == "seen"]["caption"].tolist() == worst != seen["caption"].tolist()
     with pytest.raises(ValueError, match=r"data\.train holds no slice"):
         retrieval.predict(FakeRun({"test": {"set1": images}}, embed, []))

@@ -10,7 +10,7 @@ from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.core.types import Features, Wants
-from anatomy_clip.evaluation.embedded import embed_sets
+from anatomy_clip.evaluation.embedded import compare, embed_sets
 from anatomy_clip.objectives.base import Objective
 
 
@@ -75,3 +75,12 @@ def test_a_method_that_compares_nothing_has_pooled_features_alone():
     assert [part.embeddings for part in shown.split(3)] == [None, None]
     with pytest.raises(ValueError, match="compares no images with texts"):
         _ = shown.compared
+
+
+@pytest.mark.parametrize("rows", [1, 7, 300])
+def test_a_method_of_one_joint_space_compares_by_plain_products_to_the_bit(rows):
+    generator = torch.Generator().manual_seed(rows)
+    images, texts = (normalize(torch.randn(n, 128, generator=generator), dim=-1) for n in (rows, 45))
+    (way,) = compare(Compares(), images, texts).items()
+    np.testing.assert_array_equal(way[1], (images @ texts.T).double().numpy())
+    assert way[0] == "global" and way[1].dtype == np.float64

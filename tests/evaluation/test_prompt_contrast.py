@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support import TABLE1_ORGAN, TABLE1_STATION
-from tested import FakeRun, embedded
+from tested import FakeRun, OwnWay, embedded
 from torch.nn.functional import normalize
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
@@ -127,3 +127,6 @@ def test_predictions_match_captions_scored_one_by_one():
     assert set(scores) == {f"contrast/{slot}/set1" for slot in ("orientation", "modality", "organ", "station")}
     assert scores["contrast/organ/set1"].value == pytest.approx(table[table["slot"] == "organ"]["win"].mean())
     assert scores["contrast/organ/set1"].n == 2
+    own = contrast.predict(OwnWay({"test": {"set1": shown}}, embed))
+    np.testing.assert_allclose(own["win"], 1 - table["win"])  # by a way to compare that turns cosines round
+    np.testing.assert_allclose(own["margin"], -table["margin"])

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from support import compose_config
-from tested import FakeRun, embedded
+from tested import FakeRun, OwnWay, embedded
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
@@ -59,6 +59,13 @@ def test_predictions_hold_one_row_a_slice_with_targets_and_cosines():
     assert table["station_targets"].tolist() == [None, ["abdomen"], ["head", "abdomen"], ["abdomen"], ["head"]]
     assert table["modality"].tolist() == ["MR", "CT", "CT", "CT", "CT"]
     np.testing.assert_allclose(table["organ_scores"][0], np.array([9, 1, 0]) / np.sqrt(82), atol=1e-6)
+
+
+def test_a_method_is_asked_how_it_compares():
+    run = OwnWay({"test": {"set1": slices()}, "train": {"train": slices()}}, embed)
+    own, cosines = (np.array(table["organ_scores"].to_list()) for table in (zero_shot().predict(run), predictions()))
+    np.testing.assert_array_equal(own, -cosines)
+    assert np.abs(cosines).max() > 0.9
 
 
 def test_cells_are_hit_at_1_by_hand():

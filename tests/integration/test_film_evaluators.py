@@ -62,13 +62,15 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     assert cells["probe/finding/100/test"]["n"] == cells["classes/accuracy/100/test"]["n"] == 12
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
+    absent = ["test set nih was absent", "folds_probe: there is no test set nih"]
+    assert results["notes"]["folds_probe"] == absent and results["scores"]["folds_probe"] == []
 
 
 def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
     _, folder, results = evaluated(data, tmp_path, "simclr")
     assert not (folder / "zero_shot_findings.parquet").exists() and results["scores"]["zero_shot_findings"] == []
     assert {score["cell"].split("/")[1] for score in results["scores"]["retrieval"]} == {"image_image"}
-    assert results["notes"]["retrieval"] == ["retrieval: no texts, the method compares no images with texts"]
+    assert results["notes"]["retrieval"][1:] == ["retrieval: no texts, the method compares no images with texts"]
 
 
 def test_long_reports_are_cut_at_a_sentence_and_equal_reports_compare_equally(data, tmp_path):

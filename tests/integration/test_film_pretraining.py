@@ -5,8 +5,7 @@ import torch
 from films import SIDE, make_film_store
 from support import compose_config
 
-from anatomy_clip.models.tokenizers import tokenize
-from anatomy_clip.objectives.base import texts_of
+from anatomy_clip.models.tokenizers import tokenize_texts
 from anatomy_clip.objectives.convirt import ConVIRT
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
@@ -52,12 +51,12 @@ def test_a_method_trains_on_films_and_loads_again(method, data, tmp_path):
     for name, value in model.state_dict().items():
         assert torch.equal(value, saved["state_dict"][f"model.{name}"]), name
     if texts:
-        tokens = tokenize(["A small left effusion.", "Unheard of words"], 20, model.tokenizer)
+        texts = tokenize_texts(["A small left effusion.", "Unheard of words"], 20, model.tokenizer)
+        tokens = texts.ids
         assert tokens[0].tolist()[1:-1] == [
             4 + model.tokenizer.vocabulary.index(w) for w in "a small left effusion".split()
         ]
         assert tokens[1].tolist() == [1, 3, 3, 3, 2, 0]
-        texts = texts_of(tokens, model.tokenizer)
         assert objective.eval().embed_texts(model.eval().encode_text(tokens), texts).shape[0] == 2
 
 

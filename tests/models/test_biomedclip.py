@@ -4,6 +4,7 @@ import json
 import pickle
 import socket
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,11 +13,13 @@ from models.clips import EMBED, TEXT, VIT, assert_same, pictures
 from transformers import CLIPTokenizer
 
 from anatomy_clip.data.collate import Collate
+from anatomy_clip.evaluation.embedded import embed_classes, embed_texts
 from anatomy_clip.models.adapt.freeze import prepare_towers
 from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, WordPieceTokenizer, tokenize, word_of_each
 from anatomy_clip.models.towers.open_clip import from_config, from_name, write_tokenizer
 from anatomy_clip.objectives.encoding import CaptionCache
+from anatomy_clip.objectives.gloria import GLoRIA
 
 KEYS = stated(text_keys(""))
 
@@ -115,6 +118,19 @@ def test_each_piece_says_its_word(published):
     assert found.shape == tokenize(TEXTS, 256, tokenizer).shape
 
 
+def test_pieces_make_the_same_words_outside_training_as_in_it(published):
+    model = load(published)
+    objective = GLoRIA(model).eval()
+    texts = Collate(model.context_length, model.tokenizer)._texts("caption", [(text,) for text in TEXTS])
+    assert int(texts.word.max()) < int(texts.mask.sum(dim=1).max()) - 3  # some words have several pieces
+    with torch.no_grad():
+        trained = objective.embed_texts(model.encode_text(texts.ids), texts)  # (T, 1 + N, D)
+        pieces = objective.embed_texts(model.encode_text(texts.ids), replace(texts, word=None))
+        classes = embed_classes(model, objective, [[text] for text in TEXTS])
+    assert torch.equal(embed_texts(model, objective, TEXTS), trained) and torch.equal(classes[:, 0], trained)
+    assert not torch.allclose(pieces, trained, atol=1e-3)
+
+
 def test_a_row_ends_where_each_tokenizer_says():
     row = tokenize(["a !", "An image of liver organs"])[0]
     assert CLIP_TOKENIZER.length(row) == 4  # its last word has the id of padding
@@ -124,14 +140,25 @@ def test_a_row_ends_where_each_tokenizer_says():
 def test_captions_of_a_frozen_tower_come_from_the_cache_as_they_are(published):
     model = load(published)
     prepare_towers(model, frozen_text="all")
-    with pytest.raises(ValueError, match="frozen_text: the blocks of a BertTower aren't known"):
-        prepare_towers(model, frozen_text=1)
     cache, tokens = CaptionCache(10), tokens_of(model)
     with torch.no_grad():
         expected = model.encode_text(tokens).embedding
     for _ in range(2):
         torch.testing.assert_close(cache(model, tokens), expected, atol=1e-6, rtol=0)
         assert cache.misses == len(TEXTS)
+
+
+def test_a_berts_embeddings_and_lowest_layers_can_be_frozen(published):
+    model = load(published)
+    prepare_towers(model, frozen_text=1)
+    lower = ("transformer.embeddings.", "transformer.encoder.layer.0.")
+    trained = {name: weight.requires_grad for name, weight in model.text.named_parameters()}
+    assert {name for name, one in trained.items() if not one} == {name for name in trained if name.startswith(lower)}
+    model.encode_text(tokens_of(model)).pooled.sum().backward()
+    assert model.text.transformer.encoder.layer[1].output.dense.weight.grad is not None
+    layers = len(model.text.transformer.encoder.layer)
+    with pytest.raises(ValueError, match=f"frozen_text=99: the text tower has {layers} blocks"):
+        prepare_towers(model, frozen_text=99)
 
 
 def test_the_provenance_has_the_sentence_in_the_models_own_tokens(published):

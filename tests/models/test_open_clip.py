@@ -1,6 +1,7 @@
 import open_clip
 import pytest
 import torch
+from batches import make_prompts
 
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
 from anatomy_clip.models.towers.open_clip import from_config, from_name
@@ -66,7 +67,7 @@ def test_prompt_ensemble_is_the_unit_norm_mean():
     ours, _ = twin(VISION)
     tokens = torch.randint(1, 400, (3, 2, 9))
     with torch.no_grad():
-        classes = CLIP(ours).embed_classes(ours, tokens)
+        classes = CLIP(ours).embed_classes(ours, make_prompts(tokens))
         single = ours.encode_text(tokens.reshape(6, 9)).embedding.numpy().reshape(3, 2, -1)
     mean = single.mean(axis=1)
     expected = mean / (mean**2).sum(axis=1, keepdims=True) ** 0.5

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from batches import make_prompts
 from methods import END, START, batch, make
 
 from anatomy_clip.objectives import contrastive_binary
@@ -50,8 +51,8 @@ def test_similarity_is_the_logit_of_every_pair_however_many_at_once(monkeypatch)
         monkeypatch.setattr(contrastive_binary, "_NUMBERS", 300)  # three images of 8 texts x 12 units
         np.testing.assert_allclose(objective.similarity(images, spoken).numpy(), expected, atol=1e-6)
         same = torch.tensor([[[START, 5, 6, END]] * 3])  # a class of three equal prompts is as one prompt
-        one = objective.embed_classes(model, same[:, :1])
-        torch.testing.assert_close(objective.embed_classes(model, same), one)
+        one = objective.embed_classes(model, make_prompts(same[:, :1]))
+        torch.testing.assert_close(objective.embed_classes(model, make_prompts(same)), one)
         assert objective.similarity(images, one).shape == (8, 1)
 
 

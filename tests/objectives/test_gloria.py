@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import make_prompts
 from methods import END, IDS, START, batch, make
 
 from anatomy_clip.core.types import Texts
 from anatomy_clip.objectives import words as module
-from anatomy_clip.objectives.base import texts_of
 from anatomy_clip.objectives.words import word_cosines, words_of
 
 
@@ -177,12 +177,13 @@ def test_a_text_scores_the_same_alone_and_among_longer_ones():
 
 def test_of_a_classs_prompts_the_one_that_fits_best_counts():
     model, objective, _, images, _ = embedded()
-    prompts = torch.tensor(
+    tokens = torch.tensor(
         [[[START, 5, 6, END, 0], [START, 7, 8, 9, END]], [[START, 10, END, 0, 0], [START, 5, 9, 6, END]]]
     )
+    prompts = make_prompts(tokens, tokens.argmax(dim=-1) + 1)
     classes = objective.embed_classes(model, prompts)
     found = objective.similarity(images, classes)
-    each = [texts_of(prompts[:, k], model.tokenizer) for k in range(2)]
+    each = [prompts.each(lambda tensor, k=k: tensor[:, k]) for k in range(2)]
     alone = [objective.similarity(images, objective.embed_texts(model.encode_text(t.ids), t)) for t in each]
     torch.testing.assert_close(found, torch.maximum(*alone))
     assert found.shape == (8, 2) and IDS > END

@@ -66,8 +66,14 @@ def head_rows(rng, strength):
     ]  # fmt: skip
 
 
+def fold_rows(rng, strength):
+    rows = zero_shot_rows(rng, strength)
+    return [{key: row[key] for key in ("set", "row", "source", "patient", "targets", "scores")} for row in rows]
+
+
 ROWS = {
     "zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows, "head": head_rows,
+    "folds_probe": fold_rows,
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.datamodule import SliceDataModule
-from anatomy_clip.models.tokenizers import tokenize
+from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, tokenize_classes
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.stores.store import write_store
@@ -46,7 +46,7 @@ def fit(folder, ranks, batch_size):
     torch.manual_seed(0)
     model = from_config(8, VISION, TEXT)
     labels = {"organ": tuple(TAXONOMY.organs), "station": tuple(TAXONOMY.stations)}
-    prompts = {k: tokenize([f"{n} scan" for n in names])[:, None] for k, names in labels.items()}
+    prompts = {k: tokenize_classes([[f"{n} scan"] for n in names], 77, CLIP_TOKENIZER) for k, names in labels.items()}
     module = TrainModule(
         model, CLIP(model), lambda modules: torch.optim.SGD([p for m in modules for p in m.parameters()], lr=0.1),
         partial(warmup_cosine, warmup_steps=1), watchers=[ZeroShotWatcher(prompts, labels, ["set"])],

@@ -4,7 +4,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from batches import make_batch
+from batches import make_batch, make_prompts
 from sklearn.metrics import roc_auc_score
 
 from anatomy_clip.models.towers.open_clip import from_config
@@ -18,7 +18,7 @@ from anatomy_clip.training.watchers import ZeroShotWatcher
 VISION = {"image_size": 16, "patch_size": 8, "width": 32, "layers": 1, "head_width": 32}
 TEXT = {"context_length": 77, "vocab_size": 512, "width": 16, "heads": 1, "layers": 1}
 LABELS = {"organ": ("brain", "liver", "foot"), "station": ("head", "abdomen")}
-PROMPTS = {kind: torch.arange(5, 5 + len(n)).reshape(-1, 1, 1) for kind, n in LABELS.items()}
+PROMPTS = {kind: make_prompts(torch.arange(5, 5 + len(n)).reshape(-1, 1, 1)) for kind, n in LABELS.items()}
 
 
 def batches(count, seed):

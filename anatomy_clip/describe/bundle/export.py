@@ -52,8 +52,9 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
         overwrite: replace the bundle's folder if it is there.
 
     Raises:
-        ValueError: the run isn't there, wasn't trained to its end, wasn't evaluated, doesn't say on what scores its
-            thresholds were chosen, compares in another way than a bundle does, or its stores are gone.
+        ValueError: the run isn't there, wasn't trained to its end, was trained on radiographs, compares in another way
+            than a bundle does, wasn't evaluated, doesn't say on what scores its thresholds were chosen, or its stores
+            are gone.
     """
     cfg, recipe = _recipe(run)
     if data is not None:
@@ -159,13 +160,19 @@ def push(folder: Path, reference: str) -> str:
 
 
 def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
-    for name, stage in ((CONFIG, "fit"), (CHECKPOINT, "fit"), (RESULTS, "evaluate"), (DECISIONS, "evaluate")):
-        if not (run / name).is_file():
-            raise ValueError(f"{run}: has no {name}; name the folder of a run with the stage {stage}, or run it again")
+    _need(run, "fit", CONFIG, CHECKPOINT)
     cfg = OmegaConf.load(run / CONFIG)
     recipe = read_checkpoint(run / CHECKPOINT).get("recipe", {})
     if not isinstance(cfg, DictConfig) or not {"taxonomy", "model", "versions"} <= set(recipe):
         raise ValueError(f"{run}: its {CONFIG} or {CHECKPOINT} isn't what a run of anatomy_clip leaves")
+    if "findings" in recipe["taxonomy"]:
+        raise ValueError(f"{run}: was trained on radiographs, and a bundle describes CT and MR; export a run of slices")
+    if not wants_of(cfg).joint:
+        raise ValueError(
+            f"{run}: its objective, {cfg.objective._target_.rpartition('.')[2]}, compares images with texts by heads "
+            "of its own, or not at all, and a bundle compares by its towers; export a run of objective=clip"
+        )
+    _need(run, "evaluate", RESULTS, DECISIONS)
     if not OmegaConf.select(cfg, "eval.zero_shot.prompts"):
         raise ValueError(
             f"{run}: its {CONFIG} has no evaluator zero_shot, whose prompts and thresholds a bundle holds; evaluate it "
@@ -176,12 +183,13 @@ def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
             f"{run}: its {CONFIG} has no evaluator captions, by whose wording a bundle's captions are written; "
             "evaluate it with eval=zero_shot, without eval.captions=null"
         )
-    if not wants_of(cfg).joint:
-        raise ValueError(
-            f"{run}: its objective, {cfg.objective._target_.rpartition('.')[2]}, compares images with texts by heads "
-            "of its own, or not at all, and a bundle compares by its towers; export a run of objective=clip"
-        )
     return cfg, recipe
+
+
+def _need(run: Path, stage: str, *names: str) -> None:
+    for name in names:
+        if not (run / name).is_file():
+            raise ValueError(f"{run}: has no {name}; name the folder of a run with the stage {stage}, or run it again")
 
 
 def _measured(

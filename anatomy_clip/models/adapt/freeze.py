@@ -17,8 +17,9 @@ Frozen = int | Literal["all"]
 _STEM = (
     "conv1", "class_embedding", "ln_pre", "token_embedding", "positional_embedding",  # open_clip
     "patch_embed", "cls_token", "pos_embed", "norm_pre", "conv_stem", "bn1",  # timm
+    "transformer.embeddings",  # a BERT of transformers
 )  # fmt: skip
-_BLOCKS = ("transformer.resblocks", "blocks")
+_BLOCKS = ("transformer.resblocks", "blocks", "transformer.encoder.layer")
 
 
 def prepare_towers(
@@ -88,16 +89,12 @@ def lower_layers(tower: nn.Module, name: str) -> tuple[list[nn.Module | nn.Param
     """Take a tower apart from its input on: what lies below the first block, and the blocks.
 
     Raises:
-        ValueError: it is neither a transformer nor a ResNet of open_clip's or timm's design.
+        ValueError: it is neither a transformer nor a ResNet of open_clip's or timm's design, nor a BERT.
     """
     body = _body(tower)
     for path in _BLOCKS:
-        try:
-            blocks = list(attrgetter(path)(body))
-        except AttributeError:
-            continue
-        stem: list[nn.Module | nn.Parameter] = [p for key in _STEM if (p := getattr(body, key, None)) is not None]
-        return stem, blocks
+        if (blocks := _at(body, path)) is not None:
+            return [part for key in _STEM if (part := _at(body, key)) is not None], list(blocks)
     if not hasattr(body, "layer1"):
         raise ValueError(f"frozen_{name}: the blocks of a {type(body).__name__} aren't known; freeze `all` of it or 0")
     children = dict(body.named_children())
@@ -132,6 +129,14 @@ def _checkpoint_blocks(tower: nn.Module, name: str) -> None:
         body.set_grad_checkpointing(True)  # type: ignore[operator]
     else:
         raise ValueError(f"checkpoint_activations: a {type(body).__name__} ({name} tower) doesn't offer it")
+
+
+def _at(body: nn.Module, path: str) -> Any:
+    """What stands at a dotted path; None where nothing does."""
+    try:
+        return attrgetter(path)(body)
+    except AttributeError:
+        return None
 
 
 def _body(tower: nn.Module) -> nn.Module:
