@@ -22,7 +22,7 @@ class CellScore(NamedTuple):
 
     Attributes:
         cell, column: what was measured.
-        value: mean over seeds, 0 to 1.
+        value: mean over seeds, within the cell's bounds: most from 0 to 1.
         lo, hi: 95 % interval over seeds and patients; NaN for medians, whose variance the jackknife doesn't tell.
         spread: standard deviation over seeds; NaN for one seed.
         units, patients, seeds: how many.
@@ -134,7 +134,7 @@ def _score(cell: str, column: str, seeds: Sequence[Cell]) -> CellScore:
     values, first = np.array([one.value for one in seeds]), seeds[0]
     lo = hi = float("nan")
     if first.smooth:
-        mean = crossed_mean([pseudo_values(one.statistic, one.patients) for one in seeds], bounds=(0, 1))
+        mean = crossed_mean([pseudo_values(one.statistic, one.patients) for one in seeds], bounds=first.bounds)
         lo, hi = mean.lo, mean.hi
     spread = float(np.std(values, ddof=1)) if len(seeds) > 1 else float("nan")
     patients = len(np.unique(first.patients))
