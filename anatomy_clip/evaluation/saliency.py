@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.radiographs import RadiographRecord
 from anatomy_clip.core.types import Batch
-from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, patients_of, test_sets
-from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
-from anatomy_clip.evaluation.label_scores import nan_mean
+from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, test_sets
+from anatomy_clip.evaluation.cells import scores_of
 from anatomy_clip.evaluation.linear_probe import LinearProbe
+from anatomy_clip.evaluation.saliency_cells import COLUMNS, cells_of
 from anatomy_clip.evaluation.saliency_maps import encode, enlarged
 from anatomy_clip.evaluation.saliency_scores import PROBE, Maps, Scores
 from anatomy_clip.metrics.saliency import equal_area_iou, grown, pointing, rank_correlation
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from anatomy_clip.models.image_text import ImageTextModel
 
 Masks = NDArray[np.bool_]
-MEASURES = ("pointing", "iou")
-COLUMNS = (  # a row a film, finding, score and kind of map
-    "set", "row", "source", "patient", "finding", "score", "map", *MEASURES,
-    *(f"{measure}_{what}" for measure in MEASURES for what in ("randomised", "chance")), "rank_correlation",
-    "drawn_map", "drawn_mask",
-)  # fmt: skip
 _SPACE = "finding"
 _LEVELS = 255  # of a map that is kept to be drawn
 
@@ -47,12 +41,14 @@ class Shown(NamedTuple):
         place: of the film in the batch.
         row: of the film in its manifest.
         finding: its number.
+        film: (H, W) uint8, as the model takes it.
         mask: (H, W), not empty.
     """
 
     place: int
     row: int
     finding: int
+    film: NDArray[np.uint8]
     mask: Masks
 
 
@@ -70,6 +66,7 @@ class Saliency(Evaluator):
         draws: see `LinearProbe`; so that the first draw is the same.
         strengths: see `LinearProbe`.
         least_positives: see `LinearProbe`.
+        masks: finding -> the mask that stands for it, where it has another name.
         tolerance: margin around masks in the pointing game, as a share of the image's side.
         sets: names of the test sets; None: all.
         resamples: bootstrap resamples of patients.
@@ -83,6 +80,7 @@ class Saliency(Evaluator):
         draws: int = 1,
         strengths: Sequence[float] = (0.01, 0.1, 1.0),
         least_positives: int | None = None,
+        masks: Mapping[str, str] | None = None,
         tolerance: float = 0.0,
         sets: Sequence[str] | None = None,
         resamples: int = 1000,
@@ -90,6 +88,7 @@ class Saliency(Evaluator):
         how = {"draws": draws, "strengths": strengths, "least_positives": least_positives}
         self.probe = LinearProbe(taxonomy, space=_SPACE, shares=[share], **how)
         self.names = names_in(taxonomy, _SPACE)
+        self.masks = [(masks or {}).get(name, name) for name in self.names]
         self.tolerance = tolerance
         self.sets = sets
         self.resamples = resamples
@@ -98,8 +97,8 @@ class Saliency(Evaluator):
         """Explain and measure every finding that is shown and has a mask.
 
         Returns:
-            A row a film, finding, score and kind of map. Of the first film that shows a finding in a set, `drawn_map`
-            is the map at its own resolution, whole numbers up to 255 at its maximum, and `drawn_mask` the mask.
+            A row a film, finding, score and kind of map. The first film that shows a finding in a set is there to be
+            drawn: `drawn_film` and `drawn_mask` (H, W), and `drawn_map` (h, w) whole numbers, 255 at its maximum.
         """
         import pandas as pd
 
@@ -110,12 +109,23 @@ class Saliency(Evaluator):
         for name, films in test_sets(run, self.sets).items():
             drawn: set[int] = set()
             for batch, masks in run.films(name):
-                if shown := _shown(batch, masks, films.manifest, self.names):
+                if shown := self._shown(batch, masks, films.manifest):
                     found = self._measured(shown, *(_maps(model, scores, batch, shown) for model in networks), drawn)
                     rows += [{"set": name, **self._known(films.manifest, one), **more} for one, more in found
                              if more["score"] != PROBE or scores.known[one.finding]]  # fmt: skip
                     drawn |= {one.finding for one in shown}
         return pd.DataFrame(rows, columns=list(COLUMNS))
+
+    def _shown(
+        self, batch: Batch, masks: Sequence[Mapping[str, Masks]], manifest: Manifest[RadiographRecord]
+    ) -> list[Shown]:
+        found = []
+        for place, (row, drawn) in enumerate(zip(batch.rows.tolist(), masks, strict=True)):
+            known = manifest[row].findings
+            for k, (name, mask) in enumerate(zip(self.names, self.masks, strict=True)):
+                if name in known and known[name].shown and mask in drawn and drawn[mask].any():
+                    found.append(Shown(place, row, k, batch.images[place, 0].numpy(), drawn[mask]))
+        return found
 
     def _known(self, manifest: Manifest[RadiographRecord], one: Shown) -> dict[str, Any]:
         record = manifest[one.row]
@@ -142,7 +152,8 @@ class Saliency(Evaluator):
             for n, one in enumerate(shown):
                 kept = {}
                 if first.get(one.finding) == n:
-                    kept = {"drawn_map": _levels(own[n]), "drawn_mask": one.mask.astype(int).tolist()}
+                    kept = {"drawn_film": one.film.tolist(), "drawn_mask": one.mask.astype(int).tolist()}
+                    kept["drawn_map"] = _levels(own[n])
                 values = {name: float(value[n]) for name, value in measured.items()}
                 yield one, {"score": score, "map": kind, **values, **kept}
 
@@ -160,59 +171,6 @@ class Saliency(Evaluator):
         return notes + [
             f"saliency: no film of {name} has a mask" for name, films in sets if not any(films.records.column("masks"))
         ]
-
-
-def cells_of(table: pd.DataFrame, findings: Sequence[str]) -> dict[str, Cell]:
-    """Mean over findings of the mean over films, of every test set, score, map and measure, and of each finding.
-
-    Chance is that of a point, or of pixels, drawn from the whole image.
-    """
-    cells: dict[str, Cell] = {}
-    for name, rows in table.groupby("set", sort=False):
-        films = rows.drop_duplicates(["row", "finding"])
-        for measure in MEASURES:
-            cells |= _of_findings(f"saliency/chance/{measure}/{name}", films, f"{measure}_chance", findings)
-        for key, part in rows.groupby(["score", "map"], sort=False):
-            start = "saliency/" + "/".join(cast(tuple[str, str], key))
-            for measure in MEASURES:
-                cells |= _of_findings(f"{start}/{measure}/{name}", part, measure, findings)
-            for measure in (*(f"{measure}_randomised" for measure in MEASURES), "rank_correlation"):
-                cells |= _of_findings(f"{start}/{measure}/{name}", part, measure)
-    return cells
-
-
-def _of_findings(cell: str, rows: pd.DataFrame, column: str, alone: Sequence[str] = ()) -> dict[str, Cell]:
-    """The cell, and one of each finding that is to stand alone and has rows."""
-    counted = rows[rows[column].notna()]
-    found = {cell: _mean_of_findings(counted, column)}
-    parts = {name: counted[counted["finding"] == name] for name in alone}
-    return found | {f"{cell}/{name}": _mean_of_findings(part, column) for name, part in parts.items() if len(part)}
-
-
-def _mean_of_findings(rows: pd.DataFrame, column: str) -> Cell:
-    values, finding = rows[column].to_numpy(np.float64), rows["finding"].to_numpy()
-    member = (finding[:, None] == np.unique(finding)).astype(np.float64)  # (N, F)
-
-    def statistic(counts: Floats) -> Floats:
-        sums, films = counts @ (values[:, None] * member), counts @ member  # (R, F)
-        return nan_mean(np.divide(sums, films, out=np.full(sums.shape, np.nan), where=films > 0))
-
-    return Cell(statistic, patients_of(rows), bounds=(-1.0, 1.0) if column == "rank_correlation" else (0.0, 1.0))
-
-
-def _shown(
-    batch: Batch,
-    masks: Sequence[Mapping[str, Masks]],
-    manifest: Manifest[RadiographRecord],
-    names: Sequence[str],
-) -> list[Shown]:
-    found = []
-    for place, (row, drawn) in enumerate(zip(batch.rows.tolist(), masks, strict=True)):
-        known = manifest[row].findings
-        for k, name in enumerate(names):
-            if name in known and known[name].shown and name in drawn and drawn[name].any():
-                found.append(Shown(place, row, k, drawn[name]))
-    return found
 
 
 def _maps(model: ImageTextModel, scores: Scores, batch: Batch, shown: Sequence[Shown]) -> Maps:

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate, relu
 
 from anatomy_clip.core.types import Features
+from anatomy_clip.evaluation.saliency_cells import GRAD_CAM, GRADIENT
 from anatomy_clip.models.image_text import ImageTextModel
-
-GRADIENT, GRAD_CAM, WORD_ATTENTION = "gradient", "grad_cam", "word_attention"
 
 
 class Encoded(NamedTuple):
@@ -74,5 +73,6 @@ def on_grid(regions: Tensor) -> Tensor:
 
 
 def enlarged(maps: Tensor, side: int) -> Tensor:
-    """Maps of any resolution, (B, h, w), at that of the image by bilinear interpolation: (B, side, side)."""
-    return interpolate(maps[:, None].float(), (side, side), mode="bilinear", align_corners=False)[:, 0]
+    """Maps of any resolution, (B, h, w), less their minimum, bilinearly at that of the image: (B, side, side)."""
+    above = maps - maps.amin(dim=(1, 2), keepdim=True)  # 0 where it is flat: rounding can't make a maximum
+    return interpolate(above[:, None], (side, side), mode="bilinear", align_corners=False)[:, 0]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomy_clip.evaluation.base import TestedRun
-from anatomy_clip.evaluation.saliency_maps import WORD_ATTENTION, Encoded, maps_of, on_grid
+from anatomy_clip.evaluation.saliency_cells import WORD_ATTENTION
+from anatomy_clip.evaluation.saliency_maps import Encoded, maps_of, on_grid
 
 PROBE, PAIR = "probe", "pair"
 _START = "There is"  # of the sentence that names a finding, as most sentences of reports begin
