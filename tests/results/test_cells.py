@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -172,7 +173,7 @@ def test_maps_are_drawn_of_test_sets_whose_films_may_be_shown(suite):
     assert list(one.maps) == ["random weights\nprobe", "ConVIRT\nprobe"]  # GLoRIA wasn't run
     assert (one.film == FILM).all() and (one.mask == (FILM > 40)).all()
     assert panel.files()["saliency.png"] == panel.picture and panel.picture.startswith(b"\x89PNG")
-    assert panel.shows in page(panel.suite, {"saliency": panel}).replace("&#39;", "'")
+    assert panel.shows in unescape(page(panel.suite, {"saliency": panel}))
 
 
 def test_seeds_with_other_rows_are_left_out_and_noted(tmp_path):
