@@ -22,6 +22,7 @@ from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
 from anatomy_clip.data.guards import open_labelled, refuse_leakage, refuse_unfit_texts, refuse_unlabelled
 from anatomy_clip.data.labelled import Chosen, Labelled, LabelShare, choose, labelled, only_labelled
 from anatomy_clip.data.loader import Loader, start_worker
+from anatomy_clip.data.masks import JoinedMasks
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
 from anatomy_clip.data.shares import repeat_weights, source_weights
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
@@ -174,6 +175,10 @@ class SliceDataModule(lightning.LightningDataModule):
     def test_sets(self) -> dict[str, tuple[Loader, Manifest[Any]]]:
         """Test set name -> (its loader, the manifest that `Batch.rows` points into); without absent ones."""
         return {name: self._evaluation(name, paths) for name, paths in self._present_tests().items()}
+
+    def test_masks(self, name: str) -> JoinedMasks:
+        """Row of a test set's manifest -> the masks of its image, as large as the images of batches."""
+        return JoinedMasks([self._open(path) for path in self.test_paths[name]], self.augment.size)
 
     def validation_sets(self) -> dict[str, tuple[Loader, Manifest[Any]]]:
         """Validation set name -> (its loader, the manifest that `Batch.rows` points into)."""

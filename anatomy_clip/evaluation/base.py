@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
+    from anatomy_clip.core.types import Batch
     from anatomy_clip.data.labelled import Labelled
     from anatomy_clip.evaluation.embedded import EmbeddedSet
+    from anatomy_clip.models.image_text import ImageTextModel
+    from anatomy_clip.objectives.base import Objective
 
 
 class Rows(NamedTuple):
@@ -56,7 +59,7 @@ class Score:
 
     Attributes:
         cell: the cell's name, such as `test/organ/set1_ct`.
-        value: share in [0, 1]; NaN where no slice counts, such as where no label is known.
+        value: share in [0, 1], or correlation in [-1, 1]; NaN where no slice counts, such as where no label is known.
         n: slices that count.
         lo: lower end of the 95 % patient-bootstrap interval; NaN where there is one patient only.
         hi: upper end.
@@ -112,6 +115,19 @@ class TestedRun(Protocol):
     """
 
     seed: int
+
+    @property
+    def trained(self) -> tuple[ImageTextModel, Objective]:
+        """The model and what it was trained by, in evaluation mode on the device where they run."""
+        ...
+
+    def randomised(self) -> ImageTextModel:
+        """The model with random weights; they are the seed's, and none that a run starts from."""
+        ...
+
+    def films(self, name: str) -> Iterator[tuple[Batch, list[dict[str, NDArray[np.bool_]]]]]:
+        """The batches of a test set, and the masks that were drawn for each image, (H, W) as its images."""
+        ...
 
     @property
     def logit_scale(self) -> float:

@@ -19,16 +19,18 @@ class Cell(NamedTuple):
     """What one cell is of.
 
     Attributes:
-        statistic: from (R, N), how often each of R samples holds each of the N units, to (R,) values from 0 to 1, NaN
+        statistic: from (R, N), how often each of R samples holds each of the N units, to (R,) values, NaN
             where a sample has none.
         patients: (N,) the patient of each unit.
         smooth: whether leaving out one patient in turn tells how far it would vary; a median's variance isn't told so
             (Efron 1982, "The Jackknife, the Bootstrap and Other Resampling Plans", section 3.4).
+        bounds: of the values.
     """
 
     statistic: Callable[[Floats], Floats]
     patients: NDArray[np.str_]
     smooth: bool = True
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     @property
     def value(self) -> float:

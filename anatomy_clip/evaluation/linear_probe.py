@@ -97,7 +97,7 @@ class LinearProbe(Evaluator):
         return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
 
     def _drawn(self, train: EmbeddedSet, share: float, count: int, seed: int, draw: int) -> NDArray[np.bool_]:
-        """(N, K) training slices that may be used for each label."""
+        """(N, K) training slices that may be used for each label: of so many patients, or of the share by label."""
         labels = train.labels[self.space]
         if self.least_positives is None:
             drawn = np.zeros(labels.shape, np.bool_)
@@ -105,23 +105,33 @@ class LinearProbe(Evaluator):
             return drawn
         return draw_labels(train.records.owners(), labels, share, self.least_positives, seed, draw)
 
-    def _of_share(
-        self, run: TestedRun, train: EmbeddedSet, drawn: NDArray[np.bool_], known: dict[str, Any]
-    ) -> list[dict[str, Any]]:
+    def of_first_draw(self, run: TestedRun) -> Floats:
+        """The probe of the first share's first draw: (W + 1, K) weights and bias, see `logits`."""
+        (train,) = run.sets("train").values()
+        share = self.shares[0]
+        count = max(1, round(share * len(train.manifest.patients())))
+        return self._fitted(run, train, self._drawn(train, share, count, run.seed, 0))[1]
+
+    def _fitted(self, run: TestedRun, train: EmbeddedSet, drawn: NDArray[np.bool_]) -> tuple[float, Floats]:
+        """The strength that is best on the validation sets, and the (W + 1, K) weights and bias that it gives."""
         features, labels = features_of(train), train.labels[self.space]
         validation = list(run.sets("validation").values())
         if not validation:
             raise ValueError("linear_probe chooses its penalty on validation slices, but data.validation names no set")
         seen = np.concatenate([features_of(one) for one in validation])
         truth = np.concatenate([one.labels[self.space] for one in validation])
-        fits = {
-            strength: fit_labels(features, labels, drawn, strength) for strength in self.strengths
-        }  # (W + 1, K) each
+        fits = {one: fit_labels(features, labels, drawn, one) for one in self.strengths}  # (W + 1, K) each
         values = {strength: mean_auroc(logits(seen, weights), truth) for strength, weights in fits.items()}
         strength = max(fits, key=lambda one: np.nan_to_num(values[one], nan=-np.inf))  # the first of equals
+        return strength, fits[strength]
+
+    def _of_share(
+        self, run: TestedRun, train: EmbeddedSet, drawn: NDArray[np.bool_], known: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        strength, weights = self._fitted(run, train, drawn)
         found = []
         for name, one in test_sets(run, self.sets).items():
-            scores = logits(features_of(one), fits[strength])  # (N, K)
+            scores = logits(features_of(one), weights)  # (N, K)
             for n, (row, record) in enumerate(zip(one.rows, one.records, strict=True)):
                 where = {"set": name, "row": row, "source": record.source, "patient": record.patient}
                 if self.by_study:

@@ -100,6 +100,18 @@ class Objective(nn.Module):
         """The same by each way to compare that the method has, that of `similarity` last; most have this one alone."""
         return {"global": self.similarity(images, texts)}
 
+    def word_attention(self, images: Tensor, texts: Tensor) -> Tensor | None:
+        """Attention of the words of each text over the regions of its own image; None, as here: the method has none.
+
+        Args:
+            images: (N, ...) as `embed_images` gives them.
+            texts: (N, ...) as `embed_texts` gives them.
+
+        Returns:
+            (N, T, R), padding's words after the text's own; regions are row by row of a square image.
+        """
+        return None
+
 
 def refuse_a_batch_of_one(batch: Batch) -> None:
     """Refuse to tell a sample from others where all ranks together have none: the loss would be 0, without gradient.

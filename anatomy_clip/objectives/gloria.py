@@ -146,21 +146,10 @@ class GLoRIA(Objective):
         """See `Objective`; by both parts, where there are both."""
         return [*self.similarities(images, texts).values()][-1]
 
-    def word_attention(self, images: Tensor, texts: Tensor) -> Tensor:
-        """Attention of the words of each text over the regions of its own image.
-
-        Args:
-            images: (N, 1 + R, D).
-            texts: (N, 1 + T, D).
-
-        Returns:
-            (N, T, R), each row sums to 1.
-
-        Raises:
-            ValueError: the local part is left out.
-        """
+    def word_attention(self, images: Tensor, texts: Tensor) -> Tensor | None:
+        """See `Objective`: from (N, 1 + R, D) and (N, 1 + T, D); each row sums to 1. None without the local part."""
         if "local" not in self.project:
-            raise ValueError("objective.local_weight=0: without the local part words have no attention over regions")
+            return None
         first = int("global" in self.project)
         words, regions = texts[:, first:], images[:, first:]
         return attend(words @ regions.transpose(1, 2), are_words(words), self.attention_scale)

@@ -11,6 +11,7 @@ import numpy as np
 from anatomy_clip.evaluation.cells import Cell
 from anatomy_clip.metrics.crossed import crossed_mean, pseudo_values
 from anatomy_clip.results import panel
+from anatomy_clip.results.examples import uri
 from anatomy_clip.results.formats import interval, interval_words, number
 from anatomy_clip.results.panel import Section, render
 from anatomy_clip.results.read import Run
@@ -22,7 +23,7 @@ class CellScore(NamedTuple):
 
     Attributes:
         cell, column: what was measured.
-        value: mean over seeds, 0 to 1.
+        value: mean over seeds, within the cell's bounds: most from 0 to 1.
         lo, hi: 95 % interval over seeds and patients; NaN for medians, whose variance the jackknife doesn't tell.
         spread: standard deviation over seeds; NaN for one seed.
         units, patients, seeds: how many.
@@ -45,15 +46,22 @@ class CellsPanel(panel.Panel):
     Attributes:
         title: of the section.
         says: what the numbers are.
+        shows: what its picture shows, where it has one.
     """
 
     title: ClassVar[str]
     says: ClassVar[str]
+    shows: ClassVar[str] = ""
 
     @staticmethod
     def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
         """The cells of a run's rows, with the names of its findings."""
         raise NotImplementedError
+
+    @cached_property
+    def picture(self) -> bytes | None:
+        """A PNG beside the table; most have none."""
+        return None
 
     @cached_property
     def _of_columns(self) -> dict[str, dict[str, list[Cell]]]:
@@ -97,12 +105,13 @@ class CellsPanel(panel.Panel):
         )
 
     def files(self) -> Mapping[str, str | bytes]:
-        """The table as Markdown and CSV."""
+        """The table as Markdown and CSV, and the picture."""
         columns = self.suite.layout.columns.values()
         lines = ["| " + " | ".join(["", *columns]) + " |", "|---|" + "---:|" * len(columns)]
         lines += ["| " + " | ".join(cells) + " |" for cells in self._lines()]
         text = [f"# {self.title}", f"{self.caption} {self.suite.layout.data}", "\n".join(lines)]
-        return {f"{self.evaluator}.md": "\n\n".join(text) + "\n", f"{self.evaluator}.csv": rows_csv(self.scores)}
+        tables = {f"{self.evaluator}.md": "\n\n".join(text) + "\n", f"{self.evaluator}.csv": rows_csv(self.scores)}
+        return tables | ({f"{self.evaluator}.png": self.picture} if self.picture else {})
 
     def _lines(self) -> list[list[str]]:
         """The cell and its value in each column, as text."""
@@ -115,8 +124,9 @@ class CellsPanel(panel.Panel):
         ]
 
     def sections(self) -> Sequence[Section]:
-        """The table."""
+        """The table, and the picture."""
         shown = {"caption": self.caption, "columns": self.suite.layout.columns.values(), "rows": self._lines()}
+        shown |= {"picture": self.picture and uri(self.picture), "shows": self.shows}
         html = render("cells.html", id=self.evaluator, title=self.title, **shown)
         return (Section(self.evaluator, self.title, html),)
 
@@ -134,7 +144,7 @@ def _score(cell: str, column: str, seeds: Sequence[Cell]) -> CellScore:
     values, first = np.array([one.value for one in seeds]), seeds[0]
     lo = hi = float("nan")
     if first.smooth:
-        mean = crossed_mean([pseudo_values(one.statistic, one.patients) for one in seeds], bounds=(0, 1))
+        mean = crossed_mean([pseudo_values(one.statistic, one.patients) for one in seeds], bounds=first.bounds)
         lo, hi = mean.lo, mean.hi
     spread = float(np.std(values, ddof=1)) if len(seeds) > 1 else float("nan")
     patients = len(np.unique(first.patients))

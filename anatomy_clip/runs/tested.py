@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
     from anatomy_clip.anatomy.labels import LabelSet
     from anatomy_clip.core.records import SliceRecord
+    from anatomy_clip.core.types import Batch
     from anatomy_clip.data.datamodule import SliceDataModule
     from anatomy_clip.data.labelled import Labelled
     from anatomy_clip.evaluation.base import Evaluator
     from anatomy_clip.evaluation.embedded import EmbeddedSet
     from anatomy_clip.models.image_text import ImageTextModel
     from anatomy_clip.objectives.base import Objective
+
+_OTHER_SEED = 1 << 20  # added to a run's: of weights that no run of a sweep starts from
 
 
 class Tested:
@@ -65,14 +68,25 @@ class Tested:
 
     @cached_property
     def trained(self) -> tuple[ImageTextModel, Objective]:
-        """What the run trained; weights and objective as they are, where it trained none."""
+        """What the run trained, on the device; weights and objective as they are, where it trained none."""
         import torch
 
         if self.checkpoint is not None:
-            return load_run(self.cfg, self.folder, self.taxonomy)
-        torch.manual_seed(self.seed)  # random weights are the seed's, as in a training
-        model = build_model(self.cfg)
-        return model, build_objective(self.cfg, self.taxonomy, model)
+            model, objective = load_run(self.cfg, self.folder, self.taxonomy)
+        else:
+            torch.manual_seed(self.seed)  # random weights are the seed's, as in a training
+            model = build_model(self.cfg)
+            objective = build_objective(self.cfg, self.taxonomy, model)
+        place = device(self.cfg)
+        return model.to(place).eval(), objective.to(place).eval()
+
+    def randomised(self) -> ImageTextModel:
+        """The model with random weights; they are the seed's, and none that a run starts from."""
+        import torch
+
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed + _OTHER_SEED)
+            return build_model(self.cfg, weights=None).to(device(self.cfg)).eval()
 
     @cached_property
     def evaluators(self) -> dict[str, Evaluator]:
@@ -107,6 +121,12 @@ class Tested:
             }[role]()  # fmt: skip
             self._sets[role] = embed_sets(*self.trained, loaders, device(self.cfg))
         return self._sets[role]
+
+    def films(self, name: str) -> Iterator[tuple[Batch, list[dict[str, NDArray[np.bool_]]]]]:
+        """The batches of a test set, and the masks that were drawn for each image, (H, W) as its images."""
+        batches, masks = self.data.test_sets()[name][0], self.data.test_masks(name)
+        for batch in batches:
+            yield batch, [masks[row] for row in batch.rows.tolist()]
 
     def embed_texts(self, texts: Sequence[str], *, cut: bool = False) -> Tensor:
         """Embed C texts where they can be compared with images: (C, D) float32 unit norm, or other rows."""

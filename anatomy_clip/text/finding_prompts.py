@@ -21,10 +21,12 @@ class Prompts(NamedTuple):
     Attributes:
         present: every severity x subtype x location (Huang et al. 2021, GLoRIA, section 4.4).
         absent: sentences that it isn't there.
+        names: what it is called, the subtypes alone.
     """
 
     present: tuple[str, ...]
     absent: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def finding_prompts(findings: Sequence[str]) -> dict[str, Prompts]:
@@ -37,7 +39,11 @@ def finding_prompts(findings: Sequence[str]) -> dict[str, Prompts]:
     for name in findings:
         if name not in words:
             raise Refused(f"finding {name}: there are no prompts for it", f"add it to anatomy_clip/text/{_FILE}")
-    return {name: Prompts(_forms(words[name]), tuple(words[name]["absent"])) for name in findings}
+    return {name: _prompts(words[name]) for name in findings}
+
+
+def _prompts(words: Mapping[str, Any]) -> Prompts:
+    return Prompts(_forms(words), tuple(words["absent"]), tuple(words["subtype"]))
 
 
 def _forms(words: Mapping[str, Any]) -> tuple[str, ...]:

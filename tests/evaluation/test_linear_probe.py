@@ -13,7 +13,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.evaluation.linear_probe import LinearProbe
+from anatomy_clip.evaluation.linear_probe import LinearProbe, logits
 from anatomy_clip.metrics.bootstrap import bootstrap_statistic
 from anatomy_clip.stores.label_shares import draw_share
 
@@ -257,3 +257,13 @@ def test_by_study_the_mean_score_of_its_slices_counts():
     assert cell.value == pytest.approx(expected)
     with pytest.raises(Refused, match="oedema is none of the labels"):
         LinearProbe(findings, space="finding", by_study=["oedema"])
+
+
+def test_the_first_draw_can_be_had_alone():
+    run = fake(seed=3)
+    evaluator = probe(shares=[0.5, 1.0], draws=2)
+    table = evaluator.predict(run)
+    first = table[(table["share"] == 0.5) & (table["draw"] == 0)]
+    (test,) = run.sets("test").values()
+    scores = logits(test.pooled.double().numpy(), evaluator.of_first_draw(run))
+    np.testing.assert_array_equal(scores, np.array(first["scores"].to_list()))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from films import SIDE, make_record
 from support import compose_config
 
@@ -13,7 +14,7 @@ from anatomy_clip.core.terms import State
 from anatomy_clip.runs import stages
 from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.tested import Tested
-from anatomy_clip.stores.store import write_store
+from anatomy_clip.stores.store import MASKS, write_store
 
 CLASSES = ("no_finding", "consolidation", "covid_pattern")
 TINY = (
@@ -33,11 +34,13 @@ def data(tmp_path_factory):
         records = [
             make_record(n, split, image=f"{split}-{n}", findings={
                 name: Finding(State.POSITIVE if name == CLASSES[n % 3] else State.NEGATIVE) for name in CLASSES
-            })
+            }, masks=CLASSES[1:])
             for n in range(12)
         ]  # fmt: skip
         images = np.random.default_rng(sum(map(ord, split))).integers(0, 256, (12, SIDE, SIDE), np.uint8)
-        write_store(folder / "films" / split, images, records, {})
+        masks = np.zeros((12, SIDE, SIDE), np.uint8)
+        masks[:, 4:20, 8:12] = 0b11  # of each class but no_finding
+        write_store(folder / "films" / split, images, records, {MASKS: CLASSES[1:]}, {MASKS: masks})
     return folder
 
 
@@ -60,6 +63,10 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
         assert {f"zero_shot/{way}/auroc/test", f"retrieval/image_report/{way}/r_at_2/shifted"} <= cells.keys()
     assert cells["retrieval/image_image/pooled/p_at_2/queries"]["n"] == 8  # covid_pattern is none of its classes
     assert cells["probe/finding/100/test"]["n"] == cells["classes/accuracy/100/test"]["n"] == 12
+    for measure in ("pointing", "iou_randomised", "rank_correlation"):
+        assert cells[f"saliency/pair/word_attention/{measure}/shifted"]["n"] == 8
+    share = 16 * 4 / SIDE**2
+    assert cells["saliency/chance/iou/test/consolidation"]["value"] == pytest.approx(share / (2 - share))
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
     absent = ["test set nih was absent", "folds_probe: there is no test set nih"]
@@ -71,6 +78,8 @@ def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
     assert not (folder / "zero_shot_findings.parquet").exists() and results["scores"]["zero_shot_findings"] == []
     assert {score["cell"].split("/")[1] for score in results["scores"]["retrieval"]} == {"image_image"}
     assert results["notes"]["retrieval"][1:] == ["retrieval: no texts, the method compares no images with texts"]
+    assert {score["cell"].split("/")[1] for score in results["scores"]["saliency"]} == {"chance", "probe"}
+    assert results["notes"]["saliency"] == ["saliency: no pair's score, the method compares no images with texts"]
 
 
 def test_long_reports_are_cut_at_a_sentence_and_equal_reports_compare_equally(data, tmp_path):
@@ -86,3 +95,20 @@ def test_long_reports_are_cut_at_a_sentence_and_equal_reports_compare_equally(da
     found = one.compare(films.compared, one.embed_texts(["Left effusion."]))
     cosines = films.compared.double().numpy() @ one.embed_texts(["Left effusion."]).double().numpy().T
     assert list(found) == ["global"] and np.allclose(found["global"], cosines, atol=1e-6)
+
+
+def test_a_run_gives_masks_as_large_as_its_films_and_random_weights_of_its_seed(data, tmp_path):
+    one, _, _ = evaluated(data, tmp_path, "simclr", f"model.vision.image_size={SIDE // 2}", "eval={}", "stages=[fit]")
+    batches = list(one.films("test"))
+    assert [len(batch) for batch, _ in batches] == [4, 4, 4]
+    for batch, masks in batches:
+        assert batch.images.shape == (4, 1, SIDE // 2, SIDE // 2)
+        expected = np.zeros((SIDE // 2, SIDE // 2), bool)
+        expected[2:10, 4:6] = True
+        assert all((each["consolidation"] == expected).all() and len(each) == 2 for each in masks)
+    state = torch.get_rng_state()
+    first, again = (dict(one.randomised().image.named_parameters()) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    own = dict(one.trained[0].image.named_parameters())
+    assert first.keys() == own.keys() and all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], own[name]) for name in own if own[name].ndim > 1)

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,8 @@ from anatomy_clip.results.read import read_suite
 COLUMNS = {"random": "random weights", "convirt": "ConVIRT", "gloria": "GLoRIA"}
 LAYOUT = Layout(title="Pretraining", columns=COLUMNS, rows={}, further={}, data="Films.", differs={})
 FINDINGS, PATIENTS = ["edema", "nodule"], 12
+FILM = np.arange(64).reshape(8, 8)
+DRAWN = {"drawn_film": FILM.tolist(), "drawn_mask": (FILM > 40).astype(int).tolist(), "drawn_map": [[0, 255], [9, 3]]}
 
 
 def known(row):
@@ -71,9 +75,19 @@ def fold_rows(rng, strength):
     return [{key: row[key] for key in ("set", "row", "source", "patient", "targets", "scores")} for row in rows]
 
 
+def saliency_rows(rng, strength):
+    measured = ("pointing", "iou", "pointing_randomised", "iou_randomised", "rank_correlation")
+    rows = [
+        {**known(n), "finding": FINDINGS[n % 2], "score": "probe", "map": kind, "pointing_chance": 0.1,
+         "iou_chance": 0.05, **{name: strength * rng.random() for name in measured}, **dict.fromkeys(DRAWN)}
+        for kind in ("gradient", "grad_cam") for n in range(2 * PATIENTS)
+    ]  # fmt: skip
+    return [row | (DRAWN if row["row"] < 2 else {}) for row in rows]
+
+
 ROWS = {
     "zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows, "head": head_rows,
-    "folds_probe": fold_rows,
+    "folds_probe": fold_rows, "saliency": saliency_rows,
 }  # fmt: skip
 
 
@@ -154,6 +168,24 @@ def test_files_and_page_say_the_same(suite):
         run = panel.runs[0]
         cell = panel.scores[0].cell
         assert panel.numbers(run)[cell] == pytest.approx(type(panel).cells(run.tables[name], FINDINGS)[cell].value)
+
+
+def test_a_correlation_may_be_below_0(suite):
+    rows = pd.DataFrame(saliency_rows(np.random.default_rng(0), -1.0))
+    panel = type(panels_of(suite)["saliency"])
+    assert panel.cells(rows, FINDINGS)["saliency/probe/gradient/rank_correlation/test"].bounds == (-1, 1)
+    assert found(suite, "saliency", "saliency/chance/pointing/test", "random").value == pytest.approx(0.1)
+
+
+def test_maps_are_drawn_of_test_sets_whose_films_may_be_shown(suite):
+    assert panels_of(suite)["saliency"].picture is None  # none may
+    panel = panels_of(replace(suite, images={"other": FILM[None], "test": FILM[None]}))["saliency"]
+    (one, other) = panel.drawn("test")
+    assert (one.finding, one.row, other.finding, other.row) == ("edema", 0, "nodule", 1)
+    assert list(one.maps) == ["random weights\nprobe", "ConVIRT\nprobe"]  # GLoRIA wasn't run
+    assert (one.film == FILM).all() and (one.mask == (FILM > 40)).all()
+    assert panel.files()["saliency.png"] == panel.picture and panel.picture.startswith(b"\x89PNG")
+    assert panel.shows in unescape(page(panel.suite, {"saliency": panel}))
 
 
 def test_seeds_with_other_rows_are_left_out_and_noted(tmp_path):

@@ -13,10 +13,10 @@ FINDINGS = yaml.safe_load((CONF / "taxonomy/findings.yaml").read_text())["findin
 
 
 def test_every_severity_meets_every_subtype_and_location():
-    present, absent = finding_prompts(["pleural_effusion"])["pleural_effusion"]
+    present, absent, names = finding_prompts(["pleural_effusion"])["pleural_effusion"]
     assert len(present) == len(set(present)) == 3 * 2 * 4
     assert {"small pleural effusion.", "large effusion on both sides."} < set(present)
-    assert "No pleural effusion." in absent
+    assert "No pleural effusion." in absent and names == ("pleural effusion", "effusion")
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
