@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -45,10 +46,12 @@ class CellsPanel(panel.Panel):
     Attributes:
         title: of the section.
         says: what the numbers are.
+        folded: pattern of further cells that the page shows folded, beside those of single findings.
     """
 
     title: ClassVar[str]
     says: ClassVar[str]
+    folded: ClassVar[str] = ""
 
     @staticmethod
     def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
@@ -116,9 +119,19 @@ class CellsPanel(panel.Panel):
         ]
 
     def sections(self) -> Sequence[Section]:
-        """The table."""
-        shown = {"caption": self.caption, "columns": self.suite.layout.columns.values(), "rows": self._lines()}
-        html = render("cells.html", id=self.evaluator, title=self.title, **shown)
+        """The table; cells of single findings, and what `folded` says, are folded."""
+        lines, findings = self._lines(), {name for run in self.runs for name in run.labels["finding"]}
+
+        def is_folded(cell: str) -> bool:
+            own = cell.rsplit("/", 1)[-1].removesuffix("_by_study") in findings
+            return own or bool(self.folded and re.search(self.folded, cell))
+
+        further = [line for line in lines if is_folded(line[0])]
+        shown = {"rows": [line for line in lines if line not in further], "further": further}
+        columns = self.suite.layout.columns.values()
+        html = render(
+            "cells.html", id=self.evaluator, title=self.title, caption=self.caption, columns=columns, **shown
+        )
         return (Section(self.evaluator, self.title, html),)
 
     def numbers(self, run: Run) -> Mapping[str, float]:
