@@ -69,7 +69,7 @@ class CellsPanel(panel.Panel):
 
     def cells_of(self, run: Run) -> Mapping[str, Cell]:
         """See `panel.Panel`."""
-        return self.cells(run.tables[self.evaluator], run.labels["finding"])
+        return self.cells(run.tables[self.evaluator], run.labels.get("finding", ()))
 
     @cached_property
     def scores(self) -> list[CellScore]:
@@ -120,7 +120,7 @@ class CellsPanel(panel.Panel):
 
     def sections(self) -> Sequence[Section]:
         """The table; cells of single findings, and what `folded` says, are folded."""
-        lines, findings = self._lines(), {name for run in self.runs for name in run.labels["finding"]}
+        lines, findings = self._lines(), {name for run in self.runs for name in run.labels.get("finding", ())}
 
         def is_folded(cell: str) -> bool:
             own = cell.rsplit("/", 1)[-1].removesuffix("_by_study") in findings
@@ -129,9 +129,7 @@ class CellsPanel(panel.Panel):
         further = [line for line in lines if is_folded(line[0])]
         shown = {"rows": [line for line in lines if line not in further], "further": further}
         columns = self.suite.layout.columns.values()
-        html = render(
-            "cells.html", id=self.evaluator, title=self.title, caption=self.caption, columns=columns, **shown
-        )
+        html = render("cells.html", id=self.evaluator, title=self.title, caption=self.caption, columns=columns, **shown)
         return (Section(self.evaluator, self.title, html),)
 
     def numbers(self, run: Run) -> Mapping[str, float]:
