@@ -4,7 +4,10 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 	"import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12), (3, 13)) and print('$(name)')" 2>/dev/null)))
 SEEDS ?= 0
 SUITE ?= table3
-OUTPUTS ?= outputs
+# QUICK=1: fewer films and columns, in folders of their own, so that they never meet the full ones. FULL=1: further ones.
+QUICK ?=
+FULL ?=
+OUTPUTS ?= $(if $(QUICK),outputs/quick,outputs)
 # SCALE=paper wants DATA (stores) and WEIGHTS (folder of PubMedCLIP's files); SUITE=table3_rn50 takes the second backbone.
 # PLAN=1 only prints the plan, PRICE= is what a GPU hour costs.
 SCALE ?= laptop
@@ -17,7 +20,17 @@ FUZZ_FILES ?= 20000
 # A folder of real CT and MR files with a labels.csv, for one more test set; one of real films in NIH's layout.
 REAL_DATA ?=
 REAL_FILMS ?=
-DATA ?= data
+DATA ?= $(if $(QUICK),data/quick,data)
+PRETRAINED := $(if $(QUICK),random simclr clip convirt,\
+	random simclr moco contrastive_binary caption_lstm caption_transformer clip convirt gloria supervised)
+# What fine-tuning takes: task_percent_draw.
+FINETUNED := pneumonia_1_0 pneumonia_10_0
+ifdef FULL
+FINETUNED := $(foreach task,pneumonia findings covid fracture,$(task)_100_0 \
+	$(foreach percent,1 10,$(foreach draw,0 1 2 3 4,$(task)_$(percent)_$(draw))))
+endif
+# 210 of the 700 training patients.
+PATIENTS_30 := 210
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,10 +47,11 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data films reproduce-table3 table3-plus results benchmark gpu clean
+.PHONY: help setup lint test fuzz soak parity data films film-stores reproduce-table3 table3-plus reproduce-pretraining \
+	reproduce-imagenet results benchmark gpu clean
 
 help: ## List the targets
-	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -E '^[a-z0-9-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 24
 
 setup: $(STAMP) ## Make .venv and install the project into it
 
@@ -72,9 +86,11 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
 	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
 
-films: $(STAMP) ## Make simulated radiographs with findings and reports (about 3,500; QUICK=1: 1,200), pictures and checks
+film-stores: $(STAMP)
 	$(PREPARE) source=films side=96 $(if $(QUICK),source.share=0.34)
 	@test -z "$(REAL_FILMS)" || REAL_FILMS="$(REAL_FILMS)" $(PREPARE) source=real_films side=96
+
+films: film-stores ## Make simulated radiographs with findings and reports (about 3,500; QUICK=1: 1,200), pictures and checks
 	@$(PY) experiments/film_sheets.py $(DATA)/films
 	@$(PY) experiments/check.py stores=films paths.data=$(DATA)
 	@$(PY) experiments/film_shortcuts.py $(DATA)/films/train $(DATA)/films/test
@@ -106,6 +122,37 @@ table3-plus: data ## Columns beyond the paper, three seeds (some hours on two co
 	$(RUN) experiment=table3/stand_in $(PATHS)
 	$(RUN) --multirun sweep=table3_plus $(PATHS)
 	$(PY) experiments/results.py suite=table3_plus table=table3_plus $(PATHS)
+
+ifdef QUICK
+ifdef FULL
+$(error QUICK=1 and FULL=1 exclude each other)
+endif
+endif
+joined = $(subst $() ,$(COMMA),$(strip $(1)))
+
+reproduce-pretraining: film-stores ## Pretrain on radiographs by ten methods, fine-tune, and test them (SEEDS=, QUICK=1, FULL=1)
+	$(RUN) --multirun sweep=pretraining experiment=$(call joined,$(PRETRAINED:%=pretraining/%)) seed=$(SEEDS) $(PATHS)
+ifdef FULL
+	$(RUN) --multirun experiment=pretraining/simclr,pretraining/convirt suite=pretraining_30 'stages=[fit]' \
+		+data.train_patients=$(PATIENTS_30) seed=$(SEEDS) $(PATHS)
+	$(RUN) --multirun experiment=pretraining/simclr_30,pretraining/convirt_30 seed=$(SEEDS) $(PATHS)
+endif
+	@set -e; for one in $(FINETUNED); do \
+		task=$${one%%_*}; rest=$${one#*_}; percent=$${rest%_*}; draw=$${rest#*_}; \
+		share=$$(echo "$$percent" | awk '{print $$1 / 100}'); \
+		echo "fine-tuning: $$task, $$percent % of the labels, draw $$draw"; \
+		$(RUN) --multirun sweep=finetune experiment=$(call joined,$(PRETRAINED:%=finetune/%)) suite=finetune_$$one \
+			task=$$task data.label_share=$$share data.label_draw=$$draw seed=$(SEEDS) $(PATHS); \
+	done
+	$(PY) experiments/results.py suite=pretraining table=pretraining $(PATHS)
+
+reproduce-imagenet: film-stores ## ImageNet's weights, and MoCo v2 and ConVIRT from them, on radiographs (one network from the index)
+	@set -e; columns=imagenet/random; \
+	if $(BIN)/anatomy-clip download imagenet $(WEIGHTS); \
+	then columns=$$columns,imagenet/imagenet,imagenet/moco,imagenet/convirt; \
+	else echo "going on without ImageNet's weights: the columns imagenet, moco and convirt are left out"; fi; \
+	$(RUN) --multirun sweep=imagenet experiment=$$columns seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
+	$(PY) experiments/results.py suite=imagenet table=imagenet $(PATHS)
 
 results: $(STAMP) ## Rebuild a suite's tables, figures and page from its predictions (SUITE=table3)
 	$(PY) experiments/results.py suite=$(SUITE) $(PATHS)

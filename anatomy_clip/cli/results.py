@@ -19,6 +19,7 @@ from anatomy_clip.cli.configs import checkout, config_folder
 from anatomy_clip.core.files import write_text
 from anatomy_clip.results.confounds import confounds
 from anatomy_clip.results.gallery import gallery
+from anatomy_clip.results.join import joined
 from anatomy_clip.results.layout import with_own_sets
 from anatomy_clip.results.page import page
 from anatomy_clip.results.panel import Panel, Suite, notes_of, panels_of
@@ -80,12 +81,16 @@ def suite_of(cfg: DictConfig, **shown: Any) -> tuple[Suite, list[str]]:
         The suite, and the undeclared differences between its columns, which are among its notes too.
     """
     layout = wiring.build(cfg.table, _convert_="all")
-    runs, notes = read_suite(Path(cfg.paths.outputs), cfg.suite, list(layout.columns))
+    outputs = Path(cfg.paths.outputs)
+    layout = layout.without(name for name in layout.optional if not (outputs / cfg.suite / name).is_dir())
+    columns = list(layout.columns)
+    runs, notes = read_suite(outputs, cfg.suite, columns)
+    runs, of_joined = joined(runs, outputs, layout.joined, columns)
     layout = with_own_sets(layout, runs)
     own = str(files("anatomy_clip.results") / "paper.yaml")
     paper, mean_gain = read_paper(Path(cfg.paper or own))
     confounded = confounds(runs, layout)
-    notes = (*confounded, *repeats(runs), *notes)
+    notes = (*confounded, *repeats(runs), *notes, *of_joined)
     return Suite(cfg.suite, layout, runs, notes, paper=paper, mean_gain=mean_gain, **shown), confounded
 
 

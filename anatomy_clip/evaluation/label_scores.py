@@ -8,25 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.evaluation.base import Score, patients_of
-from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
+from anatomy_clip.evaluation.base import patients_of
+from anatomy_clip.evaluation.cells import Cell, Floats
 from anatomy_clip.metrics.classification import auroc, resampled_auroc
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def mean_score(cell: str, draws: Sequence[pd.DataFrame], resamples: int) -> Score:
-    """Mean AUROC over labels of the same slices, mean over draws, of one run.
-
-    `n` counts slices with a known label.
-
-    Args:
-        cell: the cell's name.
-        draws: rows of one test set and share, a table a draw.
-        resamples: bootstrap resamples of patients.
-    """
-    return scores_of({cell: mean_statistic(draws)}, resamples)[0]
 
 
 def of_labels(

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in, place_of, test_sets
-from anatomy_clip.evaluation.cells import Floats
-from anatomy_clip.evaluation.label_scores import mean_auroc, mean_score, of_labels, of_studies
+from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
+from anatomy_clip.evaluation.label_scores import mean_auroc, mean_statistic, of_labels, of_studies
 from anatomy_clip.stores.label_shares import draw_labels, patients_drawn
 from anatomy_clip.stores.selection import first_patients
 
@@ -141,21 +141,31 @@ class LinearProbe(Evaluator):
         return found
 
     def score(self, table: pd.DataFrame) -> list[Score]:
-        """Mean AUROC over labels of every test set and share, mean over draws, with patient intervals."""
-        cells = []
-        for key, part in table.groupby(["set", "share"], sort=False):
-            name, share = cast(tuple[str, float], key)
-            draws = [one for _, one in part.groupby("draw", sort=False)]
-            cell = f"probe/{self.space}/{100 * share:g}/{name}"
-            cells.append(mean_score(cell, draws, self.resamples))
-            if self.least_positives is not None:
-                for k, label in enumerate(self.names):
-                    alone = [of_labels(one, [k]) for one in draws]
-                    cells.append(mean_score(f"{cell}/{label}", alone, self.resamples))
-            for label, k in self.by_study.items():
-                studies = [of_studies(of_labels(one, [k])) for one in draws]
-                cells.append(mean_score(f"{cell}/{label}_by_study", studies, self.resamples))
-        return cells
+        """See `cells_of`; with patient intervals."""
+        return scores_of(cells_of(table, self.space, self.names, tuple(self.by_study)), self.resamples)
+
+
+def cells_of(table: pd.DataFrame, space: str, names: Sequence[str], by_study: Sequence[str] = ()) -> dict[str, Cell]:
+    """Mean AUROC over labels of every test set and share, mean over draws; of each label where it is a task of its own.
+
+    Args:
+        table: rows as `LinearProbe.predict` leaves them.
+        space: their label space.
+        names: its labels.
+        by_study: labels of which a study is the unit too.
+    """
+    cells = {}
+    for key, part in table.groupby(["set", "share"], sort=False):
+        name, share = cast(tuple[str, float], key)
+        draws = [one for _, one in part.groupby("draw", sort=False)]
+        cell = f"probe/{space}/{100 * share:g}/{name}"
+        cells[cell] = mean_statistic(draws)
+        for k, label in enumerate(names if "labelled" in part else ()):
+            cells[f"{cell}/{label}"] = mean_statistic([of_labels(one, [k]) for one in draws])
+        for label in by_study:
+            studies = [of_studies(of_labels(one, [list(names).index(label)])) for one in draws]
+            cells[f"{cell}/{label}_by_study"] = mean_statistic(studies)
+    return cells
 
 
 def features_of(one: EmbeddedSet) -> Floats:

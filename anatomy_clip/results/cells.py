@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
@@ -47,11 +48,13 @@ class CellsPanel(panel.Panel):
         title: of the section.
         says: what the numbers are.
         shows: what its picture shows, where it has one.
+        folded: pattern of further cells that the page shows folded, beside those of single findings.
     """
 
     title: ClassVar[str]
     says: ClassVar[str]
     shows: ClassVar[str] = ""
+    folded: ClassVar[str] = ""
 
     @staticmethod
     def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
@@ -68,18 +71,19 @@ class CellsPanel(panel.Panel):
         """Cell -> column -> the cell of each seed."""
         found: dict[str, dict[str, list[Cell]]] = {}
         for run in self.runs:
-            for name, cell in self._cells(run).items():
+            for name, cell in self.cells_of(run).items():
                 found.setdefault(name, {}).setdefault(run.name, []).append(cell)
         return found
 
-    def _cells(self, run: Run) -> dict[str, Cell]:
+    def cells_of(self, run: Run) -> Mapping[str, Cell]:
+        """See `panel.Panel`."""
         return self.cells(run.tables[self.evaluator], run.labels.get("finding", ()))
 
     @cached_property
     def scores(self) -> list[CellScore]:
         """What was measured, cell after cell."""
         return [
-            _score(name, column, _alike(columns[column]))
+            score_of(name, column, alike(columns[column]))
             for name, columns in self._of_columns.items()
             for column in self.suite.layout.columns
             if column in columns and len(columns[column][0].patients)
@@ -88,14 +92,14 @@ class CellsPanel(panel.Panel):
     def notes(self) -> Sequence[str]:
         """Seeds that can't be averaged."""
         columns = [(name, seeds) for found in self._of_columns.values() for name, seeds in found.items()]
-        other = {name: len(seeds) - len(_alike(seeds)) for name, seeds in columns if len(seeds) > len(_alike(seeds))}
+        other = {name: len(seeds) - len(alike(seeds)) for name, seeds in columns if len(seeds) > len(alike(seeds))}
         return [
             f"{self.evaluator} of {name}: left out {count} seed(s) with other rows" for name, count in other.items()
         ]
 
     def gaps(self) -> Sequence[str]:
-        """Columns without a run of their own."""
-        return [name for name in self.suite.layout.columns if not any(run.name == name for run in self.runs)]
+        """Columns that weren't evaluated."""
+        return panel.missing(self.evaluator, self.suite)
 
     @property
     def caption(self) -> str:
@@ -119,28 +123,37 @@ class CellsPanel(panel.Panel):
         for one in self.scores:
             found.setdefault(one.cell, {})[one.column] = one
         return [
-            [name, *(_text(line[column]) if column in line else "n/a" for column in self.suite.layout.columns)]
+            [name, *(text_of(line[column]) if column in line else "n/a" for column in self.suite.layout.columns)]
             for name, line in found.items()
         ]
 
     def sections(self) -> Sequence[Section]:
-        """The table, and the picture."""
-        shown = {"caption": self.caption, "columns": self.suite.layout.columns.values(), "rows": self._lines()}
+        """The table, its cells of single findings and those that `folded` says folded, and the picture."""
+        lines, findings = self._lines(), {name for run in self.runs for name in run.labels.get("finding", ())}
+
+        def is_folded(cell: str) -> bool:
+            own = cell.rsplit("/", 1)[-1].removesuffix("_by_study") in findings
+            return own or bool(self.folded and re.search(self.folded, cell))
+
+        further = [line for line in lines if is_folded(line[0])]
+        shown: dict[str, Any] = {"rows": [line for line in lines if line not in further], "further": further}
         shown |= {"picture": self.picture and uri(self.picture), "shows": self.shows}
-        html = render("cells.html", id=self.evaluator, title=self.title, **shown)
+        columns = self.suite.layout.columns.values()
+        html = render("cells.html", id=self.evaluator, title=self.title, caption=self.caption, columns=columns, **shown)
         return (Section(self.evaluator, self.title, html),)
 
     def numbers(self, run: Run) -> Mapping[str, float]:
         """The run's cells."""
-        return {name: cell.value for name, cell in self._cells(run).items() if not np.isnan(cell.value)}
+        return {name: cell.value for name, cell in self.cells_of(run).items() if not np.isnan(cell.value)}
 
 
-def _alike(seeds: Sequence[Cell]) -> list[Cell]:
+def alike(seeds: Sequence[Cell]) -> list[Cell]:
     """The seeds that have the units of the first."""
     return [one for one in seeds if np.array_equal(one.patients, seeds[0].patients)]
 
 
-def _score(cell: str, column: str, seeds: Sequence[Cell]) -> CellScore:
+def score_of(cell: str, column: str, seeds: Sequence[Cell]) -> CellScore:
+    """Mean of a cell over seeds that are alike, with its interval."""
     values, first = np.array([one.value for one in seeds]), seeds[0]
     lo = hi = float("nan")
     if first.smooth:
@@ -151,6 +164,7 @@ def _score(cell: str, column: str, seeds: Sequence[Cell]) -> CellScore:
     return CellScore(cell, column, float(values.mean()), lo, hi, spread, len(first.patients), patients, len(seeds))
 
 
-def _text(one: CellScore) -> str:
+def text_of(one: Any) -> str:
+    """The `value` of a score with its `lo` and `hi`, percent."""
     bounds = interval(100 * one.lo, 100 * one.hi)
     return number(100 * one.value, missing="n/a") + (f" {bounds}" if bounds else "")

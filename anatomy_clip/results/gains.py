@@ -94,18 +94,27 @@ def above(layout: Layout, found: Iterable[Step]) -> set[tuple[str, str]]:
     return {(row, c) for row in rows for c, overs in others.items() if all((row, c, o) in better for o in overs)}
 
 
+def pair_seeds(a: Sequence[int], b: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Places of the trainings of two columns that stand against each other: those of the same seed.
+
+    Where one column has one training, it stands against each of the other's. Empty where no seed is shared.
+    """
+    if min(len(a), len(b)) == 1:
+        return ([0] * len(b), list(range(len(b)))) if len(a) == 1 else (list(range(len(a))), [0] * len(a))
+    shared = [seed for seed in a if seed in b]
+    return [list(a).index(seed) for seed in shared], [list(b).index(seed) for seed in shared]
+
+
 def _step(what: tuple[str, str, str], a: Scored, b: Scored, notes: list[str]) -> list[Step]:
     one = min(len(a.seeds), len(b.seeds)) == 1
-    shared = [seed for seed in a.seeds if seed in b.seeds]
+    left, right = pair_seeds(a.seeds, b.seeds)
     if not one and set(a.seeds) != set(b.seeds):
         _, column, over = what
-        seeds = (
-            f"the seeds that both have ({', '.join(map(str, shared))})" if shared else "no seed: both have none alike"
-        )
+        shared = ", ".join(str(a.seeds[n]) for n in left)
+        seeds = f"the seeds that both have ({shared})" if shared else "no seed: both have none alike"
         notes.append(f"gains of {column} over {over} are from {seeds}")
         if not shared:
             return []
-    left, right = (x.hit if one else x.hit[[x.seeds.index(seed) for seed in shared]] for x in (a, b))
-    gain = percent_of(left - right, a.patients, lowest=-100.0)  # one training stands against each of the other's
+    gain = percent_of(a.hit[left] - b.hit[right], a.patients, lowest=-100.0)
     known = not one and gain.seeds >= FEW_SEEDS and gain.patients >= FEW
     return [Step(*what, gain.value, gain.lo, gain.hi, gain.p if known else float("nan"), seeds=gain.seeds)]

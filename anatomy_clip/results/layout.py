@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anatomy_clip.results.read import TASKS, Run
+from anatomy_clip.results.story import Story, story
 
 _NEEDED = frozenset({"text", "set", "modalities"})
 
@@ -48,6 +49,10 @@ class Layout:
             empty where nothing is declared.
         plot: draws the suite's own plot of its table, as a PNG; None where it has none.
         title: what the table is called.
+        joined: evaluator -> patterns of the names of further suites, whose runs of the same column and seed have its
+            rows (fine-tuning starts from a suite's runs, and its rows stand in that suite's tables).
+        optional: columns that are left out, without a note, where they weren't run.
+        story: the summary and the claims.
     """
 
     columns: Mapping[str, str]
@@ -57,6 +62,19 @@ class Layout:
     differs: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     plot: Callable[[Any], bytes] | None = None
     title: str = "Table III"
+    joined: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    optional: Sequence[str] = ()
+    story: Story = field(default_factory=Story)
+
+    def without(self, names: Iterable[str]) -> Layout:
+        """The layout without some columns."""
+        left = {name: text for name, text in self.columns.items() if name not in set(names)}
+        differs = {
+            name: {other: keys for other, keys in others.items() if other in left}
+            for name, others in self.differs.items()
+            if name in left
+        }
+        return replace(self, columns=left, differs=differs)
 
     def test_sets(self) -> list[str]:
         """The test sets of all rows, in their order."""
@@ -78,6 +96,11 @@ def layout(
     differs: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     plot: Callable[[Any], bytes] | None = None,
     title: str = "Table III",
+    joined: Mapping[str, Sequence[str]] | None = None,
+    optional: Sequence[str] = (),
+    summary: Mapping[str, Mapping[str, Any]] | None = None,
+    published: Sequence[Mapping[str, Any]] | None = None,
+    claims: Mapping[str, Any] | None = None,
 ) -> Layout:
     """Make a layout from its YAML.
 
@@ -89,10 +112,15 @@ def layout(
         differs: as `Layout.differs`; where given, every column but the first needs an entry.
         plot: as `Layout.plot`.
         title: what the table is called.
+        joined: as `Layout.joined`.
+        optional: as `Layout.optional`.
+        summary: see `story`.
+        published: see `story`.
+        claims: see `story`.
 
     Raises:
-        ValueError: a row names no known task, a key is missing or unknown, `instead` is no further row, or `differs`
-            names an unknown column or lacks one.
+        ValueError: a row names no known task, a key is missing or unknown, `instead` is no further row, `differs` or
+            `optional` names an unknown column, `differs` lacks one, or see `story`.
     """
     specs = [tuple(_row_spec(name, spec) for name, spec in group.items()) for group in (rows, further)]
     known = {spec.row for spec in specs[1]}
@@ -101,7 +129,11 @@ def layout(
             raise ValueError(f"row {spec.row}: instead={spec.instead} is none of the further rows {sorted(known)}")
     declared = {column: {o: tuple(keys) for o, keys in others.items()} for column, others in (differs or {}).items()}
     _check_differs(declared, list(columns))
-    return Layout(dict(columns), specs[0], specs[1], " ".join(data.split()), declared, plot, title)
+    if unknown := sorted(set(optional) - set(columns)):
+        raise ValueError(f"optional: {', '.join(unknown)} is no column; columns are {', '.join(columns)}")
+    told = story(summary, published, claims, list(columns))
+    words, more = " ".join(data.split()), {"joined": joined or {}, "optional": tuple(optional), "story": told}
+    return Layout(dict(columns), specs[0], specs[1], words, declared, plot, title, **more)
 
 
 def with_own_sets(made: Layout, runs: Iterable[Run]) -> Layout:

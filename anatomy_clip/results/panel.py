@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomy_clip.evaluation.cells import Cell
 from anatomy_clip.results.formats import interval, interval_words, number, p_value
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.panels import panel_class
@@ -71,6 +72,10 @@ class Panel:
             run for run in suite.runs if run.name in suite.layout.columns and evaluator in run.tables
         )
 
+    def cells_of(self, run: Run) -> Mapping[str, Cell]:
+        """A run's cells by name, for the suite's summary and claims."""
+        return {}
+
     def notes(self) -> Sequence[str]:
         """What is missing or odd."""
         return ()
@@ -109,9 +114,18 @@ class Panel:
 
 
 def panels_of(suite: Suite) -> dict[str, Panel]:
-    """The panels of the evaluators that left a table in some run of a column, by evaluator."""
+    """Summary and claims, where the layout declares some; the panels of the evaluators that left a table."""
     names = dict.fromkeys(name for run in suite.runs if run.name in suite.layout.columns for name in run.tables)
-    return {name: found(name, suite) for name in names if (found := panel_class(name))}
+    own: dict[str, Panel] = {name: found(name, suite) for name in names if (found := panel_class(name))}
+    story = suite.layout.story
+    told = [name for name, declared in (("summary", story.parts), ("claims", story.claims)) if declared]
+    return {**{name: panel_class(name)(name, suite, own) for name in told}, **own}
+
+
+def missing(evaluator: str, suite: Suite) -> list[str]:
+    """Columns of which no run was evaluated so; optional ones, and those that have no use for it, aren't missing."""
+    done = {run.name for run in suite.runs if evaluator in run.tables or evaluator in run.useless}
+    return [name for name in suite.layout.columns if name not in done and name not in suite.layout.optional]
 
 
 def notes_of(suite: Suite, panels: Mapping[str, Panel]) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Run:
         config: what the run was made with; empty where the folder holds no config.
         decisions: what was chosen on validation; None where nothing was.
         weights: SHA-256 of the weights that were evaluated; empty where it isn't known, and for random ones.
+        useless: evaluators that ran and left no rows, since the method has no use for them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Run:
     config: Mapping[str, Any] = field(default_factory=dict)
     decisions: Decisions | None = None
     weights: str = ""
+    useless: frozenset[str] = frozenset()
 
 
 def read_suite(
@@ -97,6 +99,7 @@ def read_run(folder: Path) -> Run:
         raise ValueError(f"an earlier version made it ({_EARLIER}, no zero_shot.parquet); run it with overwrite=true")
     results = _read_results(folder / "results.json")
     name, seed = _name_and_seed(folder)
+    useless = {n for n, s in results["scores"].items() if not s and not (folder / f"{n}.parquet").is_file()}
     return Run(
         name=name,
         seed=seed,
@@ -104,8 +107,8 @@ def read_run(folder: Path) -> Run:
         labels={space: tuple(names) for space, names in results["labels"].items()},
         tables={
             evaluator: _read_rows(folder / f"{evaluator}.parquet", evaluator)
-            for evaluator, scores in results["scores"].items()
-            if scores or (folder / f"{evaluator}.parquet").is_file()  # else the method has no use for it
+            for evaluator in results["scores"]
+            if evaluator not in useless
         },
         scores={
             str(s["cell"]): float(s["value"])
@@ -118,6 +121,7 @@ def read_run(folder: Path) -> Run:
         config=_read_config(folder / "config.yaml"),
         decisions=_read_decisions(folder / DECISIONS),
         weights=str((results.get("weights") or {}).get("sha256", "")),
+        useless=frozenset(useless),
     )
 
 

@@ -1,4 +1,7 @@
-"""Panels, a module an evaluator, found by its name: what is shown of the rows that it left."""
+"""Panels, a module an evaluator, found by its name: what is shown of the rows that it left.
+
+`summary` and `claims` take the cells of all evaluators together.
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomy_clip.core.plots import new_plot, png_of
+from anatomy_clip.evaluation.cells import Cell
 from anatomy_clip.evaluation.label_scores import known_slices, mean_statistic
-from anatomy_clip.evaluation.linear_probe import COLUMNS
+from anatomy_clip.evaluation.linear_probe import COLUMNS, cells_of
 from anatomy_clip.metrics.crossed import crossed_mean, pseudo_values
 from anatomy_clip.results import charts, panel
 from anatomy_clip.results.examples import uri
@@ -82,6 +83,12 @@ class Panel(panel.Panel):
                     of_key.append(draws)
         return seeds
 
+    def cells_of(self, run: Run) -> Mapping[str, Cell]:
+        """See `panel.Panel`; what was probed stands in the run's config."""
+        spec = run.config.get("eval", {}).get(self.evaluator, {})
+        space = spec.get("space", "organ")
+        return cells_of(run.tables[self.evaluator], space, run.labels[space], spec.get("by_study", ()))
+
     def notes(self) -> Sequence[str]:
         """Seeds that can't be averaged."""
         notes = []
@@ -93,8 +100,8 @@ class Panel(panel.Panel):
         return notes
 
     def gaps(self) -> Sequence[str]:
-        """Columns without a run."""
-        return [name for name in self.suite.layout.columns if not any(run.name == name for run in self.runs)]
+        """Columns that weren't evaluated."""
+        return panel.missing(self.evaluator, self.suite)
 
     @property
     def caption(self) -> str:

@@ -19,6 +19,7 @@ class Panel(CellsPanel):
         "p_at_K: share of the first K that is relevant; r_at_K: how often one of the first K is; median_rank: of the "
         "first relevant one, as a share of the candidates. Equal scores stand in random order."
     )
+    folded = r"/(chance|[pr]_at_(?!10/)\d+)/"
 
     @staticmethod
     def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
