@@ -14,7 +14,7 @@ from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in
 from anatomy_clip.evaluation.cells import Cell, scores_of
 from anatomy_clip.evaluation.label_scores import mean_statistic, of_labels
-from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits, owners_of
+from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits 
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +75,7 @@ class FoldsProbe(Evaluator):
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _of_set(self, name: str, films: EmbeddedSet) -> list[dict[str, Any]]:
-        features, labels, owners = features_of(films), films.labels[_SPACE], owners_of(films)
+        features, labels, owners = features_of(films), films.labels[_SPACE], films.records.owners()
         each = [folds_of(owners, label, self.folds, self.least_patients, self.seed) for label in labels.T]
         folds = np.stack(each, axis=1)  # (N, F)
         scores = np.full(labels.shape, np.nan)
