@@ -21,8 +21,8 @@ Maps = dict[tuple[str, str], Tensor]  # (score, kind of map) -> (P, h, w)
 class Scores:
     """What the run says of findings: by a linear probe, and where its method compares, by a sentence of each name.
 
-    A sentence names a finding and says neither where it is nor how severe; all films are asked the same. Of a finding's
-    names the one that fits a film best counts.
+    All films are asked the same, so a sentence says nothing of where a finding lies in one of them. Of several names
+    the one that fits a film best counts.
 
     Args:
         run: the run.

@@ -100,7 +100,7 @@ def images_of(stores: Mapping[str, str | Path]) -> dict[str, NDArray[np.uint8]]:
     Raises:
         ValueError: a folder that is there is no whole store.
     """
-    return {name: Store.open(path).images for name, path in stores.items() if Path(path).is_dir()}
+    return {name: Store.open(path, kind=None).images for name, path in stores.items() if Path(path).is_dir()}
 
 
 def read_meta(path: Path) -> dict[str, Any]:
