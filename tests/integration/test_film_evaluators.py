@@ -8,6 +8,7 @@ import pytest
 from films import SIDE, make_record
 from support import compose_config
 
+from anatomy_clip.cli.results import main as results_of
 from anatomy_clip.core.radiographs import Finding
 from anatomy_clip.core.terms import State
 from anatomy_clip.runs import stages
@@ -62,6 +63,10 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     assert cells["probe/finding/100/test"]["n"] == cells["classes/accuracy/100/test"]["n"] == 12
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
+    results_of(compose_config("results", "suite=pretraining", "table=pretraining", f"paths.outputs={tmp_path}"))
+    table = pd.read_csv(folder.parents[1] / "summary.csv")
+    wanted = {"all_1", "pneumonia_100", "covid_10", "fracture_1", "prompts", "pneumonia", "report"}
+    assert wanted <= set(table["measure"]) and "zero_shot/both/auroc/test" in set(table["cell"])
 
 
 def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
