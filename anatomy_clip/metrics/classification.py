@@ -189,13 +189,14 @@ def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.fl
     s, shown = np.asarray(scores, dtype=np.float64), as_targets(targets)
     areas = np.full((len(counts), s.shape[1]), np.nan)
     for k in range(s.shape[1]):
-        _, rank = np.unique(s[:, k], return_inverse=True)
-        # (R, ranks) positives and negatives of each score
-        positive, negative = (np.zeros((len(counts), rank.max(initial=-1) + 1)) for _ in range(2))
-        for held, rows in ((positive, shown[:, k]), (negative, ~shown[:, k])):
-            np.add.at(held.T, rank[rows], counts[:, rows].T)
-        below = negative.cumsum(axis=1) - negative / 2
-        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        rows = np.flatnonzero(~shown[:, k])
+        rows = rows[np.argsort(s[rows, k], kind="stable")]  # negatives, from the lowest score
+        low = np.zeros((len(counts), len(rows) + 1))  # (R, n + 1): negatives among the lowest 0, 1, ... n
+        np.cumsum(counts[:, rows], axis=1, out=low[:, 1:])
+        up_to, with_ties = (np.searchsorted(s[rows, k], s[shown[:, k], k], side) for side in ("left", "right"))
+        positive = counts[:, shown[:, k]]  # (R, p)
+        below = (low[:, up_to] + low[:, with_ties]) / 2  # (R, p)
+        pairs = positive.sum(axis=1) * low[:, -1]
         np.divide((positive * below).sum(axis=1), pairs, out=areas[:, k], where=pairs > 0)
     return areas
 

@@ -9,6 +9,7 @@ import torch
 from films import SIDE, make_record
 from support import compose_config
 
+from anatomy_clip.cli.results import main as results_of
 from anatomy_clip.core.radiographs import Finding
 from anatomy_clip.core.terms import State
 from anatomy_clip.runs import stages
@@ -57,7 +58,7 @@ def evaluated(data, outputs, objective, *overrides):
 
 
 def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path):
-    _, folder, results = evaluated(data, tmp_path, "gloria")
+    _, folder, results = evaluated(data, tmp_path, "gloria", "eval.retrieval.cutoffs=[2,10]")
     cells = {score["cell"]: score for scores in results["scores"].values() for score in scores}
     for way in ("global", "local", "both"):
         assert {f"zero_shot/{way}/auroc/test", f"retrieval/image_report/{way}/r_at_2/shifted"} <= cells.keys()
@@ -71,6 +72,11 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
     absent = ["test set nih was absent", "folds_probe: there is no test set nih"]
     assert results["notes"]["folds_probe"] == absent and results["scores"]["folds_probe"] == []
+    results_of(compose_config("results", "suite=pretraining", "table=pretraining", f"paths.outputs={tmp_path}"))
+    table = pd.read_csv(folder.parents[1] / "summary.csv")
+    wanted = {"all_1", "pneumonia_100", "covid_10", "image_image", "text_image", "prompts", "pneumonia", "report"}
+    assert wanted <= set(table["measure"]) and "zero_shot/both/auroc/test" in set(table["cell"])
+    assert "probe/finding/1/test/limb_fracture_by_study" in cells  # no film of these shows one
 
 
 def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
