@@ -222,7 +222,7 @@ def tokenize_texts(texts: Sequence[str], context_length: int, tokenizer: Tokeniz
 def tokenize_classes(prompts: Sequence[Sequence[str]], context_length: int, tokenizer: Tokenizer) -> Texts:
     """Turn the prompts of K classes, P texts each, into tokens: all tensors (K, P, ...); see `tokenize`."""
     flat = tokenize_texts([text for texts in prompts for text in texts], context_length, tokenizer)
-    return flat.each(lambda tensor: tensor.unflatten(0, (len(prompts), len(prompts[0]))))
+    return flat.each(lambda tensor: tensor.reshape(len(prompts), len(prompts[0]), *tensor.shape[1:]))
 
 
 def read_word_pieces(folder: Path) -> WordPieceTokenizer:

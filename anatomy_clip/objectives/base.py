@@ -90,7 +90,7 @@ class Objective(nn.Module):
         """Embed each prompt of classes: (K, P, D), or other rows."""
         texts = prompts.each(lambda tensor: tensor.flatten(0, 1))
         rows = self.embed_texts(model.encode_text(texts.ids), texts)
-        return rows.unflatten(0, prompts.sample.shape)
+        return rows.reshape(*prompts.sample.shape, *rows.shape[1:])
 
     def similarity(self, images: Tensor, texts: Tensor) -> Tensor:
         """How well texts fit images: what N images and M texts or classes were embedded as -> (N, M), here cosines."""
