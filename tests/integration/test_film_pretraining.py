@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 import torch
-from films import SIDE, make_film_store
+from films import SIDE, make_film_store, make_record
 from restart_runs import finish, logs, start
 from support import compose_config
 
@@ -134,3 +134,13 @@ def test_a_label_set_of_other_policies_is_another_one(data, whole):
     changed = config(data, cfg.paths.outputs, "convirt", "+taxonomy.uncertain.edema=1")
     with pytest.raises(ValueError, match="was trained with another taxonomy than 'findings'"):
         load_run(changed, run_folder(cfg), build(changed.taxonomy))
+
+
+def test_a_run_that_starts_from_one_which_saw_a_test_patient_is_refused(data, whole, tmp_path):
+    known = make_record(3).patient
+    store = make_film_store(tmp_path / "known", 1, patient=known.upper().replace("-", " "))
+    start = f"init.image={run_folder(whole('convirt'))}"
+    cfg = config(data, tmp_path, "supervised", start, f"data.test.test={store}")
+    cfg.data.train = [str(make_film_store(tmp_path / "films" / "others"))]  # nobody of these is tested on
+    with pytest.raises(ValueError, match=r"test set 'test' has 1 patient\(s\) that this run, or one that it started"):
+        run(cfg)
