@@ -12,6 +12,7 @@ from anatomy_clip.core.types import Texts
 from anatomy_clip.objectives import words as module
 from anatomy_clip.objectives.base import texts_of
 from anatomy_clip.objectives.words import word_cosines, words_of
+from experiments.benchmark_methods import local_loss, loop_over_texts, pairs
 
 SIDE = 64
 CONVOLUTIONS = RESNET | {"image_size": SIDE}
@@ -122,6 +123,17 @@ def test_gradients_of_word_cosines_are_those_of_small_changes():
     words, regions = (torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
                       for shape in ((2, 3, 4), (2, 5, 4)))  # fmt: skip
     assert torch.autograd.gradcheck(lambda w, r: word_cosines(w, r, 4.0), (words, regions))
+
+
+def test_the_loop_over_texts_that_the_benchmark_times_gives_the_same_loss_and_gradients():
+    found = []
+    for loss in (local_loss, loop_over_texts):
+        words, regions = (tensor.detach().double().requires_grad_() for tensor in pairs(12, 24, 36, 128))
+        value = loss(words, regions)
+        value.backward()
+        found.append((value.detach(), words.grad, regions.grad))
+    for ours, loop in zip(*found, strict=True):
+        torch.testing.assert_close(ours, loop, rtol=0, atol=1e-6)
 
 
 def test_a_few_texts_at_a_time_give_the_loss_and_the_gradients_of_all_at_once(monkeypatch):
