@@ -143,11 +143,12 @@ def local_losses(count: int) -> None:
     print(f"GLoRIA's local loss at {LAPTOP}: loop over texts {loop:.3f} s, ours {ours:.3f} s, {faster} x as quick")
 
 
-def peak_memory() -> float:
-    """GB that this process held at most, after the local loss with its gradient at the paper's size."""
+def peak_memory() -> tuple[float, float]:
+    """GB that this process held at most, before and after the local loss with its gradient at the paper's size."""
     torch.set_num_threads(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     local_loss(*pairs(*PAPER)).backward()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main(count: int, films: Path | None) -> None:
@@ -157,7 +158,8 @@ def main(count: int, films: Path | None) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     local_losses(count)
     with multiprocessing.get_context("spawn").Pool(1) as fresh:
-        print(f"its most memory at {PAPER}: {fresh.apply(peak_memory):.2f} GB, with the imports")
+        before, most = fresh.apply(peak_memory)
+    print(f"its most memory at {PAPER}: {most:.2f} GB, {before:.2f} GB of it there before")
     with initialize_config_dir(str(config_folder()), version_base="1.3"), tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if films is None:
