@@ -160,6 +160,7 @@ results: $(STAMP) ## Rebuild a suite's tables, figures and page from its predict
 benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	$(PY) experiments/benchmark.py
 	$(PY) experiments/benchmark_training.py
+	$(PY) experiments/benchmark_methods.py
 	$(PY) experiments/benchmark_threads.py
 	REAL_DATA="$(REAL_DATA)" $(PY) experiments/benchmark_data.py
 	$(PY) experiments/benchmark_describe.py

@@ -14,7 +14,6 @@ import os
 import sys
 import tempfile
 import warnings
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +31,16 @@ from torch.utils.data import DataLoader
 
 from anatomy_clip.cli.prepare import prepare
 from anatomy_clip.data.datamodule import SliceDataModule
-from anatomy_clip.objectives.clip import CLIP
-from anatomy_clip.objectives.moco import MoCo
-from anatomy_clip.objectives.simclr import SimCLR
 from anatomy_clip.runs.wiring import build, build_data
 from experiments.training_loops import (
-    Method,
-    Watch,
     in_memory,
     our_model,
-    rounds,
     their_batch,
     train_bare,
     train_open_clip,
     train_ours,
 )
+from experiments.watch import Watch, rounds, with_range
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 PATIENTS = 8  # phantoms whose slices are trained on
@@ -69,9 +63,8 @@ def data_config(folder: Path, batch_size: int, *overrides: str) -> DictConfig:
     return cfg
 
 
-def load(cfg: DictConfig, method: Method = CLIP) -> SliceDataModule:
-    """The data module of a config, set up for a method."""
-    cfg.objective._target_ = f"{method.__module__}.{method.__name__}"
+def load(cfg: DictConfig) -> SliceDataModule:
+    """The data module of a config, set up."""
     data = build_data(cfg, build(cfg.taxonomy), our_model(cfg.model))
     data.setup("fit")
     return data
@@ -110,11 +103,7 @@ def report(title: str, batch_size: int, found: list[dict[str, Watch]]) -> None:
         seconds = [watches[name].seconds() for watches in found]
         theirs = [w[VARIANTS[0]].seconds() / s for w, s in zip(found, seconds, strict=True)]
         bare = [s / w[VARIANTS[1]].seconds() for w, s in zip(found, seconds, strict=True)]
-        print(f"{name:22s} {batch_size / np.median(seconds):11.1f} {_spread(theirs):>21s} {_spread(bare):>21s}")
-
-
-def _spread(values: list[float]) -> str:
-    return f"{np.median(values):.3f} [{min(values):.2f}-{max(values):.2f}]"
+        print(f"{name:22s} {batch_size / np.median(seconds):11.1f} {with_range(theirs):>21s} {with_range(bare):>21s}")
 
 
 def difference(watches: dict[str, Watch]) -> float:
@@ -157,20 +146,6 @@ def steps_from_disk(title: str, cfg: DictConfig, count: int, folder: Path) -> No
     report(f"{title}, from disk, {steps} steps of {size}", size, list(rounds(count, variants)))
 
 
-def methods_in_memory(cfg: DictConfig, steps: int, count: int, folder: Path) -> None:
-    """The step of methods of two views, beside a plain loop."""
-    methods: dict[str, Method] = {"SimCLR": SimCLR, "MoCo v2": MoCo}
-    for name, method in methods.items():
-        batches = [batch for batch, _ in zip(load(cfg, method).train_dataloader(), range(steps), strict=False)]
-        variants = {
-            VARIANTS[1]: partial(train_bare, cfg.model, in_memory(batches), steps, method),
-            VARIANTS[2]: partial(train_ours, cfg.model, in_memory(batches), steps, folder, method),
-        }
-        found = list(rounds(count, variants))
-        ratios = [watches[VARIANTS[2]].seconds() / watches[VARIANTS[1]].seconds() for watches in found]
-        print(f"{name}, batches of {cfg.data.batch_size} in memory, {steps} steps: time / bare loop {_spread(ratios)}")
-
-
 def main(count: int) -> None:
     """Print the tables."""
     torch.set_num_threads(1)
@@ -184,7 +159,6 @@ def main(count: int) -> None:
         epochs = "augment.images_per_image=5"
         for name in ("tiny", "tiny_vit"):
             steps_from_disk(name, data_config(folder, 64, f"model={name}", *crop, epochs), count, folder)
-        methods_in_memory(data_config(folder, 64, "augment=clinical"), 20, count, folder)
         steps_in_memory("tiny_vit", data_config(folder, 64, "model=tiny_vit", epochs), 20, count, folder)
         vit = data_config(folder, 8, "model=pubmedclip_vit_b32")
         steps_in_memory("ViT-B/32", vit, 4, min(3, count), folder)

@@ -29,7 +29,8 @@ from anatomy_clip.runs.folder import run_folder
 from anatomy_clip.runs.stages import run
 from anatomy_clip.training.module import TrainModule
 from experiments.gpu_setup import VIT, Bench, make_batches, ready
-from experiments.training_loops import Watch, in_memory, train_ours
+from experiments.training_loops import in_memory, train_ours
+from experiments.watch import Watch
 
 LOSS_LIMIT = 0.02  # relative; bf16 has 8 bits, 0.4 % a rounding
 CLIP_LIMIT = 1e-4  # relative; clipping divides by the norm + 1e-6

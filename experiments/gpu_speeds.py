@@ -23,17 +23,16 @@ from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.training.optim import adamw
 from experiments.gpu_setup import VIT, Bench, make_batches, open_data, ready, spread
 from experiments.training_loops import (
-    Watch,
     Where,
     in_memory,
     kernels,
     our_model,
-    rounds,
     their_batch,
     train_bare,
     train_open_clip,
     train_ours,
 )
+from experiments.watch import Watch, rounds
 
 CARD_GIB = 38.5  # what is left of a card of 40 GB for PyTorch
 CAPTION_TOKENS = 32  # of a caption in the search for the largest batch; each is another one

@@ -5,9 +5,7 @@ The benchmarks time them side by side, and the tests compare their losses.
 
 from __future__ import annotations
 
-import gc
 import io
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -16,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import lightning
 import open_clip
@@ -27,21 +25,30 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from anatomy_clip.core.types import Batch
+from anatomy_clip.core.types import Batch, Wants
 from anatomy_clip.data.datamodule import SliceDataModule
 from anatomy_clip.models.adapt.freeze import prepare_towers
 from anatomy_clip.models.image_text import ImageTextModel
+from anatomy_clip.objectives.base import Objective
 from anatomy_clip.objectives.clip import CLIP
-from anatomy_clip.objectives.moco import MoCo
-from anatomy_clip.objectives.simclr import SimCLR
 from anatomy_clip.runs.wiring import build
 from anatomy_clip.training.checkpoints import AtomicCheckpointIO
 from anatomy_clip.training.module import TrainModule
 from anatomy_clip.training.optim import adamw, warmup_cosine
 from anatomy_clip.training.restarts import LastCheckpoint, StepSeeds
+from experiments.watch import Watch
 
 DECAY, BETAS, EPS, WARMUP, CLIP_NORM = 0.1, (0.9, 0.98), 1e-6, 2, 1.0
-Method = type[CLIP] | type[SimCLR] | type[MoCo]
+
+
+class Method(Protocol):
+    """Builds an objective for a model: a class of one, or what knows its settings."""
+
+    wants: Wants
+
+    def __call__(self, model: ImageTextModel) -> Objective:
+        """The objective."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,55 +88,9 @@ CPU = Where()
 _MADE: dict[str, nn.Module] = {}
 
 
-@dataclass
-class Watch:
-    """When each optimiser step ended, by the process's CPU time or, on a GPU, by its own clock; and the losses.
-
-    Attributes:
-        device: "cpu" or "cuda".
-        stamps: of the start, and of the end of each step.
-        losses: of each step.
-    """
-
-    device: str = "cpu"
-    stamps: list[Any] = field(default_factory=list)
-    losses: list[Tensor] = field(default_factory=list)
-
-    def on(self, optimizer: torch.optim.Optimizer, loss: nn.Module) -> torch.optim.Optimizer:
-        """Watch an optimiser and the module that computes the loss, from now on."""
-        self._stamp()
-        optimizer.register_step_post_hook(lambda *_: self._stamp())
-        loss.register_forward_hook(lambda _m, _i, out: self.losses.append(_total(out)))
-        return optimizer
-
-    def seconds(self, warm: int = 1) -> float:
-        """Seconds of a step, from the end of step `warm` to the end of the last."""
-        return self.between(warm, len(self.stamps) - 1) / (len(self.stamps) - 1 - warm)
-
-    def between(self, first: int, last: int) -> float:
-        """Seconds between the ends of two steps; 0 is the start."""
-        begin, end = self.stamps[first], self.stamps[last]
-        if self.device == "cpu":
-            return float(end - begin)
-        end.synchronize()
-        return float(begin.elapsed_time(end)) / 1e3  # from ms
-
-    def _stamp(self) -> None:
-        if self.device == "cpu":
-            self.stamps.append(time.process_time())
-            return
-        event = torch.cuda.Event(enable_timing=True)  # nothing waits for it, so the steps overlap as ever
-        event.record()
-        self.stamps.append(event)
-
-
-def _total(out: Any) -> Tensor:
-    return (sum(out.values()) if isinstance(out, dict) else out.loss).detach()
-
-
 def our_model(node: DictConfig, method: Method = CLIP) -> ImageTextModel:
     """The parts of a config node's model that a method wants, with random weights, the same ones at each call."""
-    parts = {"text_tower": bool(method.wants.texts), "joint": method.wants.joint}
+    parts = {"text_tower": method.wants.compares, "joint": method.wants.joint}
     key = f"ours {parts} {OmegaConf.to_yaml(node)}"
     return deepcopy(_once(key, lambda: build(node, weights=None, **parts, _convert_="all")))  # type: ignore[return-value]
 
@@ -286,14 +247,3 @@ def their_batch(batch: Batch, model: ImageTextModel, context_length: int) -> tup
     captions = batch.texts["caption"].ids
     tokens[:, : captions.shape[1]] = captions
     return images, tokens
-
-
-def rounds(count: int, variants: dict[str, Callable[[], Watch]]) -> Iterator[dict[str, Watch]]:
-    """Let the variants take turns; each round starts with another one."""
-    names = list(variants)
-    for n in range(count):
-        watches = {}
-        for name in names[n % len(names) :] + names[: n % len(names)]:
-            watches[name] = variants[name]()
-            gc.collect()
-        yield {name: watches[name] for name in names}

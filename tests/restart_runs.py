@@ -1,11 +1,13 @@
 """A run small enough to be killed many times, in processes of its own."""
 
 import contextlib
+import csv
 import hashlib
 import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from support import compose_config
@@ -78,3 +80,10 @@ def weights_digest(cfg):
     for name, tensor in sorted(checkpoint(cfg)["state_dict"].items()):
         digest.update(name.encode() + tensor.numpy().tobytes())
     return digest.hexdigest()
+
+
+def logs(cfg):
+    """(step, name) -> value; a step that was done again counts once, as it came out last."""
+    files = sorted(Path(run_folder(cfg), "log").glob("version_*/metrics.csv"), key=lambda p: int(p.parent.name[8:]))
+    rows = [row for file in files for row in csv.DictReader(file.open())]
+    return {(row["step"], k): v for row in rows for k, v in row.items() if v and k not in ("step", "epoch")}

@@ -14,7 +14,7 @@ from anatomy_clip.anatomy.labels import LabelSet
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, names_in
 from anatomy_clip.evaluation.cells import Cell, scores_of
 from anatomy_clip.evaluation.label_scores import mean_statistic, of_labels
-from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits 
+from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -58,7 +58,7 @@ class GLoRIA(Objective):
             raise ValueError("objective: global_weight and local_weight are both 0, so there is no loss; set one")
         image, text = model.image, model.towers()["text"].width
         self.stage = stage if image.map_widths else 0
-        if self.stage and not 1 <= stage <= len(image.map_widths):
+        if image.map_widths and not 1 <= stage <= len(image.map_widths):
             raise ValueError(f"objective.stage={stage}: the image tower has stages 1 to {len(image.map_widths)}")
         widths = {"global": image.width, "local": image.map_widths[-stage] if self.stage else image.width}
         self.weights = {name: w for name, w in (("global", global_weight), ("local", local_weight)) if w}

@@ -85,12 +85,17 @@ def test_only_the_kinds_of_text_that_are_wanted_are_made(stores):
     assert batches(make(stores, texts=None, kinds=()))[0].texts == {}
 
 
-def test_sentences_change_from_epoch_to_epoch_and_are_the_same_with_workers(stores):
+def test_sentences_change_from_epoch_to_epoch_and_all_draws_are_the_same_with_workers(stores):
     augment = ImageAugment(24, crop={"p": 1, "scale": [0.6, 1.0], "ratio": [1, 1]})
-    drawn = [batch.texts["caption"].ids.tolist() for batch in batches(make(stores, augment=augment), 3)]
-    assert len({str(one) for one in drawn}) == 6
-    two = [batch.texts["caption"].ids.tolist() for batch in batches(make(stores, augment=augment, workers=2), 3)]
-    assert two == drawn
+
+    def drawn(workers):
+        made = batches(make(stores, augment=augment, views=2, workers=workers), 3)
+        texts = [{kind: one.ids.tolist() for kind, one in batch.texts.items()} for batch in made]
+        return texts, [(batch.rows.tolist(), batch.images.tolist(), batch.labels["finding"].tolist()) for batch in made]
+
+    alone = drawn(0)
+    assert len({str(one["caption"]) for one in alone[0]}) == 6
+    assert drawn(1) == alone and drawn(2) == alone
 
 
 def organ_store(path):

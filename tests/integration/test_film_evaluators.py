@@ -1,12 +1,15 @@
 """What encoders of films are measured by, from config to results, on a few small films."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from films import SIDE, make_record
+from restart_runs import finish
 from support import compose_config
 
 from anatomy_clip.cli.results import main as results_of
@@ -45,12 +48,16 @@ def data(tmp_path_factory):
     return folder
 
 
-def evaluated(data, outputs, objective, *overrides):
-    """A run of one step, evaluated by all evaluators of films."""
-    cfg = compose_config(
+def config(data, outputs, objective, *overrides):
+    return compose_config(
         "config", "experiment=pretraining/convirt", f"objective={objective}", f"name={objective}", "eval=pretraining",
         f"paths.data={data}", f"paths.outputs={outputs}", *TINY, *overrides,
     )  # fmt: skip
+
+
+def evaluated(data, outputs, objective, *overrides):
+    """A run of one step, evaluated by all evaluators of films."""
+    cfg = config(data, outputs, objective, *overrides)
     stages.run(cfg)
     folder = run_folder(cfg)
     results = folder / "results.json"
@@ -86,6 +93,42 @@ def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
     assert results["notes"]["retrieval"][1:] == ["retrieval: no texts, the method compares no images with texts"]
     assert {score["cell"].split("/")[1] for score in results["scores"]["saliency"]} == {"chance", "probe"}
     assert results["notes"]["saliency"] == ["saliency: no pair's score, the method compares no images with texts"]
+
+
+def test_the_same_encoder_and_seed_give_the_same_tables_to_the_bit_in_another_process(data, tmp_path):
+    _, folder, _ = evaluated(data, tmp_path / "one", "gloria")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    again = config(data, tmp_path / "two", "gloria")
+    for path in run_folder(again).glob("*.parquet"):
+        path.unlink()
+    steps = json.loads((run_folder(again) / "stages.json").read_text())
+    (run_folder(again) / "stages.json").write_text(json.dumps({"fit": steps["fit"]}))
+    finish(again)
+    tables = sorted(path.name for path in folder.glob("*.parquet"))
+    assert tables == ["class_probe.parquet", "linear_probe.parquet", "retrieval.parquet", "zero_shot_findings.parquet"]
+    for name in tables:
+        assert (folder / name).read_bytes() == (run_folder(again) / name).read_bytes(), name
+
+
+def test_a_probe_is_the_same_for_any_batch_size_of_evaluation_and_learns_from_no_test_film(data, tmp_path):
+    one, folder, _ = evaluated(data, tmp_path, "simclr", "eval={retrieval: null, zero_shot_findings: null}")
+    table = pd.read_parquet(folder / "linear_probe.parquet")
+    for size in (1, 5):
+        cfg = one.cfg.copy()
+        cfg.data.batch_size = size
+        other = Tested(cfg, folder)
+        for role in ("train", "test"):
+            for name, films in one.sets(role).items():
+                torch.testing.assert_close(other.sets(role)[name].pooled, films.pooled, rtol=1e-5, atol=1e-6)
+        found = other.evaluators["linear_probe"].predict(other)
+        assert list(found["labelled"].map(list)) == list(table["labelled"].map(list))
+        np.testing.assert_allclose(np.stack(found["scores"]), np.stack(table["scores"]), atol=1e-3)
+    films = one.sets("test")["test"]
+    one.sets("test")["test"] = replace(films, labels={"finding": 1 - films.labels["finding"]}, pooled=-films.pooled)
+    found = one.evaluators["linear_probe"].predict(one)
+    same = found["set"] == "shifted"
+    assert np.array_equal(np.stack(found[same]["scores"]), np.stack(table[same]["scores"]), equal_nan=True)
+    assert not np.array_equal(np.stack(found[~same]["scores"]), np.stack(table[~same]["scores"]), equal_nan=True)
 
 
 def test_long_reports_are_cut_at_a_sentence_and_equal_reports_compare_equally(data, tmp_path):

@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 import torch
 from batches import make_prompts
-from methods import END, IDS, START, batch, make
+from methods import END, IDS, RESNET, START, VIT, batch, make
 
 from anatomy_clip.core.types import Texts
 from anatomy_clip.objectives import words as module
 from anatomy_clip.objectives.words import word_cosines, words_of
+from experiments.benchmark_methods import local_loss, loop_over_texts, pairs
+
+SIDE = 64
+CONVOLUTIONS = RESNET | {"image_size": SIDE}
+TOWERS = {  # tower, and stage whose output are the regions: a transformer's patches, 4 regions, 16 regions
+    "patches": (VIT, 2, 16), "last": (CONVOLUTIONS, 1, SIDE), "last but one": (CONVOLUTIONS, 2, SIDE),
+}  # fmt: skip
 
 
 def softmax(values):
@@ -50,23 +57,47 @@ def cross_entropy(scores):
     return sum(math.log(sum(math.exp(x) for x in row)) - row[n] for n, row in enumerate(scores)) / len(scores)
 
 
-def parts_by_hand(model, objective, data):
-    """Global vectors, regions and words of a batch as arrays."""
+def regions_by_hand(model, data, layer):
+    """Global vectors, and the regions of each image: one after the other, row by row of the map that a layer gives."""
+    maps = []
+    hook = layer.register_forward_hook(lambda module, given, found: maps.append(found)) if layer else None
+    with torch.no_grad():
+        image = model.encode_image(data.images)
+    if hook is None:
+        return image.pooled.numpy(), image.local.numpy()
+    hook.remove()
+    [found] = maps
+    rows, columns = found.shape[2:]
+    return image.pooled.numpy(), np.array([
+        [one[:, y, x].tolist() for y in range(rows) for x in range(columns)] for one in found
+    ])  # fmt: skip
+
+
+def parts_by_hand(model, objective, data, layer=None):
+    """Global vectors, regions and words of a batch as arrays; regions are patches, or what a layer gives."""
     texts = data.texts["caption"]
     with torch.no_grad():
-        image, text = model.encode_image(data.images), model.encode_text(texts.ids)
+        text = model.encode_text(texts.ids)
     weights = {name: value.detach().numpy() for name, value in objective.named_parameters()}
     words = [words_by_hand(text.local.numpy(), texts, n) for n in range(len(data))]
-    whole = image.pooled.numpy() @ weights["project.global.weight"].T + weights["project.global.bias"]
-    return whole, image.local.numpy() @ weights["project.local.weight"].T, words
+    pooled, regions = regions_by_hand(model, data, layer)
+    whole = pooled @ weights["project.global.weight"].T + weights["project.global.bias"]
+    return whole, regions @ weights["project.local.weight"].T, words
 
 
-@pytest.mark.parametrize(("global_weight", "local_weight"), [(1.0, 1.0), (0.5, 2.0), (1.0, 0.0), (0.0, 1.0)])
-def test_the_loss_is_the_papers_equations_written_out(global_weight, local_weight):
-    data = batch("gloria")
-    model, both = make("gloria", dtype=torch.float64)
-    whole, regions, words = parts_by_hand(model, both, data)
-    objective = make("gloria", dtype=torch.float64, global_weight=global_weight, local_weight=local_weight)[1]
+@pytest.mark.parametrize(
+    ("tower", "global_weight", "local_weight"),
+    [*((tower, 0.5, 2.0) for tower in TOWERS), *(("patches", *one) for one in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0)))],
+)
+def test_the_loss_is_the_papers_equations_written_out(tower, global_weight, local_weight):
+    vision, stage, side = TOWERS[tower]
+    data = batch("gloria", side=side)
+    model, both = make("gloria", vision, torch.float64, stage=stage)
+    layer = None if tower == "patches" else getattr(model.image.visual.trunk, {1: "layer4", 2: "layer3"}[stage])
+    whole, regions, words = parts_by_hand(model, both, data, layer)
+    assert regions.shape[1] == {"patches": 4, "last": 4, "last but one": 16}[tower]
+    weights = {"global_weight": global_weight, "local_weight": local_weight}
+    objective = make("gloria", vision, torch.float64, stage=stage, **weights)[1]
     objective.load_state_dict({name: both.state_dict()[name] for name in objective.state_dict()})
     everything = range(len(data))
     as_wholes = np.array([[10 * cosine(whole[n], words[m].mean(axis=0)) for m in everything] for n in everything])
@@ -92,6 +123,17 @@ def test_gradients_of_word_cosines_are_those_of_small_changes():
     words, regions = (torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
                       for shape in ((2, 3, 4), (2, 5, 4)))  # fmt: skip
     assert torch.autograd.gradcheck(lambda w, r: word_cosines(w, r, 4.0), (words, regions))
+
+
+def test_the_loop_over_texts_that_the_benchmark_times_gives_the_same_loss_and_gradients():
+    found = []
+    for loss in (local_loss, loop_over_texts):
+        words, regions = (tensor.detach().double().requires_grad_() for tensor in pairs(12, 24, 36, 128))
+        value = loss(words, regions)
+        value.backward()
+        found.append((value.detach(), words.grad, regions.grad))
+    for ours, loop in zip(*found, strict=True):
+        torch.testing.assert_close(ours, loop, rtol=0, atol=1e-6)
 
 
 def test_a_few_texts_at_a_time_give_the_loss_and_the_gradients_of_all_at_once(monkeypatch):
@@ -203,6 +245,9 @@ def test_word_attention_is_that_of_the_equations():
 def test_what_it_cant_train_by_is_refused():
     with pytest.raises(ValueError, match=r"^objective: global_weight and local_weight are both 0"):
         make("gloria", global_weight=0.0, local_weight=0.0)
+    for stage in (0, 6):
+        with pytest.raises(ValueError, match=rf"^objective\.stage={stage}: the image tower has stages 1 to 5"):
+            make("gloria", CONVOLUTIONS, stage=stage)
     model, objective = make("gloria")
     data = batch("gloria")
     texts = data.texts["caption"]
