@@ -42,9 +42,10 @@ class ClassSet:
     def vector(self, record: RadiographRecord) -> NDArray[np.int8]:
         """Label one film: (C,) 1 of its class and 0 of the others, or all -1, see `class_of`."""
         shown = class_of(record, self.classes)
-        if shown == UNKNOWN:
-            return np.full(len(self.classes), UNKNOWN, np.int8)
-        return np.eye(len(self.classes), dtype=np.int8)[shown]
+        vector = np.full(len(self.classes), UNKNOWN if shown == UNKNOWN else 0, np.int8)
+        if shown != UNKNOWN:
+            vector[shown] = 1
+        return vector
 
 
 def class_of(record: RadiographRecord, classes: Sequence[str]) -> int:

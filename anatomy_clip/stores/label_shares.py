@@ -72,4 +72,4 @@ def draw_labels(
 
 def patients_drawn(owners: Sequence[object], drawn: NDArray[np.bool_]) -> list[int]:
     """(K,) patients of the films that are used, (N, K), for each label."""
-    return [len({owners[n] for n in np.flatnonzero(rows)}) for rows in drawn.T]
+    return [len({owners[n] for n in np.flatnonzero(rows).tolist()}) for rows in drawn.T]

@@ -17,7 +17,7 @@ from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.evaluation.linear_probe import LinearProbe
 from anatomy_clip.stores.label_shares import draw_share
 from anatomy_clip.stores.selection import first_patients
-from anatomy_clip.stores.store import write_store
+from anatomy_clip.stores.store import Store, write_store
 
 PATIENTS = 40  # of two films each; every fifth shows a consolidation on both, every eighth an edema; some state neither
 NAMES = ("consolidation", "edema", "no_finding")
@@ -55,6 +55,12 @@ def make(stores, share, draw=0, taxonomy=FINDINGS, **options):
     return data
 
 
+def stored(data):
+    """The records and images of the training store."""
+    store = Store.open(data.train_paths[0], kind=None)
+    return store.manifest, store.images
+
+
 def seen(data, space="finding"):
     """Film -> its labels, of the films of an epoch."""
     batches = list(data.train_dataloader())
@@ -62,6 +68,9 @@ def seen(data, space="finding"):
     images = [one.image for one in data.training_records()]
     rows = torch.cat([batch.rows for batch in batches]).tolist()
     labels = torch.cat([batch.labels[space] for batch in batches]).tolist()
+    pixels = {one.image: image for one, image in zip(*stored(data), strict=True)}
+    shown = torch.cat([batch.images for batch in batches])[:, 0].numpy()
+    assert all(np.array_equal(image, pixels[images[row]]) for row, image in zip(rows, shown, strict=True))
     found = {images[row]: known for row, known in zip(rows, labels, strict=True)}
     assert all(found[images[row]] == known for row, known in zip(rows, labels, strict=True))
     return found
