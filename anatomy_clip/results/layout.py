@@ -68,7 +68,8 @@ class Layout:
 
     def without(self, names: Iterable[str]) -> Layout:
         """The layout without some columns."""
-        left = {name: text for name, text in self.columns.items() if name not in set(names)}
+        gone = set(names)
+        left = {name: text for name, text in self.columns.items() if name not in gone}
         differs = {
             name: {other: keys for other, keys in others.items() if other in left}
             for name, others in self.differs.items()
@@ -132,8 +133,8 @@ def layout(
     if unknown := sorted(set(optional) - set(columns)):
         raise ValueError(f"optional: {', '.join(unknown)} is no column; columns are {', '.join(columns)}")
     told = story(summary, published, claims, list(columns))
-    words, more = " ".join(data.split()), {"joined": joined or {}, "optional": tuple(optional), "story": told}
-    return Layout(dict(columns), specs[0], specs[1], words, declared, plot, title, **more)
+    words = " ".join(data.split())
+    return Layout(dict(columns), specs[0], specs[1], words, declared, plot, title, joined or {}, tuple(optional), told)
 
 
 def with_own_sets(made: Layout, runs: Iterable[Run]) -> Layout:

@@ -83,6 +83,7 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     table = pd.read_csv(folder.parents[1] / "summary.csv")
     wanted = {"all_1", "pneumonia_100", "covid_10", "image_image", "text_image", "prompts", "pneumonia", "report"}
     assert wanted <= set(table["measure"]) and "zero_shot/both/auroc/test" in set(table["cell"])
+    assert "30 %" not in (folder.parents[1] / "claims.md").read_text()  # of columns that weren't run
     assert "probe/finding/1/test/limb_fracture_by_study" in cells  # no film of these shows one
 
 

@@ -74,7 +74,7 @@ def write_suite(outputs, seeds, suite="pretraining"):
 
 
 def suite_of(outputs, **changes):
-    declared = made(**changes).without(["convirt_30"])
+    declared = made(**changes).without(name for name in COLUMNS if name == "convirt_30")
     return Suite("pretraining", declared, *read_suite(outputs, "pretraining", list(declared.columns)))
 
 

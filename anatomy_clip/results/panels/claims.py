@@ -61,13 +61,16 @@ class Panel(MeasuredPanel):
     def _outcome(self) -> tuple[tuple[Tested, ...], tuple[str, ...]]:
         """What was tested, and a sentence on each claim that can't be."""
         found: list[Tested] = []
-        notes = []
+        notes: list[str] = []
         columns = self.suite.layout.columns
         for claim in self.suite.layout.story.claims:
             if not {claim.better[0], claim.than[0]} <= set(columns):  # an optional column that wasn't run
                 continue
             one = self._test(claim)
-            (notes if isinstance(one, str) else found).append(one)  # type: ignore[arg-type]
+            if isinstance(one, str):
+                notes.append(one)
+            else:
+                found.append(one)
         adjusted = holm([one.p for one in found]) if found else ()
         return tuple(one._replace(adjusted=float(p)) for one, p in zip(found, adjusted, strict=True)), tuple(notes)
 
@@ -83,7 +86,7 @@ class Panel(MeasuredPanel):
                 return f"not tested: {claim.text}: no run of {column} has the cell {cell}"
         firsts = [next(iter(seeds.values())) for seeds in sides]
         patients = [np.unique(one.patients) for one in firsts]
-        if not all(one.smooth for one in firsts) or not np.array_equal(*patients):
+        if not all(one.smooth for one in firsts) or not np.array_equal(patients[0], patients[1]):
             return f"not tested: {claim.text}: its cells aren't means of the same patients"
         paired = pair_seeds(*(list(seeds) for seeds in sides))
         if not paired[0]:
@@ -94,17 +97,20 @@ class Panel(MeasuredPanel):
         ]  # (S, P)
         gain = crossed_mean(values[0] - values[1], bounds=(-100, 100))
         known = min(len(seeds) for seeds in sides) >= FEW_SEEDS and gain.seeds >= FEW_SEEDS and gain.patients >= FEW
-        means = [float(one.mean()) for one in values]
-        tail = (
-            gain.value,
-            gain.lo,
-            gain.hi,
-            gain.p if known else float("nan"),
-            float("nan"),
-            gain.seeds,
-            gain.patients,
+        return Tested(
+            claim.text,
+            *claim.better,
+            *claim.than,
+            value=float(values[0].mean()),
+            over_value=float(values[1].mean()),
+            difference=gain.value,
+            lo=gain.lo,
+            hi=gain.hi,
+            p=gain.p if known else float("nan"),
+            adjusted=float("nan"),
+            seeds=gain.seeds,
+            patients=gain.patients,
         )
-        return Tested(claim.text, *claim.better, *claim.than, *means, *tail)
 
     def notes(self) -> Sequence[str]:
         """Claims that can't be tested."""

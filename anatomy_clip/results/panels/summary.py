@@ -42,6 +42,11 @@ class Shown(NamedTuple):
     published: list[list[str]]
 
 
+def _printed(value: float) -> str:
+    """A published number as its paper prints it: 70.0 and 50.25."""
+    return f"{value:.2f}".removesuffix("0")
+
+
 class Panel(MeasuredPanel):
     """Tables of methods by measures, as `conf/table` declares them."""
 
@@ -83,7 +88,7 @@ class Panel(MeasuredPanel):
         published = [
             [
                 f"{one.method}: {one.paper}, {one.data}",
-                *(f"{v:g}" if (v := one.values.get(k)) else _NONE for k in names),
+                *(_printed(one.values[k]) if k in one.values else _NONE for k in names),
             ]
             for one in self.suite.layout.story.published
             if one.part == name and test_set == part.sets[0] and set(one.values) & set(names)
