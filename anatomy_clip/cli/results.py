@@ -65,7 +65,7 @@ def main(cfg: DictConfig) -> None:
     if kept:
         _record(panels, written, kept / cfg.recorded)
     if kept and cfg.readme:
-        _refresh(kept / "README.md", panels)
+        _refresh(kept / "README.md", cfg.suite, panels)
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
     console.print(f"open {path} in a browser: intervals, every organ, errors and slices", markup=False)
 
@@ -130,8 +130,8 @@ def _record(panels: Mapping[str, Panel], written: Sequence[Path], recorded: Path
         shutil.copyfile(path, recorded / path.name)
 
 
-def _refresh(readme: Path, panels: Mapping[str, Panel]) -> None:
+def _refresh(readme: Path, suite: str, panels: Mapping[str, Panel]) -> None:
     block = next((block for panel in panels.values() if (block := panel.readme())), None)
     if block is None:
-        raise ValueError("readme=true puts the zero-shot table into the README; this suite has none")
-    refresh(readme, block)
+        raise ValueError("readme=true puts the zero-shot table or the summary into the README; this suite has neither")
+    refresh(readme, suite, block)

@@ -6,36 +6,38 @@ from pathlib import Path
 
 import pytest
 
-from anatomy_clip.results.readme import BEGIN, END, insert_block, refresh
+from anatomy_clip.results.readme import insert_block, markers, refresh
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDED = ROOT / "experiments/table3/recorded"
+BEGIN, END = markers("table3")
 
 
-def extract_block(text):
-    return text.split(BEGIN)[1].split(END)[0].strip()
+def extract_block(text, suite="table3"):
+    begin, end = markers(suite)
+    return text.split(begin)[1].split(end)[0].strip()
 
 
 def test_block_goes_in_and_out_and_the_rest_stays():
     text = f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n"
-    new = insert_block(text, "| a |\n| b |\n")
+    new = insert_block(text, "table3", "| a |\n| b |\n")
     assert extract_block(new) == "| a |\n| b |"
     assert new.startswith("# Title\n\n") and new.endswith(f"{END}\n\nend\n") and "old" not in new
-    assert insert_block(new, "| a |\n| b |") == new
+    assert insert_block(new, "table3", "| a |\n| b |") == new
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END}{BEGIN}", f"{BEGIN}{BEGIN}{END}"])
 def test_markers_must_be_there_once_and_in_order(text):
     with pytest.raises(ValueError, match="table3:begin"):
-        insert_block(text, "x")
+        insert_block(text, "table3", "x")
 
 
 def test_refresh_tells_whether_it_changed(tmp_path):
     readme = tmp_path / "README.md"
     with pytest.raises(ValueError, match="missing"):
-        refresh(readme, "x")
+        refresh(readme, "table3", "x")
     readme.write_text(f"{BEGIN}\n{END}")
-    assert refresh(readme, "x") and not refresh(readme, "x")
+    assert refresh(readme, "table3", "x") and not refresh(readme, "table3", "x")
     assert list(tmp_path.iterdir()) == [readme]
 
 
@@ -48,6 +50,13 @@ def recorded_readme():
 
 def test_readme_shows_the_recorded_table_word_for_word():
     assert recorded_readme() in (RECORDED / "table3.md").read_text()
+
+
+def test_a_block_goes_between_the_markers_of_its_suite():
+    begin, end = markers("pretraining")
+    text = f"{BEGIN}\nold\n{END}\n{begin}\n{end}\n"
+    new = insert_block(text, "pretraining", "new")
+    assert (extract_block(new), extract_block(new, "pretraining")) == ("old", "new")
 
 
 def test_readme_shows_the_numbers_of_the_recorded_csv():

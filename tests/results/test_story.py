@@ -178,7 +178,11 @@ def test_a_method_without_use_for_an_evaluator_has_no_gap_and_one_that_wasnt_run
 
 def head_rows(share):
     rng = np.random.default_rng(int(100 * share))
-    return [{**known(n), "share": share, "score": float(rng.random())} for n in range(6)]
+    task = {"task": "pneumonia", "space": "finding", "labels": ["consolidation"], "share": share, "labelled": [19]}
+    return [
+        {**known(n), "study": f"s{n}", **task, "draw": 0, "targets": [n % 2], "scores": [float(rng.random())]}
+        for n in range(6)
+    ]
 
 
 def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_path):

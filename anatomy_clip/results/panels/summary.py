@@ -47,6 +47,13 @@ def _printed(value: float) -> str:
     return f"{value:.2f}".removesuffix("0")
 
 
+def _markdown(table: Shown) -> str:
+    lines = ["| " + " | ".join(["", *table.measures]) + " |", "|---|" + "---:|" * len(table.measures)]
+    lines += ["| " + " | ".join(line) + " |" for line in table.lines]
+    lines += ["| " + " | ".join([f"*{line[0]}*", *line[1:]]) + " |" for line in table.published]
+    return "\n".join(lines)
+
+
 class Panel(MeasuredPanel):
     """Tables of methods by measures, as `conf/table` declares them."""
 
@@ -120,11 +127,12 @@ class Panel(MeasuredPanel):
         """The tables as Markdown, all numbers as CSV."""
         text = [f"# {self.suite.layout.title}: summary", f"{self.caption} {self.suite.layout.data}"]
         for one in self.tables:
-            lines = ["| " + " | ".join(["", *one.measures]) + " |", "|---|" + "---:|" * len(one.measures)]
-            lines += ["| " + " | ".join(line) + " |" for line in one.lines]
-            lines += ["| " + " | ".join([f"*{line[0]}*", *line[1:]]) + " |" for line in one.published]
-            text += [f"## {one.title}", "\n".join(lines)]
+            text += [f"## {one.title}", _markdown(one)]
         return {"summary.md": "\n\n".join(text) + "\n", "summary.csv": rows_csv(self.found)}
+
+    def readme(self) -> str:
+        """The first table."""
+        return _markdown(self.tables[0])
 
     def terminal(self) -> Sequence[Any]:
         """The tables."""
