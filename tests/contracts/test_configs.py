@@ -101,7 +101,7 @@ def test_evaluators_are_built_with_the_taxonomy_and_know_whether_they_compare():
         seen[key] = made.compares
     assert seen == {
         "zero_shot": True, "contrast": True, "captions": True, "zero_shot_findings": True,
-        "linear_probe": False, "class_probe": False, "retrieval": False,
+        "linear_probe": False, "class_probe": False, "retrieval": False, "saliency": False,
     }  # fmt: skip
 
 
