@@ -125,8 +125,8 @@ class CellsPanel(panel.Panel):
 
     def sections(self) -> Sequence[Section]:
         """The table, and the picture."""
-        shown = {"caption": self.caption, "columns": self.suite.layout.columns.values(), "rows": self._lines()}
-        shown |= {"picture": self.picture and uri(self.picture), "shows": self.shows}
+        shown: dict[str, Any] = {"caption": self.caption, "rows": self._lines(), "shows": self.shows}
+        shown |= {"columns": self.suite.layout.columns.values(), "picture": self.picture and uri(self.picture)}
         html = render("cells.html", id=self.evaluator, title=self.title, **shown)
         return (Section(self.evaluator, self.title, html),)
 
