@@ -85,8 +85,9 @@ class Saliency(Evaluator):
         sets: Sequence[str] | None = None,
         resamples: int = 1000,
     ) -> None:
-        how = {"draws": draws, "strengths": strengths, "least_positives": least_positives}
-        self.probe = LinearProbe(taxonomy, space=_SPACE, shares=[share], **how)
+        self.probe = LinearProbe(
+            taxonomy, space=_SPACE, shares=[share], draws=draws, strengths=strengths, least_positives=least_positives
+        )
         self.names = names_in(taxonomy, _SPACE)
         self.masks = [(masks or {}).get(name, name) for name in self.names]
         self.tolerance = tolerance
@@ -104,15 +105,16 @@ class Saliency(Evaluator):
 
         named = {name: prompts.names for name, prompts in finding_prompts(self.names).items()}
         scores = Scores(run, self.probe.of_first_draw(run), named)
-        networks = (run.trained[0], run.randomised())
+        model, other = run.trained[0], run.randomised()
         rows: list[dict[str, Any]] = []
         for name, films in test_sets(run, self.sets).items():
             drawn: set[int] = set()
             for batch, masks in run.films(name):
                 if shown := self._shown(batch, masks, films.manifest):
-                    found = self._measured(shown, *(_maps(model, scores, batch, shown) for model in networks), drawn)
-                    rows += [{"set": name, **self._known(films.manifest, one), **more} for one, more in found
-                             if more["score"] != PROBE or scores.known[one.finding]]  # fmt: skip
+                    maps, others = _maps(model, scores, batch, shown), _maps(other, scores, batch, shown)
+                    for one, measured in self._measured(shown, maps, others, drawn):
+                        if measured["score"] != PROBE or scores.known[one.finding]:
+                            rows.append({"set": name, **self._known(films.manifest, one), **measured})
                     drawn |= {one.finding for one in shown}
         return pd.DataFrame(rows, columns=list(COLUMNS))
 

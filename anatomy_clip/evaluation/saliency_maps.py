@@ -69,7 +69,7 @@ def grad_cam(activations: Tensor, slopes: Tensor) -> Tensor:
 
 def on_grid(regions: Tensor) -> Tensor:
     """(B, R) values of the regions of square images, row by row -> (B, h, h)."""
-    return regions.unflatten(1, (isqrt(regions.shape[1]), -1))
+    return regions.reshape(len(regions), isqrt(regions.shape[1]), -1)
 
 
 def enlarged(maps: Tensor, side: int) -> Tensor:

@@ -32,7 +32,7 @@ class Scores:
 
     def __init__(self, run: TestedRun, weights: NDArray[np.float64], names: Mapping[str, Sequence[str]]) -> None:
         self.model, self.objective = run.trained
-        self.known = ~np.isnan(weights).any(axis=0)  # (F,)
+        self.known: NDArray[np.bool_] = np.asarray(~np.isnan(weights).any(axis=0))  # (F,)
         self.weights = torch.as_tensor(np.nan_to_num(weights), dtype=torch.float32, device=self.model.mean.device)
         self.texts: Tensor | None = None
         if self.objective.compares:

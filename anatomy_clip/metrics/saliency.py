@@ -68,7 +68,7 @@ def equal_area_iou(maps: ArrayLike, masks: ArrayLike) -> Floats:
     above, level = heights > threshold, heights == threshold
     room = (area - above.sum(axis=1)) / level.sum(axis=1)
     common = (above & shown).sum(axis=1) + room * (level & shown).sum(axis=1)
-    return np.divide(common, 2 * area - common, out=np.full(len(area), np.nan), where=area > 0)
+    return _ratio(common, 2 * area - common)
 
 
 def rank_correlation(maps: ArrayLike, others: ArrayLike) -> Floats:
@@ -86,7 +86,12 @@ def rank_correlation(maps: ArrayLike, others: ArrayLike) -> Floats:
     x, y = (rankdata(np.reshape(each, (len(np.asarray(each)), -1)), axis=1) for each in (maps, others))
     x, y = (each - each.mean(axis=1, keepdims=True) for each in (x, y))
     spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    return np.divide((x * y).sum(axis=1), spread, out=np.full(len(x), np.nan), where=spread > 0)
+    return _ratio((x * y).sum(axis=1), spread)
+
+
+def _ratio(over: Floats, under: Floats) -> Floats:
+    """(N,) by (N,), NaN where the divisor is 0."""
+    return np.asarray(np.divide(over, under, out=np.full(len(under), np.nan), where=under > 0))
 
 
 def _flat(maps: ArrayLike, masks: ArrayLike) -> tuple[Floats, Bools]:

@@ -37,7 +37,7 @@ class Drawn(NamedTuple):
     row: int
     film: NDArray[np.float64]
     mask: NDArray[np.bool_]
-    maps: Mapping[str, NDArray[np.float64]]
+    maps: dict[str, NDArray[np.float64]]
 
 
 class Panel(CellsPanel):
