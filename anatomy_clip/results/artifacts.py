@@ -10,7 +10,7 @@ from typing import Any
 
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.core.manifest import Manifest
-from anatomy_clip.core.records import SLICES, SliceRecord
+from anatomy_clip.core.records import SLICES
 from anatomy_clip.results.read import Run
 from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths
@@ -88,14 +88,15 @@ def _file(kind: str, path: Path) -> Artifact:
 @cache  # the runs of a suite share their stores
 def _store(path: Path, role: str, sha256: str) -> Artifact:
     meta = read_meta(path)
-    records: Manifest[SliceRecord] = Manifest.read(path / MANIFEST, SLICES)
+    records: Manifest[Any] = Manifest.read(path / MANIFEST)
+    shown = "modality" if records.kind is SLICES else "part"  # of radiographs, what was examined
     facts = {
         "role": role,
-        "slices": len(records),
+        f"{records.kind.name}s": len(records),
         "patients": len(records.patients()),
         "side": meta["side"],
-        "modalities": sorted({str(r.modality) for r in records}),
-        "licences": sorted({r.licence for r in records if r.licence}),
+        "modalities" if records.kind is SLICES else "parts": sorted(set(map(str, records.column(shown)))),
+        "licences": sorted({licence for licence in records.column("licence") if licence}),
         "sha256": dict(meta["sha256"]),
     }
     return Artifact("dataset", sha256, facts)
