@@ -64,7 +64,7 @@ def from_config(
         quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
         normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
         weights: file, folder or hub reference to start from (see `weights.read.locate`); None for random weights.
-        text_weights: folder of a BERT that the text tower starts from (see `read_text_tower`); `weights` come before it.
+        text_weights: folder of a BERT that the text tower starts from (see `read_text_tower`); unused with `weights`.
         text_tower: build the text tower.
         joint: build the projections into the joint space.
         vocabulary: words of a text tower of whole words; None: those of the weights.

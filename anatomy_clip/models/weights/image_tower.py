@@ -36,7 +36,7 @@ def read_image_tower(checkpoint: Path) -> Weights:
 
 
 def read_trunk(file: Path) -> Weights:
-    """Read the weights of a ResNet under torchvision's names, which are timm's, as an image tower; without its classifier.
+    """Read a ResNet under the names of torchvision and timm as an image tower; its classifier is left out.
 
     Of the network and its normalisation the file says nothing: its names and shapes are compared with the model's.
 
@@ -58,8 +58,8 @@ def read_trunk(file: Path) -> Weights:
 def load_image_tower(model: ImageTextModel, weights: Weights) -> None:
     """Fill a model's image tower, and write where it came from to `model.provenance`.
 
-    A joint projection that only one of the two has stays random, or is left out. So does what a network that was trained
-    for ImageNet has no counterpart of, a pool by attention.
+    A joint projection that only one of the two has stays random, or is left out. So does a pool by attention, of
+    which a network that was trained for ImageNet has none.
 
     Raises:
         ValueError: the towers differ; names the settings or tensors.
