@@ -17,8 +17,10 @@ from omegaconf import DictConfig
 
 from anatomy_clip.core.records import SLICES
 from anatomy_clip.models.weights.read import read_checkpoint
+from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun, disk_needed, gpu_memory_needed, render
 from anatomy_clip.runs.folder import is_finished
+from anatomy_clip.runs.wiring import wants_of
 from anatomy_clip.sources.download.collections import collections
 from anatomy_clip.stores.store import MANIFEST, read_meta, store_paths
 
@@ -32,11 +34,13 @@ def main(cfg: DictConfig) -> int:
     runs = [planned(cfg, run) for run in configs]
     hardware = assumed_hardware(cfg, configs[0])
     missing = [*missing_stores(cfg, configs), *missing_weights(cfg, configs), *missing_disk(configs[0], runs)]
-    missing += missing_gpus(cfg, configs[0])
+    missing += missing_gpus(cfg, configs[0], max(run.memory_bytes for run in runs))
     trainer = configs[0].trainer
+    nodes = trainer.get("num_nodes", 1)
+    networks = ", ".join(_passes(cfg, configs[-1]))
     title = (
-        f"plan: suite {configs[0].suite} at scale {cfg.at_scale}: {len(runs)} run(s), {configs[0].model.architecture}, "
-        f"{trainer.precision}, {trainer.num_nodes} x {trainer.devices} GPU(s)"
+        f"plan: suite {configs[0].suite} at scale {cfg.at_scale}: {len(runs)} run(s), {networks}, "
+        f"{trainer.precision}, {nodes} x {trainer.devices} GPU(s)"
     )
     print(render(title, runs, hardware, missing))
     if missing and not cfg.plan_only:
@@ -59,7 +63,9 @@ def suite_configs(cfg: DictConfig) -> list[DictConfig]:
 
 def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
     """What one run would do."""
-    trains = "fit" in run.stages
+    trains, passes, assumed = "fit" in run.stages, _passes(cfg, run), cfg.assumed
+    parameters = sum(assumed.parameters[network] for network in passes)
+    activations = sum(assumed.activations_mb[network] * times for network, times in passes.items())
     train, guessed = _slices(cfg, run.data.train) if trains else (0, False)
     return PlannedRun(
         name=run.name,
@@ -67,24 +73,25 @@ def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
         train_slices=train,
         images_per_image=run.augment.images_per_image,
         epochs=run.trainer.max_epochs if trains else 0,
-        batch=run.data.batch_size * _devices(run),
-        parameters=cfg.assumed.parameters[_network(run)],
-        test_slices=sum(_slices(cfg, stores)[0] for stores in run.data.test.values()),
+        batch=run.data.batch_size * _devices(run) * run.trainer.get("accumulate_grad_batches", 1),
+        parameters=parameters,
+        gflop=sum(assumed.gflop[network] * times for network, times in passes.items()),
+        memory_bytes=gpu_memory_needed(parameters, run.data.batch_size, activations) if trains else 0.0,
+        test_slices=sum(_slices(cfg, stores)[0] for stores in _tests(run)),
         finished=is_finished(run),
         guessed=guessed,
     )
 
 
 def assumed_hardware(cfg: DictConfig, run: DictConfig) -> Hardware:
-    """The machine, with its speed worked out from what is assumed."""
-    step = 3 * cfg.assumed.gflop[_network(run)] * 1e9  # backward: twice the forward pass
-    rate = cfg.assumed.tflops * 1e12 * cfg.assumed.share / step
-    return Hardware(_devices(run), rate, cfg.assumed.overhead, cfg.price_per_gpu_hour)
+    """The machine, with the share of its speed that is assumed."""
+    return Hardware(_devices(run), cfg.assumed.tflops * cfg.assumed.share, cfg.assumed.overhead, cfg.price_per_gpu_hour)
 
 
 def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
     """Stores that aren't there, are of another version, or are smaller than the model's images."""
     wanted = [path for run in runs for stores in _sets(run) for path in stores]
+    size = max(_image_size(cfg, run) for run in runs)
     for path in dict.fromkeys(wanted):
         remedy = tuple(_store_remedy(cfg, path))
         try:
@@ -92,7 +99,6 @@ def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]
         except ValueError as error:
             yield Missing(f"store {error}", remedy)
             continue
-        size = cfg.assumed.image_size
         if meta.get("manifest", SLICES.version) != SLICES.version or not (path / MANIFEST).is_file():
             yield Missing(f"store {path}: its manifest isn't of version {SLICES.version}; prepare it again", remedy)
         elif meta["count"] < 1 or meta["side"] < size:
@@ -101,7 +107,13 @@ def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]
 
 
 def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
-    """The file that all runs start from, if it isn't there or can't be read."""
+    """The files that runs start from, where they aren't there or can't be read."""
+    towers = [Path(start) for run in runs for start in (init_checkpoint(run), run.model.get("text_weights")) if start]
+    for path in dict.fromkeys(towers):
+        if not path.exists():
+            yield Missing(f"weights {path}: no such file or folder", (cfg.tower_weights[path.name],))
+    if not runs[0].model.weights:
+        return
     path = Path(runs[0].model.weights)
     size = cfg.weights_gb[path.name]
     where = f"into {path.parent}/, or name its folder: WEIGHTS="
@@ -127,10 +139,9 @@ def missing_disk(run: DictConfig, runs: list[PlannedRun]) -> Iterator[Missing]:
         yield Missing(f"disk {folder}: {needed / _GB:,.1f} GB are needed, {free / _GB:,.1f} GB are free", remedy)
 
 
-def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
-    """GPUs of this node, if they are too few or too small."""
-    network, devices, assumed = _network(run), int(run.trainer.devices), cfg.assumed
-    needed = gpu_memory_needed(assumed.parameters[network], run.data.batch_size, assumed.activations_mb[network])
+def missing_gpus(cfg: DictConfig, run: DictConfig, needed: float) -> Iterator[Missing]:
+    """GPUs of this node, if they are too few or have less than the bytes that are needed."""
+    devices = int(run.trainer.devices)
     sizes = [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
     if len(sizes) < devices:
         remedy = (f"run it on such a machine, or set trainer.devices in conf/scale/{cfg.at_scale}.yaml",)
@@ -142,7 +153,12 @@ def missing_gpus(cfg: DictConfig, run: DictConfig) -> Iterator[Missing]:
 
 def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:
     yield from (store_paths(stores) for stores in [run.data.train, *run.data.validation.values()])
-    yield from (store_paths(stores) for stores in run.data.test.values())
+    yield from (store_paths(stores) for stores in _tests(run))
+
+
+def _tests(run: DictConfig) -> list[Any]:
+    """Stores of each test set that a run can't do without."""
+    return [stores for name, stores in run.data.test.items() if name not in run.data.optional]
 
 
 def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
@@ -159,14 +175,23 @@ def _slices(cfg: DictConfig, stores: Any) -> tuple[int, bool]:
 
 def _store_remedy(cfg: DictConfig, path: Path) -> Iterator[str]:
     name = path.parent.name
-    collection = collections()[name]
-    yield f"anatomy-clip download {name} {cfg.paths.data}/raw    # {collection.page}"
+    if (collection := collections().get(name)) is not None:
+        yield f"anatomy-clip download {name} {cfg.paths.data}/raw    # {collection.page}"
     yield f"anatomy-clip prepare paths.data={cfg.paths.data} {cfg.prepare[name]}"
 
 
 def _devices(run: DictConfig) -> int:
-    return int(run.trainer.devices) * int(run.trainer.num_nodes)
+    return int(run.trainer.devices) * int(run.trainer.get("num_nodes", 1))
 
 
-def _network(run: DictConfig) -> str:
-    return str(run.model.architecture).removesuffix("-quickgelu")
+def _passes(cfg: DictConfig, run: DictConfig) -> dict[str, float]:
+    """Networks that `assumed` tells of -> how often a sample passes through each, in images of the assumed size."""
+    if "architecture" in run.model:
+        return {str(run.model.architecture).removesuffix("-quickgelu"): 1.0}
+    wants = wants_of(run)
+    images = wants.views * (_image_size(cfg, run) / cfg.assumed.image_size) ** 2
+    return {run.model.vision.timm_model_name: images} | ({"BERT": 1.0} if wants.compares else {})
+
+
+def _image_size(cfg: DictConfig, run: DictConfig) -> int:
+    return int(run.model.vision.image_size if "vision" in run.model else cfg.assumed.image_size)

@@ -23,6 +23,7 @@ class Provenance:
         logit_scale: log of the inverse temperature.
         golden_image: first numbers of the embedding of a fixed synthetic image.
         golden_text: first numbers of the embedding of a fixed sentence.
+        beside: what a tower was loaded from before, in one line; None where there was nothing before.
     """
 
     source: str
@@ -36,6 +37,7 @@ class Provenance:
     logit_scale: float
     golden_image: tuple[float, ...]
     golden_text: tuple[float, ...]
+    beside: str | None = None
 
     def __str__(self) -> str:
         def numbers(values: tuple[float, ...]) -> str:
@@ -43,11 +45,16 @@ class Provenance:
 
         scale = f"logit scale {self.logit_scale:.4f} (x{math.exp(self.logit_scale):.1f})"
         return (
-            f"weights {self.source} ({self.layout}), SHA-256 {self.sha256}\n"
+            f"{self.file}{f', beside {self.beside}' if self.beside else ''}\n"
             f"  {self.parameters:,} parameters, {self.activation}, {self.image_size} px, {self.context_length} tokens, "
             f"{self.normalisation} normalisation, {scale}\n"
             f"  golden image {numbers(self.golden_image)}, golden text {numbers(self.golden_text)}"
         )
+
+    @property
+    def file(self) -> str:
+        """What was loaded, in one line."""
+        return f"weights {self.source} ({self.layout}), SHA-256 {self.sha256}"
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for checkpoints and results."""

@@ -15,14 +15,16 @@ from anatomy_clip.sources.download.collections import collections
 if TYPE_CHECKING:
     from anatomy_clip.models.weights.load import Weights
 
+TRUNK_FILES = (".pth", ".pt", ".bin", ".safetensors")  # endings of files of a network's weights
 IMAGENET = "imagenet"  # what init.image names in place of a run: a collection that is downloaded
 _PATIENTS, _KEY = "patients", "patients_key"  # of a checkpoint's recipe
 
 
 def init_checkpoint(cfg: DictConfig) -> Path | None:
-    """The file that `init.image` names: a run's checkpoint, or ImageNet's weights; None where it names none.
+    """The file that `init.image` names: a run's checkpoint, or a network's weights; None where it names none.
 
-    A run is `<suite>/<name>/seed_<n>` below the outputs, or any folder of a run, or its `last.ckpt`.
+    A run is `<suite>/<name>/seed_<n>` below the outputs, or any folder of a run, or its `last.ckpt`. Weights from
+    elsewhere are a file of theirs, or "imagenet".
 
     Raises:
         ValueError: the config starts from whole weights too.
@@ -36,21 +38,24 @@ def init_checkpoint(cfg: DictConfig) -> Path | None:
         return _imagenet(cfg)[0]
     below = Path(cfg.paths.outputs, source)
     path = below if below.exists() or not Path(source).exists() else Path(source)
-    return path if path.suffix == ".ckpt" else path / "last.ckpt"
+    return path if path.suffix in (".ckpt", *TRUNK_FILES) else path / "last.ckpt"
 
 
 def read_start(cfg: DictConfig) -> Weights | None:
     """Read the image tower that a run starts from; None where `init.image` names none.
 
     Raises:
-        ValueError: see `init_checkpoint`, `read_image_tower` and `read_imagenet`, or the weights weren't downloaded.
+        ValueError: see `init_checkpoint`, `read_image_tower`, `read_trunk` and `read_imagenet`, or the weights weren't
+            downloaded.
     """
-    from anatomy_clip.models.weights.image_tower import read_image_tower
+    from anatomy_clip.models.weights.image_tower import read_image_tower, read_trunk
     from anatomy_clip.models.weights.imagenet import read_imagenet
 
     path = init_checkpoint(cfg)
     if path is None or cfg.init.image != IMAGENET:
-        return None if path is None else read_image_tower(path)
+        if path is None:
+            return None
+        return read_trunk(path) if path.suffix in TRUNK_FILES else read_image_tower(path)
     if not path.is_file():
         raise ValueError(
             f"init.image: {path} isn't there; get it by `anatomy-clip download {IMAGENET} {cfg.paths.weights}`, once, "

@@ -18,13 +18,13 @@ class Hardware:
 
     Attributes:
         devices: GPUs that a run takes, on all its nodes.
-        pairs_per_second: of one GPU.
+        tflops: that a training reaches on one GPU, 10^12 operations a second.
         overhead: factor on the time of the training steps.
         price: of one GPU hour; None = not known.
     """
 
     devices: int
-    pairs_per_second: float
+    tflops: float
     overhead: float
     price: float | None = None
 
@@ -41,6 +41,8 @@ class PlannedRun:
         epochs: epochs at most.
         batch: pairs in a batch of all GPUs together.
         parameters: of the model.
+        gflop: of a sample's forward pass, 10^9 operations.
+        memory_bytes: that the training takes on one GPU, see `gpu_memory_needed`.
         test_slices: slices of all test sets.
         finished: it is done already.
         guessed: numbers of slices are guesses, since a store isn't there yet.
@@ -53,6 +55,8 @@ class PlannedRun:
     epochs: int
     batch: int
     parameters: int
+    gflop: float
+    memory_bytes: float
     test_slices: int
     finished: bool = False
     guessed: bool = False
@@ -67,9 +71,13 @@ class PlannedRun:
         """Images that the training sees."""
         return self.steps * self.batch
 
+    def rate(self, hardware: Hardware) -> float:
+        """Samples a second on one GPU; a backward pass takes twice a forward pass."""
+        return hardware.tflops * 1e3 / (3 * self.gflop)
+
     def hours(self, hardware: Hardware) -> float:
         """Hours that the training takes; 0 for a finished run."""
-        rate = hardware.pairs_per_second * hardware.devices
+        rate = self.rate(hardware) * hardware.devices
         return 0.0 if self.finished else self.images / rate * hardware.overhead / 3600
 
     @property
@@ -112,15 +120,17 @@ def gpu_memory_needed(parameters: int, batch_of_one: int, activations_mb: float)
 def render(title: str, runs: Sequence[PlannedRun], hardware: Hardware, missing: Sequence[Missing]) -> str:
     """The plan in words: runs in order, time, cost, disk, and what is missing."""
     lines = [title, ""]
-    lines.append(f"{'run':<16}{'slices':>10}{'x':>4}{'epochs':>8}{'steps':>10}{'images':>14}{'hours':>9}")
+    head = f"{'images':>10}{'x':>4}{'epochs':>8}{'steps':>10}{'seen':>14}{'a second':>10}{'GB':>7}{'hours':>9}"
+    lines.append(f"{'run':<27}{head}")
     for run in runs:
         where = f"{run.name} seed {run.seed}"
         if run.finished or not run.epochs:
-            lines.append(f"{where:<16}  {'is done' if run.finished else 'evaluates only'}")
+            lines.append(f"{where:<27}  {'is done' if run.finished else 'evaluates only'}")
             continue
         slices = f"{'~' if run.guessed else ''}{run.train_slices:,}"
         numbers = f"{slices:>10}{run.images_per_image:>4}{run.epochs:>8}{run.steps:>10,}{run.images:>14,}"
-        lines.append(f"{where:<16}{numbers}{run.hours(hardware):>9.2f}")
+        speed = f"{run.rate(hardware):>10,.0f}{run.memory_bytes / _GB:>7.1f}"
+        lines.append(f"{where:<27}{numbers}{speed}{run.hours(hardware):>9.2f}")
     hours = sum(run.hours(hardware) for run in runs)
     gpu_hours = hours * hardware.devices
     if any(run.guessed for run in runs):
@@ -128,7 +138,7 @@ def render(title: str, runs: Sequence[PlannedRun], hardware: Hardware, missing: 
     lines += [
         "",
         f"time   {hours:,.1f} h on {hardware.devices} GPU(s) = {gpu_hours:,.1f} GPU hours, "
-        f"at {hardware.pairs_per_second:,.0f} pairs/s a GPU (assumed, not measured)",
+        f"at {hardware.tflops:,.0f} TFLOP/s a GPU; images a second and GB of a GPU are assumed, not measured",
         f"cost   {_cost(gpu_hours, hardware.price)}",
         f"disk   {disk_needed(runs) / _GB:,.1f} GB for checkpoints and predictions",
     ]

@@ -42,6 +42,8 @@ def stage_inputs(cfg: DictConfig, step: str) -> str:
         "weights": _weights_digest(weights) if weights else None,
         "image": _digest_if_there(init) if (init := init_checkpoint(cfg)) else None,
     }
+    if bert := cfg.model.get("text_weights"):
+        parts["text"] = _weights_digest(bert)
     if cfg.get("average"):
         parts["averaged"] = [_digest_if_there(path) for path in cfg.average.checkpoints]
     sets = [cfg.data.train, *cfg.data.validation.values()]

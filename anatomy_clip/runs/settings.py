@@ -30,7 +30,8 @@ NO_TRAINING = (
     "data.optional",  # which of these tests may be absent
 )
 # files of somebody's
-PLACES = ("data.train", "data.validation", "data.test", "model.weights", "init.image", "average.checkpoints")
+PLACES = ("data.train", "data.validation", "data.test", "model.weights", "model.text_weights", "init.image",
+          "average.checkpoints")  # fmt: skip
 
 
 def deciding(config: Mapping[str, Any], *others: str) -> dict[str, Any]:

@@ -1,20 +1,21 @@
-"""ViT-B/32, RN50 and BiomedCLIP in their true shape against transformers and open_clip: minutes, by `make parity`."""
+"""Networks in their true shape against transformers, timm and open_clip: minutes, by `make parity`."""
 
 import os
 
 import open_clip
 import pytest
+import timm
 import torch
 from models.berts import TEXTS as BERT_TEXTS
-from models.berts import make_folder, their_embeds
+from models.berts import make_folder, their_embeds, vocabulary
 from models.clips import assert_same, open_clip_embeds, ours_embeds, pictures, stir, transformers_embeds
 from support import compose_config
-from transformers import CLIPConfig, CLIPModel
+from transformers import BertConfig, BertModel, CLIPConfig, CLIPModel
 
 from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.models.towers.open_clip import from_name
-from anatomy_clip.runs.wiring import build
+from anatomy_clip.runs.wiring import build, build_model
 
 pytestmark = pytest.mark.skipif("FULL_SIZE" not in os.environ, reason="set FULL_SIZE=1, or run `make parity`")
 
@@ -63,3 +64,30 @@ def test_biomedclip_as_our_config_states_it_equals_open_clip(tmp_path):
     tokens = tokenize(BERT_TEXTS, ours.context_length, ours.tokenizer)
     assert_same((ours.encode_image(grey).embedding, ours.encode_text(tokens).embedding), expected)
     assert ours.provenance.parameters == 195_902_720  # four bytes each: nearly all of the published file's 783,705,670
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("model", ["resnet50_films", "resnet50_attention_films"])
+def test_the_papers_towers_of_radiographs_equal_timm_and_transformers(tmp_path, model):
+    torch.manual_seed(0)
+    bert = BertModel(BertConfig(vocab_size=28996)).eval()  # the rest: BERT-base
+    bert.save_pretrained(tmp_path / "Bio_ClinicalBERT")
+    words = [*vocabulary(), *(f"word{n}" for n in range(28996 - len(vocabulary())))]
+    (tmp_path / "Bio_ClinicalBERT" / "vocab.txt").write_text("\n".join(words) + "\n")
+    resnet = timm.create_model("resnet50").eval()
+    torch.save(resnet.state_dict(), tmp_path / "resnet50.pth")
+    overrides = [
+        f"paths.weights={tmp_path}",
+        f"model={model}",
+        "objective=convirt",
+        f"init.image={tmp_path}/resnet50.pth",
+    ]
+    ours = build_model(compose_config("config", *overrides)).eval()
+    images = ours.pixels(pictures(224))
+    torch.testing.assert_close(ours.image(images).maps[-1], resnet.forward_features(images), atol=1e-4, rtol=1e-4)
+    tokens = tokenize(BERT_TEXTS[:1], ours.context_length, ours.tokenizer)
+    expected = bert(tokens).last_hidden_state[0].amax(dim=0)
+    torch.testing.assert_close(ours.encode_text(tokens).pooled[0], expected, atol=1e-4, rtol=0)
+    sizes = {name: sum(p.numel() for p in tower.parameters()) for name, tower in ours.towers().items()}
+    attention = 2048 * 6144 + 6144 + 50 * 2048 if model == "resnet50_attention_films" else 0
+    assert sizes == {"image": 23_508_032 + attention, "text": 107_719_680}

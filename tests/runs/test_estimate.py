@@ -9,19 +9,20 @@ from anatomy_clip.cli import estimate as program
 from anatomy_clip.cli.program import start
 from anatomy_clip.runs.estimate import Hardware, Missing, PlannedRun, disk_needed, gpu_memory_needed, render
 
-HARDWARE = Hardware(devices=8, pairs_per_second=2500, overhead=1.2, price=2.0)
+HARDWARE = Hardware(devices=8, tflops=75, overhead=1.2, price=2.0)  # 2,500 samples/s a GPU at 10 GFLOP forward
 
 
 def planned(**changes):
     given = {
         "name": "pmc_m", "seed": 0, "train_slices": 1000, "images_per_image": 4, "epochs": 3, "batch": 512,
-        "parameters": 1_000_000, "test_slices": 100,
+        "parameters": 1_000_000, "gflop": 10.0, "memory_bytes": 4e9, "test_slices": 100,
     }  # fmt: skip
     return PlannedRun(**given | changes)
 
 
 def test_steps_images_time_and_cost_by_hand():
     run = planned()
+    assert run.rate(HARDWARE) == 2500
     assert run.steps == 3 * 7  # 4,000 images an epoch fill 7 batches
     assert run.images == 21 * 512
     assert run.hours(HARDWARE) == pytest.approx(21 * 512 / 20_000 * 1.2 / 3600)
@@ -72,10 +73,61 @@ def test_parameters_are_those_of_the_networks(tmp_path):
     from open_clip import CLIP, get_model_config
 
     assumed = composed(tmp_path).assumed
-    for name, parameters in assumed.parameters.items():
+    for name in ("RN50", "ViT-B-32"):
         with torch.device("meta"):
             model = CLIP(**get_model_config(f"{name}-quickgelu"))
-        assert sum(p.numel() for p in model.parameters()) == parameters
+        assert sum(p.numel() for p in model.parameters()) == assumed.parameters[name]
+
+
+def test_towers_of_films_have_the_parameters_and_operations_that_the_plan_takes(tmp_path):
+    import timm
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import BertConfig, BertModel
+
+    assumed = composed(tmp_path).assumed
+    with torch.device("meta"):
+        networks = {
+            "resnet50": (timm.create_model("resnet50", num_classes=0), torch.empty(1, 3, 224, 224)),
+            "BERT": (BertModel(BertConfig(vocab_size=28996), add_pooling_layer=False), torch.ones(1, 40).long()),
+        }
+        for name, (network, sample) in networks.items():
+            assert sum(p.numel() for p in network.parameters()) == assumed.parameters[name]
+            with FlopCounterMode(display=False) as counter:
+                network.eval()(sample)
+            assert counter.get_total_flops() / 1e9 == pytest.approx(assumed.gflop[name], rel=0.02), name
+
+
+def test_pretraining_on_radiographs_is_planned_by_what_each_method_runs(tmp_path, capsys):
+    cfg = composed(tmp_path, "suite=pretraining_paper")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        runs = {run.name: run for run in program.suite_configs(cfg)}
+    plans = {name: program.planned(cfg, run) for name, run in runs.items()}
+    larger = (299 / 224) ** 2
+    assert plans["simclr"].gflop == pytest.approx(2 * 8.2) and plans["supervised"].gflop == pytest.approx(8.2)
+    assert plans["gloria"].gflop == pytest.approx(8.2 * larger + 6.9)
+    assert plans["convirt"].parameters == 23508032 + 107719680 and plans["moco"].parameters == 23508032
+    assert plans["convirt"].steps == 217000 // 32 * 50 and plans["clip"].batch == 512
+    assert plans["gloria"].memory_bytes == 131227712 * 16 + 48 * (90 * larger + 20) * 1e6 + 3e9
+    told = [item.what for item in program.missing_weights(cfg, list(runs.values()))]
+    assert [what.split("/")[-1] for what in told] == [
+        "resnet50.pth: no such file or folder", "Bio_ClinicalBERT: no such file or folder",
+    ]  # fmt: skip
+    stores = list(program.missing_stores(cfg, list(runs.values())))
+    assert len(stores) == 6 and all("source=films source.pixels=320 side=320" in s.remedy[0] for s in stores)
+    start(
+        "estimate", ["suite=pretraining_paper", "plan_only=true", f"paths.data={tmp_path}", f"paths.weights={tmp_path}"]
+    )
+    assert "gloria seed 0" in capsys.readouterr().out
+
+
+def test_columns_of_the_papers_are_the_same_at_both_scales():
+    names = ("convirt", "gloria", "simclr", "random")
+    for name in names:
+        laptop, paper = (
+            compose_config("config", f"scale={scale}", f"experiment=pretraining_paper/{name}")
+            for scale in ("laptop", "paper")
+        )
+        assert laptop == paper, name
 
 
 def test_weights_are_looked_at(tmp_path):
@@ -107,7 +159,7 @@ def test_disk_and_gpus_are_looked_at(tmp_path, monkeypatch):
         properties = type("Properties", (), {"total_memory": gb * 1e9})
         monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: properties)
-        return [m.what for m in program.missing_gpus(cfg, run)]
+        return [m.what for m in program.missing_gpus(cfg, run, program.planned(cfg, run).memory_bytes)]
 
     assert gpus(8, 40) == []
     assert gpus(4, 40) == ["GPUs: 8 wanted on this node, 4 there"]

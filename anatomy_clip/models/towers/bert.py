@@ -5,22 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from anatomy_clip.core.types import Features
 from anatomy_clip.models.tokenizers import need_transformers
 from anatomy_clip.models.tower import Tower
+from anatomy_clip.models.towers.words import POOLS
 
 # Sizes that open_clip's own configurations leave to a file on the hub; ours state them under open_clip's keys.
 SIZES = ("vocab_size", "width", "heads", "layers")
 CLS_POOLER = "cls_pooler"  # the only one that goes through BERT's own pooling layer
+MAX_POOLER = "max_pooler"
 _KNOWN = {
-    "hf_pooler_type": ("mean_pooler", "cls_last_hidden_state_pooler", CLS_POOLER),
+    "hf_pooler_type": ("mean_pooler", "cls_last_hidden_state_pooler", CLS_POOLER, MAX_POOLER),
     "hf_proj_type": ("mlp", "linear"),
     "tokenizer_mode": (None,),
     "tokenizer_kwargs": (None,),
 }
+
+
+# What every BERT of the base design has; no key of a model's config says otherwise.
+_DESIGN = ("hidden_act", "layer_norm_eps", "max_position_embeddings", "type_vocab_size")
+
+
+class MaxPooler(nn.Module):
+    """The largest value of each number over a text's tokens, start and end counted (Zhang et al. 2022).
+
+    It stands in for open_clip's pooler of that name, which leaves out the text and keeps the padding.
+    """
+
+    def forward(self, out: Any, mask: Tensor) -> Tensor:
+        """Pool a BERT's output for a (T, L) mask of what is text: (T, W)."""
+        return POOLS["max"](out.last_hidden_state, mask.bool())
 
 
 class BertTower(Tower):
@@ -91,3 +108,29 @@ def bert_config(text: Mapping[str, Any], pad: int) -> Any:
         intermediate_size=round(text["width"] * text.get("mlp_ratio", 4.0)),
         pad_token_id=pad,
     )
+
+
+def bert_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the content of a BERT's `config.json` into what it says of a text tower, by the names of `load.settings`.
+
+    Raises:
+        ValueError: it is another kind of model, or differs from the base design in what no key of ours can state.
+    """
+    need_transformers()
+    from transformers import BertConfig
+
+    if config.get("model_type") != "bert":
+        raise ValueError(f"config.json: model_type is {config.get('model_type')!r}; only 'bert' can be loaded")
+    read, base = BertConfig.from_dict(dict(config)), BertConfig()
+    if other := [f"{key}={getattr(read, key)}" for key in _DESIGN if getattr(read, key) != getattr(base, key)]:
+        raise ValueError(
+            f"config.json: {', '.join(other)}, which isn't the base design's; only a plain BERT can be loaded"
+        )
+    return {
+        "text.hf_model_name": True,
+        "text.vocab_size": read.vocab_size,
+        "text.width": read.hidden_size,
+        "text.heads": read.num_attention_heads,
+        "text.layers": read.num_hidden_layers,
+        "text.mlp_ratio": read.intermediate_size / read.hidden_size,
+    }

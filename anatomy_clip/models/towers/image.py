@@ -38,18 +38,31 @@ class VisionTower(Tower):
 
 
 class TimmTower(Tower):
-    """A timm network; arguments as of `VisionTower`."""
+    """A timm network, pooled as it pools or by attention (timm_pool abs_attn, rot_attn); arguments as of `VisionTower`.
+
+    Raises:
+        ValueError: two projections were asked for, since attention has its own.
+    """
 
     def __init__(self, visual: TimmModel, joint: bool = True) -> None:
         super().__init__()
         self.width = int(visual.trunk.num_features)
-        self.projections = ("visual.head.", f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")
+        self.attends = hasattr(visual.head, "pool")
+        if self.attends and len(visual.head) > 1:
+            raise ValueError(
+                "model.vision: attention as timm_pool ends in a projection of its own; set timm_proj to ''"
+            )
+        head = "visual.head.pool.proj." if self.attends else "visual.head."
+        self.projections = (head, f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")
         stages = visual.trunk.feature_info
         if len({stage["reduction"] for stage in stages}) > 1:  # a pyramid; a transformer's layers are all of one size
             self.map_widths = tuple(stage["num_chs"] for stage in stages)
         # convolutions over channels-last weights are a third quicker on CPU, and on GPU in mixed precision
         self.visual = visual.to(memory_format=torch.channels_last)
-        if not joint:
+        self.joint = joint
+        if not joint and self.attends:
+            visual.head.pool.proj = nn.Identity()
+        elif not joint:
             visual.head = None
             visual.trunk.reset_classifier(0)
 
@@ -62,9 +75,13 @@ class TimmTower(Tower):
         else:
             features = trunk.forward_features(pixels)  # (B, R, W)
         local = features.flatten(2).transpose(1, 2) if features.ndim == 4 else features
-        pooled = trunk.forward_head(features, pre_logits=True)  # (B, W), or all of them where the head pools
-        embedding = None if self.visual.head is None else _unit(self.visual.head(trunk.get_classifier()(pooled)))
-        return Features(pooled if pooled.ndim == 2 else local.mean(dim=1), local, embedding, tuple(maps))
+        if self.attends:
+            pooled = self.visual.head.pool(features, pre_logits=True)  # (B, W)
+            projected = self.visual.head.pool.proj(pooled) if self.joint else None
+        else:
+            pooled = trunk.forward_head(features, pre_logits=True)  # (B, W)
+            projected = self.visual.head(trunk.get_classifier()(pooled)) if self.joint else None
+        return Features(pooled, local, None if projected is None else _unit(projected), tuple(maps))
 
 
 class ResNetTower(Tower):

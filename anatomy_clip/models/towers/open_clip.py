@@ -23,11 +23,12 @@ from anatomy_clip.core.refusals import Refused
 from anatomy_clip.models.image_text import ImageTextModel
 from anatomy_clip.models.tokenizers import ClipTokenizer, Tokenizer, WordPieceTokenizer
 from anatomy_clip.models.tower import Tower
-from anatomy_clip.models.towers.bert import CLS_POOLER, BertTower, bert_config
+from anatomy_clip.models.towers.bert import CLS_POOLER, MAX_POOLER, BertTower, MaxPooler, bert_config
 from anatomy_clip.models.towers.image import ResNetTower, TimmTower, VisionTower
 from anatomy_clip.models.towers.text import TextTower
 from anatomy_clip.models.towers.words import WordConfig, WordTower
 from anatomy_clip.models.weights.load import Weights, load_weights, read_weights, settings, settle
+from anatomy_clip.models.weights.text_tower import load_text_tower, read_text_tower
 from anatomy_clip.models.words import WordTokenizer
 
 _LOGIT_SCALE = math.log(1 / 0.07)  # CLIP's start
@@ -46,6 +47,7 @@ def from_config(
     quick_gelu: bool | None = None,
     normalisation: str | None = None,
     weights: str | None = None,
+    text_weights: str | None = None,
     text_tower: bool = True,
     joint: bool = True,
     vocabulary: Sequence[str] | None = None,
@@ -58,10 +60,11 @@ def from_config(
         embed_dim: D, width of the shared space.
         vision: keys of open_clip's `CLIPVisionCfg`.
         text: keys of open_clip's `CLIPTextCfg`; with `hf_model_name` the tower is a BERT (see `bert.bert_config`), and
-            its tokenizer comes with the weights; with `words: true` it is a small one of whole words (`WordConfig`).
+            its tokenizer comes with its weights; with `words: true` it is a small one of whole words (`WordConfig`).
         quick_gelu: use OpenAI's approximate GELU, as PubMedCLIP does; None: as the weights say, without weights no.
         normalisation: a key of `NORMALISATIONS`; None: as the weights say, without weights CLIP's.
         weights: file, folder or hub reference to start from (see `weights.read.locate`); None for random weights.
+        text_weights: folder of a BERT that the text tower starts from (see `read_text_tower`); unused with `weights`.
         text_tower: build the text tower.
         joint: build the projections into the joint space.
         vocabulary: words of a text tower of whole words; None: those of the weights.
@@ -71,6 +74,7 @@ def from_config(
             tell what is left open, or don't fit.
     """
     found = None if weights is None else read_weights(weights)
+    bert = read_text_tower(text_weights) if text_weights and not found else None
     architecture = {
         "embed_dim": embed_dim,
         "quick_gelu": settle("quick_gelu", quick_gelu, found, False),
@@ -80,7 +84,7 @@ def from_config(
     flat = settings(architecture)
     kinds: dict[str, _Build] = {"text.words": partial(_with_words, vocabulary), "text.hf_model_name": _with_bert}
     build: _Build = next((with_kind for key, with_kind in kinds.items() if flat.get(key)), _with_clips_text)
-    visual, texts, tokenizer = build(architecture, found, text_tower, joint)
+    visual, texts, tokenizer = build(architecture, found or bert, text_tower, joint)
     tower = next(tower for kind, tower in _TOWERS.items() if isinstance(visual, kind))
     model = ImageTextModel(
         tower(visual, joint),
@@ -95,6 +99,8 @@ def from_config(
     ).to(torch.float32)
     if found is not None:
         load_weights(model, found)
+    elif bert is not None and text_tower:
+        load_text_tower(model, bert)
     return model
 
 
@@ -121,10 +127,14 @@ def _with_clips_text(
 def _with_bert(architecture: Mapping[str, Any], found: Weights | None, text_tower: bool, joint: bool) -> _Networks:
     width, vision, text = (architecture[key] for key in ("embed_dim", "vision_cfg", "text_cfg"))
     tokenizer = None if found is None else found.tokenizer
+    visual = _build_vision_tower(width, dict(vision), architecture["quick_gelu"])
+    if not text_tower:
+        return visual, None, tokenizer
     if not isinstance(tokenizer, WordPieceTokenizer):
         raise ValueError(
             f"text: {text['hf_model_name']} has a tokenizer of its own, which comes with the weights"
-            f"{f', but {found.file} has none' if found else ''}; set model.weights to a folder or file that has it"
+            f"{f', but {found.file} has none' if found else ''}; set model.weights to a folder or file that has it, or "
+            "model.text_weights to the folder of a BERT"
         )
     flat = settings(architecture)
     encoder = HFTextEncoder(
@@ -136,9 +146,9 @@ def _with_bert(architecture: Mapping[str, Any], found: Weights | None, text_towe
     )
     if flat["text.hf_pooler_type"] != CLS_POOLER:
         encoder.transformer.pooler = None  # a layer that nothing would read, and that files don't have
-    visual = _build_vision_tower(width, dict(vision), architecture["quick_gelu"])
-    texts = BertTower(encoder, flat["text.context_length"], joint) if text_tower else None
-    return visual, texts, tokenizer
+    if flat["text.hf_pooler_type"] == MAX_POOLER:
+        encoder.pooler = MaxPooler()
+    return visual, BertTower(encoder, flat["text.context_length"], joint), tokenizer
 
 
 def _with_words(

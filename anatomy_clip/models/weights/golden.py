@@ -30,6 +30,7 @@ def provenance(model: ImageTextModel, source: str, layout: str, file: Path) -> P
         logit_scale=model.initial_logit_scale,
         golden_image=tuple(round(float(v), 6) for v in image[:_SHOWN]),
         golden_text=tuple(round(float(v), 6) for v in text[:_SHOWN]),
+        beside=model.provenance.file if model.provenance else None,
     )
 
 
