@@ -110,7 +110,7 @@ def test_pretraining_on_radiographs_is_planned_by_what_each_method_runs(tmp_path
     assert plans["gloria"].memory_bytes == 131227712 * 16 + 48 * (90 * larger + 20) * 1e6 + 3e9
     told = [item.what for item in program.missing_weights(cfg, list(runs.values()))]
     assert [what.split("/")[-1] for what in told] == [
-        "resnet50.pth: no such file or folder", "Bio_ClinicalBERT: no such file or folder",
+        "Bio_ClinicalBERT: no such file or folder", "resnet50.pth: no such file or folder",
     ]  # fmt: skip
     stores = list(program.missing_stores(cfg, list(runs.values())))
     assert len(stores) == 6 and all("source=films source.pixels=320 side=320" in s.remedy[0] for s in stores)
