@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> int:
     missing += missing_gpus(cfg, configs[0], max(run.memory_bytes for run in runs))
     trainer = configs[0].trainer
     nodes = trainer.get("num_nodes", 1)
-    networks = ", ".join(_passes(cfg, configs[-1]))
+    networks = " and ".join(dict.fromkeys(network for run in configs for network in _passes(cfg, run)))
     title = (
         f"plan: suite {configs[0].suite} at scale {cfg.at_scale}: {len(runs)} run(s), {networks}, "
         f"{trainer.precision}, {nodes} x {trainer.devices} GPU(s)"
