@@ -48,9 +48,10 @@ def test_command_exists(command):
     assert find_problem(overrides, config_folder(), PRIMARY[script.name]) is None
 
 
-def test_table_is_the_recorded_one():
-    recorded = (ROOT / "experiments/table3/recorded/table3.md").read_text().strip()
-    shown = re.search(r"<!-- table3:begin -->\n(.*?)<!-- table3:end -->", README, flags=re.S)
+@pytest.mark.parametrize(("suite", "file"), [("table3", "table3.md"), ("pretraining", "summary.md")])
+def test_table_is_the_recorded_one(suite, file):
+    recorded = (ROOT / f"experiments/{suite}/recorded/{file}").read_text().strip()
+    shown = re.search(rf"<!-- {suite}:begin -->\n(.*?)<!-- {suite}:end -->", README, flags=re.S)
     assert shown
     assert shown[1].strip()
     assert shown[1].strip() in recorded  # which goes on with gains, baselines and further test sets
