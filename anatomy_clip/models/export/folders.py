@@ -41,9 +41,7 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
 
 def _open_clip(model: ImageTextModel, folder: Path) -> None:
     if settings(model.architecture).get("text.hf_pooler_type") == MAX_POOLER:
-        raise ValueError(
-            f"open_clip's {MAX_POOLER} leaves out the text and keeps the padding: it can't be this text tower"
-        )
+        raise ValueError(f"open_clip's {MAX_POOLER} leaves out the text and keeps padding: it can't be this text tower")
     mean, std = NORMALISATIONS[model.normalisation]
     prepare = {"mean": mean, "std": std, "interpolation": "bilinear", "resize_mode": "longest"}  # longest: padded
     _write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model.architecture, "preprocess_cfg": prepare})
