@@ -221,8 +221,8 @@ def test_position_ids_of_older_versions_are_known(folder):
         ({"context_length": 77}, r"text.context_length is 256 there, 77 in the model"),
         ({"hf_pooler_type": "mean_pooler"}, r"text.hf_pooler_type is cls_last_hidden_state_pooler there"),
         (
-            {"hf_pooler_type": "max_pooler"},
-            r"hf_pooler_type=max_pooler can't be built; known are mean_pooler",
+            {"hf_pooler_type": "cls_poolr"},
+            r"hf_pooler_type=cls_poolr can't be built; known are mean_pooler",
         ),
         ({"hf_proj_type": None}, r"hf_proj_type=None can't be built; known are mlp, linear"),
         ({"tokenizer_kwargs": {"strip_sep_token": True}}, r"tokenizer_kwargs=.*can't be built"),

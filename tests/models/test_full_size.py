@@ -67,8 +67,8 @@ def test_biomedclip_as_our_config_states_it_equals_open_clip(tmp_path):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model", ["resnet50_films", "resnet50_attention_films"])
-def test_the_papers_towers_of_radiographs_equal_timm_and_transformers(tmp_path, model):
+@pytest.mark.parametrize("method", ["convirt", "clip"])
+def test_the_papers_towers_of_radiographs_equal_timm_and_transformers(tmp_path, method):
     torch.manual_seed(0)
     bert = BertModel(BertConfig(vocab_size=28996)).eval()  # the rest: BERT-base
     bert.save_pretrained(tmp_path / "Bio_ClinicalBERT")
@@ -76,18 +76,13 @@ def test_the_papers_towers_of_radiographs_equal_timm_and_transformers(tmp_path, 
     (tmp_path / "Bio_ClinicalBERT" / "vocab.txt").write_text("\n".join(words) + "\n")
     resnet = timm.create_model("resnet50").eval()
     torch.save(resnet.state_dict(), tmp_path / "resnet50.pth")
-    overrides = [
-        f"paths.weights={tmp_path}",
-        f"model={model}",
-        "objective=convirt",
-        f"init.image={tmp_path}/resnet50.pth",
-    ]
-    ours = build_model(compose_config("config", *overrides)).eval()
+    cfg = compose_config("config", f"experiment=pretraining_paper/{method}", f"paths.weights={tmp_path}")
+    ours = build_model(cfg).eval()
     images = ours.pixels(pictures(224))
     torch.testing.assert_close(ours.image(images).maps[-1], resnet.forward_features(images), atol=1e-4, rtol=1e-4)
     tokens = tokenize(BERT_TEXTS[:1], ours.context_length, ours.tokenizer)
     expected = bert(tokens).last_hidden_state[0].amax(dim=0)
     torch.testing.assert_close(ours.encode_text(tokens).pooled[0], expected, atol=1e-4, rtol=0)
     sizes = {name: sum(p.numel() for p in tower.parameters()) for name, tower in ours.towers().items()}
-    attention = 2048 * 6144 + 6144 + 50 * 2048 if model == "resnet50_attention_films" else 0
+    attention = 2048 * 6144 + 6144 + 50 * 2048 if method == "clip" else 0
     assert sizes == {"image": 23_508_032 + attention, "text": 107_719_680}

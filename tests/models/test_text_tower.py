@@ -7,6 +7,7 @@ import torch
 from models.berts import TEXTS, stated, text_keys, vocabulary
 from transformers import BertConfig, BertForPreTraining, BertModel
 
+from anatomy_clip.models.export.folders import export
 from anatomy_clip.models.tokenizers import tokenize
 from anatomy_clip.models.towers.open_clip import from_config
 
@@ -111,6 +112,11 @@ def test_a_tensor_too_few_is_named(bert):
     torch.save(state, bert / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"missing: transformer.encoder.layer.1.output.dense.bias"):
         load(bert)
+
+
+def test_it_is_not_exported_to_open_clip_which_pools_the_padding(bert, tmp_path):
+    with pytest.raises(ValueError, match="open_clip's max_pooler leaves out the text"):
+        export(load(bert), tmp_path / "out", "open_clip", "card")
 
 
 def test_a_method_without_texts_needs_no_bert():

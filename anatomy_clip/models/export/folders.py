@@ -12,6 +12,7 @@ from torch import Tensor
 
 from anatomy_clip.core.files import whole_folder
 from anatomy_clip.models.image_text import NORMALISATIONS, ImageTextModel
+from anatomy_clip.models.towers.bert import MAX_POOLER
 from anatomy_clip.models.towers.open_clip import write_tokenizer
 from anatomy_clip.models.weights import architecture, names
 from anatomy_clip.models.weights.load import settings
@@ -39,6 +40,8 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
 
 
 def _open_clip(model: ImageTextModel, folder: Path) -> None:
+    if settings(model.architecture).get("text.hf_pooler_type") == MAX_POOLER:
+        raise ValueError(f"open_clip's {MAX_POOLER} leaves out the text and keeps padding: it can't be this text tower")
     mean, std = NORMALISATIONS[model.normalisation]
     prepare = {"mean": mean, "std": std, "interpolation": "bilinear", "resize_mode": "longest"}  # longest: padded
     _write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model.architecture, "preprocess_cfg": prepare})
