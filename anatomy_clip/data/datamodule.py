@@ -34,8 +34,7 @@ from anatomy_clip.text.source import CAPTION, REPORT, TextSource
 class SliceDataModule(lightning.LightningDataModule):
     """Loaders of `Batch` over stores of slices or of radiographs, as the taxonomy is.
 
-    Use it with `use_distributed_sampler=False`: its own samplers shuffle and share out, and Lightning tells
-    them the epoch. Batches are the same with any number of workers.
+    Use it with `use_distributed_sampler=False`: its own samplers shuffle. Any number of workers gives the same batches.
 
     Args:
         train: folders of the training stores; their slices are joined.
@@ -53,14 +52,12 @@ class SliceDataModule(lightning.LightningDataModule):
         context_length: tokens that the model's text tower takes.
         tokenizer: the model's, see `tokenizers.tokenize`.
         shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
-        rare_below: organs, or findings, that a smaller share of the training slices shows come up more often, see
-            `shares.repeat_weights`; None: they don't.
+        rare_below: labels that a smaller share of slices shows come up more often, see `shares.repeat_weights`.
         label_share: train on the labels of a share of the patients only, see `labelled.LabelShare`; None: on all.
         label_draw: number of the draw of these patients.
         least_positives: see `labelled.LabelShare`.
         epoch_batches: that an epoch has at least, see `EpochSampler`.
-        train_patients: train on that many patients only, the same for a seed and each more of them for more, see
-            `selection.first_patients`; None: all.
+        train_patients: train on so many patients only, see `selection.first_patients`; None: on all.
         earlier_patients: hashes (see `leakage.patient_hashes`) of those that the weights were trained on before.
     """
 
@@ -187,8 +184,8 @@ class SliceDataModule(lightning.LightningDataModule):
     def training_sets(self) -> dict[str, tuple[Loader, Manifest[Any]]]:
         """One set, of the training slices as they are: ("train": its loader, the manifest that its rows point into)."""
         whole = self._of_some_patients(self._join(self.train_paths, "training data", ImageAugment(self.augment.size)))
-        sampler = OrderedSampler(len(whole), **self._rank())
-        return {"train": (self._loader(whole, sampler, persistent=False), self.training_records())}
+        loader = self._loader(whole, OrderedSampler(len(whole), **self._rank()), persistent=False)
+        return {"train": (loader, self.training_records())}
 
     def training_records(self) -> Manifest[Any]:
         """The records of the training slices, store after store."""
@@ -201,8 +198,8 @@ class SliceDataModule(lightning.LightningDataModule):
 
     @cached_property
     def _chosen(self) -> Chosen | None:
-        records = self._records(self.train_paths)
-        return choose(records, self.taxonomy, self.train_patients, self.label_share, self.seed)
+        whole = self._records(self.train_paths)
+        return choose(whole, self.taxonomy, self.train_patients, self.label_share, self.seed)
 
     def _present_tests(self) -> dict[str, tuple[Path, ...]]:
         absent = self.absent_tests()
@@ -218,9 +215,8 @@ class SliceDataModule(lightning.LightningDataModule):
                     f"{path}: the manifest lists {len(store.manifest)} slice(s), but the store holds "
                     f"{len(store.images)} image(s); prepare the data again"
                 )
-        images = JoinedImages([store.images for store in stores])
         return SliceDataset(
-            images,
+            JoinedImages([store.images for store in stores]),
             self._records(paths),
             self.taxonomy,
             augment=augment,
