@@ -51,7 +51,8 @@ def label_matrices(records: Sequence[Any], taxonomy: LabelSet) -> dict[str, Labe
         taxonomy: the label set.
 
     Returns:
-        Label space -> (N, K): 1 shown, 0 not shown, -1 unknown (neither stated nor derived from structures).
+        Label space -> (N, K): 1 shown, 0 not shown, -1 unknown: neither stated nor derived from structures, or left
+        open by the source.
     """
     if not isinstance(taxonomy, Taxonomy):
         [(space, names)] = label_names(taxonomy).items()
@@ -63,6 +64,8 @@ def label_matrices(records: Sequence[Any], taxonomy: LabelSet) -> dict[str, Labe
         labels["modality"][row, modality[record.modality]] = 1
         organs, stations = organs_in(record, taxonomy), stations_in(record, taxonomy)
         labels["organ"][row] = UNKNOWN if organs is None else taxonomy.organ_vector(organs)
+        if record.unsure:
+            labels["organ"][row, [taxonomy.organs.index(name) for name in record.unsure]] = UNKNOWN
         labels["station"][row] = UNKNOWN if stations is None else taxonomy.station_vector(stations)
     return labels
 

@@ -39,6 +39,7 @@ class SliceRecord:
         caption: the source's own caption; empty where captions are made by templates.
         organs: organs that the source states (by eye, by level); None: the taxonomy derives them from structures.
         stations: stations that the source states; None: derived as well.
+        unsure: organs that the source leaves open: they may be in the slice, so they are neither right nor wrong.
     """
 
     source: str
@@ -57,6 +58,7 @@ class SliceRecord:
     caption: str = ""
     organs: tuple[str, ...] | None = None
     stations: tuple[str, ...] | None = None
+    unsure: tuple[str, ...] = ()
 
 
 def _to_row(record: SliceRecord) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def _from_row(row: dict[str, Any]) -> SliceRecord:
     row["spacing_mm"] = tuple(row["spacing_mm"])
     for name in ("organs", "stations"):
         row[name] = None if row[name] is None else tuple(row[name])
+    row["unsure"] = tuple(row["unsure"])
     return SliceRecord(**row)
 
 
@@ -81,7 +84,7 @@ def _schema() -> Any:
     names = pa.list_(pa.string())
     other = {
         "index": pa.int64(), "spacing_mm": pa.list_(pa.float64()), "thickness_mm": pa.float64(), "organs": names,
-        "stations": names,
+        "stations": names, "unsure": names,
     }  # fmt: skip
     return pa.schema([(f.name, other.get(f.name, pa.string())) for f in fields(SliceRecord)])
 
@@ -106,7 +109,7 @@ def _check_areas(text: str, where: str) -> None:
 SLICES = Kind(
     name="slice",
     record=SliceRecord,
-    version=2,  # 2: organs and stations that the source states
+    version=3,  # 2: organs and stations that the source states; 3: organs that it leaves open
     schema=_schema,
     terms={"modality": Modality, "protocol": Protocol, "orientation": Orientation},
     to_row=_to_row,

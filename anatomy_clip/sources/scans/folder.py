@@ -177,7 +177,8 @@ class Folder:
                 continue
             one = replace(record, index=index, spacing_mm=image.spacing_mm, thickness_mm=image.thickness_mm)
             if rows:
-                one = replace(one, organs=row_at[index].organs, stations=row_at[index].stations)
+                row = row_at[index]
+                one = replace(one, organs=row.organs, stations=row.stations, unsure=row.unsure)
             yield replace(image, protocol=protocol), one
         if note := counted.note():
             yield Doubt(note, volume)

@@ -31,6 +31,8 @@ class LabelRow:
         last: last slice, included.
         stations: stated stations; None where not stated.
         organs: stated organs; None where not stated.
+        unsure: organs that may be there, neither right nor wrong (column `organs_unsure`).
+        source: collection that the volume comes from (column `source`); "" where the table doesn't say.
     """
 
     where: str
@@ -43,6 +45,8 @@ class LabelRow:
     last: int
     stations: tuple[str, ...] | None
     organs: tuple[str, ...] | None
+    unsure: tuple[str, ...] = ()
+    source: str = ""
 
 
 def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
@@ -131,6 +135,8 @@ def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
         last=last,
         stations=_names(cells["stations"], taxonomy.station, where),
         organs=_names(cells["organs"], taxonomy.organ, where),
+        unsure=_names(cells.get("organs_unsure", ""), taxonomy.organ, where) or (),
+        source=cells.get("source", ""),
     )
 
 
