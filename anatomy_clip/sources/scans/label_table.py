@@ -1,4 +1,4 @@
-"""Label tables: what a person stated of ranges of slices, one row a range."""
+"""Label tables: what a person stated of ranges of slices, one row a range, or of pictures, one row a file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 
 COLUMNS = ("path", "patient", "modality", "protocol", "orientation", "first_slice", "last_slice", "stations", "organs")
+PICTURE_COLUMNS = ("file", "patient", "modality", "protocol", "orientation", "stations", "organs")
 Term = TypeVar("Term", Modality, Protocol, Orientation)
 
 
@@ -64,10 +65,37 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
             contradicts another row; the message names the line.
     """
     rows: dict[str, list[LabelRow]] = {}
-    for number, cells in _cells(path):
-        row = _row(cells, f"{path}, line {number}", taxonomy)
+    for number, cells in _cells(path, COLUMNS):
+        where = f"{path}, line {number}"
+        first, last = (_whole(cells[name], f"{where}: {name}") for name in ("first_slice", "last_slice"))
+        if last < first:
+            raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
+        row = _row(cells, "path", first, last, where, taxonomy)
         rows.setdefault(row.path, []).append(row)
     return {name: _agreeing(sorted(group, key=lambda r: (r.orientation, r.first))) for name, group in rows.items()}
+
+
+def read_pictures(path: Path, taxonomy: Taxonomy) -> dict[str, LabelRow]:
+    """Read a label table of pictures, each a file that holds one slice; columns that it has beside ours are ignored.
+
+    Args:
+        path: a CSV file with the columns `PICTURE_COLUMNS`, and `source` and `organs_unsure` where they are stated.
+        taxonomy: knows the names of stations and organs.
+
+    Returns:
+        File in the table -> its row; files in the table's order.
+
+    Raises:
+        ValueError: the table is missing or none, or a row holds an unknown word, or two rows name one file; the message
+            names the line.
+    """
+    rows: dict[str, LabelRow] = {}
+    for number, cells in _cells(path, PICTURE_COLUMNS):
+        row = _row(cells, "file", 0, 0, f"{path}, line {number}", taxonomy)
+        if first := rows.get(row.path):
+            raise ValueError(f"{row.where}: file {row.path!r} stands in {first.where} too; take one row out")
+        rows[row.path] = row
+    return rows
 
 
 def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], modalities: Collection[Modality]) -> None:
@@ -97,12 +125,12 @@ def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], moda
             )
 
 
-def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
+def _cells(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(Line number, column -> cell) of each row."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise ValueError(f"{path}: has no column {', '.join(missing)}; columns are separated by ','")
             rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
@@ -113,20 +141,18 @@ def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise ValueError(f"{path}: can't be read as a table ({error}); save it as CSV in UTF-8") from error
 
 
-def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
-    for name in ("path", "patient"):
+def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str, taxonomy: Taxonomy) -> LabelRow:
+    """A row, whose path stands in the column `path`."""
+    for name in (path, "patient"):
         if not cells[name]:
             raise ValueError(f"{where}: {name} is empty; fill it in")
-    first, last = (_whole(cells[name], f"{where}: {name}") for name in ("first_slice", "last_slice"))
-    if last < first:
-        raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
     modality = _term(Modality, cells["modality"], f"{where}: modality")
     protocol = _term(Protocol, cells["protocol"], f"{where}: protocol")
     if modality is Modality.CT and protocol:
         raise ValueError(f"{where}: protocol is {protocol}, but CT has none; leave it empty")
     return LabelRow(
         where=where,
-        path=cells["path"].replace("\\", "/").rstrip("/"),  # as Windows writes it
+        path=cells[path].replace("\\", "/").rstrip("/"),  # as Windows writes it
         patient=cells["patient"],
         modality=modality,
         protocol=protocol,
