@@ -110,15 +110,18 @@ class Folder:
             self._modality([])
         return taken
 
+    def owner(self, volume: str) -> tuple[str, str]:
+        """Source and patient of a volume, as the table gives them; ValueError where it has no row."""
+        row = self._rows(volume)[0]
+        return row.source or self.name, row.patient
+
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
         """Stream the slices of one volume, the refusals of files of it, and what `describe` notes at such a series.
 
         Raises:
             ValueError: a file is damaged or lies outside the root, or a label row doesn't fit it.
         """
-        rows = self._table.get(volume, [])
-        if self._table_path and not rows:
-            raise ValueError(f"{volume}: stands in no row of {self._table_path}")
+        rows = self._rows(volume) if self._table_path else []
         items = list(self._stacks(volume, rows))
         stacks = [item for item in items if isinstance(item, Stack)]
         check_rows(rows, {stack.orientation: stack.count for stack in stacks}, {stack.modality for stack in stacks})
@@ -126,6 +129,12 @@ class Folder:
         for stack in stacks:
             yield from (Doubt(note, volume) for note in stack.notes)
             yield from self._labelled(stack, rows, volume)
+
+    def _rows(self, volume: str) -> list[LabelRow]:
+        if volume not in self._table:
+            table = f"row of {self._table_path}" if self._table_path else "label table; set labels"
+            raise ValueError(f"{volume}: stands in no {table}")
+        return self._table[volume]
 
     def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Refusal]:
         path = path_below(self.root, volume, rows[0].where if rows else "")

@@ -27,7 +27,7 @@ class LabelRow:
         patient: patient id as the table gives it.
         modality: CT or MR.
         protocol: MR protocol; `Protocol.NONE` for CT and where it isn't stated.
-        orientation: plane of the stored slices.
+        orientation: plane of the stored slices; None where a table of pictures doesn't state it.
         first: first slice, from 0, in stored order.
         last: last slice, included.
         stations: stated stations; None where not stated.
@@ -41,7 +41,7 @@ class LabelRow:
     patient: str
     modality: Modality
     protocol: Protocol
-    orientation: Orientation
+    orientation: Orientation | None
     first: int
     last: int
     stations: tuple[str, ...] | None
@@ -72,7 +72,9 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
             raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
         row = _row(cells, "path", first, last, where, taxonomy)
         rows.setdefault(row.path, []).append(row)
-    return {name: _agreeing(sorted(group, key=lambda r: (r.orientation, r.first))) for name, group in rows.items()}
+    return {
+        name: _agreeing(sorted(group, key=lambda r: (r.orientation or "", r.first))) for name, group in rows.items()
+    }
 
 
 def read_pictures(path: Path, taxonomy: Taxonomy) -> dict[str, LabelRow]:
@@ -113,15 +115,16 @@ def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], moda
         if set(modalities) != {row.modality}:
             found = " and ".join(sorted(modalities)) or "no image"
             raise ValueError(f"{row.where}: modality is {row.modality}, but {row.path} holds {found}; mend the row")
-        if row.orientation not in counts:
+        count = counts.get(row.orientation) if row.orientation else None
+        if count is None:
             found = " and ".join(sorted(counts))
             raise ValueError(
                 f"{row.where}: orientation is {row.orientation}, but {row.path} holds {found} slices; mend the row"
             )
-        if row.last >= counts[row.orientation]:
+        if row.last >= count:
             raise ValueError(
-                f"{row.where}: last_slice={row.last}, but {row.path} has {counts[row.orientation]} {row.orientation} "
-                "slice(s), counted from 0; mend the row"
+                f"{row.where}: last_slice={row.last}, but {row.path} has {count} {row.orientation} slice(s), counted "
+                "from 0; mend the row"
             )
 
 
@@ -146,6 +149,8 @@ def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str,
     for name in (path, "patient"):
         if not cells[name]:
             raise ValueError(f"{where}: {name} is empty; fill it in")
+    plane = cells["orientation"]
+    unstated = path == "file" and not plane  # such a picture is refused by itself
     modality = _term(Modality, cells["modality"], f"{where}: modality")
     protocol = _term(Protocol, cells["protocol"], f"{where}: protocol")
     if modality is Modality.CT and protocol:
@@ -156,7 +161,7 @@ def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str,
         patient=cells["patient"],
         modality=modality,
         protocol=protocol,
-        orientation=_term(Orientation, cells["orientation"], f"{where}: orientation"),
+        orientation=None if unstated else _term(Orientation, plane, f"{where}: orientation"),
         first=first,
         last=last,
         stations=_names(cells["stations"], taxonomy.station, where),
@@ -192,11 +197,12 @@ def _whole(text: str, where: str) -> int:
 
 
 def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
-    """Rows of one path, checked against each other."""
+    """Rows of one path in order, checked against each other."""
+    rows = sorted(rows, key=lambda row: (row.orientation or "", row.first))
     for a, b in pairwise(rows):
         for name in ("patient", "modality", "protocol"):
             if getattr(a, name) != getattr(b, name):
                 raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; mend one")
         if a.orientation == b.orientation and b.first <= a.last:
             raise ValueError(f"{b.where}: slices {b.first} to {b.last} overlap those of {a.where}; mend one")
-    return list(rows)
+    return rows

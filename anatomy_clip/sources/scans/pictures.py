@@ -83,28 +83,34 @@ class Pictures:
         return row.source or self.name, row.patient
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal]:
-        """Yield the pictures of one patient; one that is missing, damaged, tiny or huge is refused by name."""
+        """Yield the pictures of one patient.
+
+        One that is missing, damaged, tiny or huge, or whose row states no orientation, is refused by name.
+        """
         for row in self._volumes[volume]:
+            if row.orientation is None:
+                yield Refusal("its row states no orientation", "fill it in, or take the row out", row.path)
+                continue
             try:
                 grey = read_grey(path_below(self.root, row.path, row.where))
             except Refused as error:
                 yield error.at(row.path).refusal
                 continue
             pixels = of_grey(grey, row.modality, *self.window)
-            yield Slice(pixels, (1.0, 1.0), 1.0, row.modality, row.protocol, row.orientation), self._record(row)
+            image = Slice(pixels, (1.0, 1.0), 1.0, row.modality, row.protocol, row.orientation)
+            yield image, self._record(row, image)
 
-    def _record(self, row: LabelRow) -> SliceRecord:
-        patient = self._pseudonyms("patient", row.patient)
+    def _record(self, row: LabelRow, image: Slice) -> SliceRecord:
         return SliceRecord(
             source=row.source or self.name,
             split=self.split,
-            patient=patient,
-            study=patient,
-            series=f"{self._pseudonyms('series', row.path)}-{row.orientation}",
+            patient=self._pseudonyms("patient", row.patient),
+            study=self._pseudonyms("study", row.patient),
+            series=f"{self._pseudonyms('series', row.path)}-{image.orientation}",
             index=0,
-            modality=row.modality,
-            protocol=row.protocol,
-            orientation=row.orientation,
+            modality=image.modality,
+            protocol=image.protocol,
+            orientation=image.orientation,
             licence=self.licence,
             organs=row.organs,
             stations=row.stations,
