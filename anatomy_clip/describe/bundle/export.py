@@ -30,6 +30,7 @@ from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.runs.wiring import wants_of
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import MANIFEST, read_meta
+from anatomy_clip.stores.training import training_stores
 from anatomy_clip.text.captions import MOST, plausible_captions
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
@@ -105,7 +106,7 @@ def training(cfg: DictConfig, run: Path, taxonomy: Taxonomy) -> Training:
     return Training(
         name=f"{cfg.suite}/{cfg.name}, seed {cfg.seed}",
         start=f"{start}, SHA-256 {weights['sha256']}" if weights else start,
-        stores=[_short(store, 2) for store in cfg.data.train],
+        stores=[_short(str(store), 2) for store in training_stores(cfg.data)],
         captions=list(cfg.prompts.get("templates", ["the source's own captions"])),
         augmentation=[name for name, value in cfg.augment.items() if isinstance(value, DictConfig)],
         evaluation=[*prompts.get("organ_templates", []), *prompts.get("station_templates", [])],
@@ -224,7 +225,7 @@ def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
 
 def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tuple[Sentence, ...], Preprocessing]:
     """Captions that the training slices give, worded as the run is tested, and how those slices were made pictures."""
-    stores, settings = [Path(path) for path in cfg.data.train], []
+    stores, settings = training_stores(cfg.data), []
     records: list[Manifest[SliceRecord]] = []
     for store in stores:
         meta = read_meta(store)
