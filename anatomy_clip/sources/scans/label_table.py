@@ -1,4 +1,9 @@
-"""Label tables: what a person stated of ranges of slices, one row a range."""
+"""Label tables: what a person stated of ranges of slices, one row a range.
+
+A table has the columns of `COLUMNS`. It may have two more: `organs_unsure`, organs that may be in the slices and aren't
+plain (neither right nor wrong there), and `source`, the collection that a volume comes from. A volume without one is of
+the collection that the source's settings name.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +66,7 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
 
     Raises:
         ValueError: the file is missing or no table, or a row holds an unknown word or an impossible range, or
-            contradicts another row; the message names the line.
+            contradicts itself or another row; the message names the line.
     """
     rows: dict[str, list[LabelRow]] = {}
     for number, cells in _cells(path):
@@ -124,6 +129,10 @@ def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
     protocol = _term(Protocol, cells["protocol"], f"{where}: protocol")
     if modality is Modality.CT and protocol:
         raise ValueError(f"{where}: protocol is {protocol}, but CT has none; leave it empty")
+    organs = _names(cells["organs"], taxonomy.organ, where)
+    unsure = _names(cells.get("organs_unsure", ""), taxonomy.organ, where) or ()
+    if both := sorted(set(unsure) & set(organs or ())):
+        raise ValueError(f"{where}: {', '.join(both)} in organs and in organs_unsure; take it out of one")
     return LabelRow(
         where=where,
         path=cells["path"].replace("\\", "/").rstrip("/"),  # as Windows writes it
@@ -134,8 +143,8 @@ def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
         first=first,
         last=last,
         stations=_names(cells["stations"], taxonomy.station, where),
-        organs=_names(cells["organs"], taxonomy.organ, where),
-        unsure=_names(cells.get("organs_unsure", ""), taxonomy.organ, where) or (),
+        organs=organs,
+        unsure=unsure,
         source=cells.get("source", ""),
     )
 
@@ -168,7 +177,7 @@ def _whole(text: str, where: str) -> int:
 def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
     """Rows of one path, checked against each other."""
     for a, b in pairwise(rows):
-        for name in ("patient", "modality", "protocol"):
+        for name in ("patient", "source", "modality", "protocol"):
             if getattr(a, name) != getattr(b, name):
                 raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; mend one")
         if a.orientation == b.orientation and b.first <= a.last:
