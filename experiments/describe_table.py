@@ -125,7 +125,7 @@ def compare(rows: Sequence[LabelRow], series: Sequence[SeriesDescription]) -> Ju
     return Judged(
         rows, series, tuple(name for name, right in facts.items() if not right),
         _hits((row.stations, _names(each.stations)) for row, _, each in pairs),
-        _hits((row.organs, _names(each.organs)) for row, _, each in pairs),
+        _hits(_without_unsure(row, _names(each.organs)) for row, _, each in pairs),
         _hits((row.stations, _on_axis(one, each)) for row, one, each in pairs),
         sum(each.abstained for _, _, each in pairs),
     )  # fmt: skip
@@ -153,6 +153,12 @@ def _names(findings: Sequence[Finding]) -> list[str]:
     return [one.name for one in findings]
 
 
+def _without_unsure(row: LabelRow, said: Sequence[str]) -> tuple[Sequence[str] | None, Sequence[str]]:
+    """The labelled organs and those that were said, but for unsure ones; no label where nothing else was said."""
+    judged = [name for name in said if name not in row.unsure]
+    return (None if said and not judged else row.organs), judged
+
+
 def _on_axis(series: SeriesDescription, each: SliceDescription) -> list[str]:
     """The station that the smoothed axis gives a slice; what the slice itself says where a series has no axis."""
     if not series.ranges:
@@ -177,7 +183,8 @@ def page(judged: Sequence[Judged], refusals: Sequence[Refusal], name: str, diges
         "*Hits*: labelled slices whose best named station (organ) is one of the labelled ones; a slice in which "
         "nothing was named (*unsure*) is no hit. *Along the body*: the same for the station that the smoothed axis "
         "gives a slice. *Said*: stations of the series along the body, organs best first. Labels by eye list what is "
-        "plainly seen, so an organ that was said and isn't labelled need not be wrong. No slice here was used for "
+        "plainly seen, so an organ that was said and isn't labelled need not be wrong; one that the table calls unsure "
+        "(`organs_unsure`) is neither right nor wrong. No slice here was used for "
         "training or for a choice. They are few patients: no accuracy to report.",
         "",
         *_totals(judged),

@@ -2,7 +2,7 @@ import numpy as np
 
 from anatomy_clip.anatomy.labels import (
     UNKNOWN,
-    are_known,
+    are_stated,
     label_matrices,
     label_names,
     organs_in,
@@ -33,9 +33,9 @@ def test_what_is_neither_stated_nor_derived_is_unknown_kind_by_kind():
     stations = [stations_in(one, TAXONOMY) for one in records]
     assert stations == [None, None, ("abdomen",), (), ("abdomen",), ("abdomen",)]
     labels, names = label_matrices(records, TAXONOMY), label_names(TAXONOMY)
-    assert are_known(labels["organ"]).tolist() == [False, True, False, True, True, True]
-    assert are_known(labels["station"]).tolist() == [False, False, True, True, True, True]
-    assert are_known(labels["modality"]).all()
+    assert are_stated(labels["organ"]).tolist() == [False, True, False, True, True, True]
+    assert are_stated(labels["station"]).tolist() == [False, False, True, True, True, True]
+    assert are_stated(labels["modality"]).all()
     assert (labels["organ"][[0, 2]] == UNKNOWN).all() and (labels["organ"][3] == 0).all()
     assert [shown_names(row, names["station"]) for row in labels["station"]] == [one or () for one in stations]
     assert np.unique(labels["organ"][4]).tolist() == [0, 1]

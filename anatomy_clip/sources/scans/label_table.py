@@ -1,4 +1,9 @@
-"""Label tables: what a person stated of ranges of slices, one row a range, or of pictures, one row a file."""
+"""Label tables: what a person stated of ranges of slices, one row a range, or of pictures, one row a file.
+
+A table has the columns of `COLUMNS`, one of pictures those of `PICTURE_COLUMNS`. It may have two more: `organs_unsure`,
+organs that may be in the slices and aren't plain (neither right nor wrong there), and `source`, the collection that a
+volume comes from. A volume without one is of the collection that the source's settings name.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +67,7 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
 
     Raises:
         ValueError: the file is missing or no table, or a row holds an unknown word or an impossible range, or
-            contradicts another row; the message names the line.
+            contradicts itself or another row; the message names the line.
     """
     rows: dict[str, list[LabelRow]] = {}
     for number, cells in _cells(path, COLUMNS):
@@ -72,16 +77,14 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
             raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
         row = _row(cells, "path", first, last, where, taxonomy)
         rows.setdefault(row.path, []).append(row)
-    return {
-        name: _agreeing(sorted(group, key=lambda r: (r.orientation or "", r.first))) for name, group in rows.items()
-    }
+    return {name: _agreeing(group) for name, group in rows.items()}
 
 
 def read_pictures(path: Path, taxonomy: Taxonomy) -> dict[str, LabelRow]:
     """Read a label table of pictures, each a file that holds one slice; columns that it has beside ours are ignored.
 
     Args:
-        path: a CSV file with the columns `PICTURE_COLUMNS`, and `source` and `organs_unsure` where they are stated.
+        path: a CSV file.
         taxonomy: knows the names of stations and organs.
 
     Returns:
@@ -155,6 +158,10 @@ def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str,
     protocol = _term(Protocol, cells["protocol"], f"{where}: protocol")
     if modality is Modality.CT and protocol:
         raise ValueError(f"{where}: protocol is {protocol}, but CT has none; leave it empty")
+    organs = _names(cells["organs"], taxonomy.organ, where)
+    unsure = _names(cells.get("organs_unsure", ""), taxonomy.organ, where) or ()
+    if both := sorted(set(unsure) & set(organs or ())):
+        raise ValueError(f"{where}: {', '.join(both)} in organs and in organs_unsure; take it out of one")
     return LabelRow(
         where=where,
         path=cells[path].replace("\\", "/").rstrip("/"),  # as Windows writes it
@@ -165,8 +172,8 @@ def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str,
         first=first,
         last=last,
         stations=_names(cells["stations"], taxonomy.station, where),
-        organs=_names(cells["organs"], taxonomy.organ, where),
-        unsure=_names(cells.get("organs_unsure", ""), taxonomy.organ, where) or (),
+        organs=organs,
+        unsure=unsure,
         source=cells.get("source", ""),
     )
 
@@ -200,7 +207,7 @@ def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
     """Rows of one path in order, checked against each other."""
     rows = sorted(rows, key=lambda row: (row.orientation or "", row.first))
     for a, b in pairwise(rows):
-        for name in ("patient", "modality", "protocol"):
+        for name in ("patient", "source", "modality", "protocol"):
             if getattr(a, name) != getattr(b, name):
                 raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; mend one")
         if a.orientation == b.orientation and b.first <= a.last:
