@@ -17,8 +17,10 @@ TABLE3_RUN = $(OUTPUTS)/table3/pmc_msa/seed_$(firstword $(subst $(COMMA), ,$(SEE
 COLUMNS := pmc pmc_m pmc_ms pmc_msa
 COMMA := ,
 FUZZ_FILES ?= 20000
-# A folder of real CT and MR files with a labels.csv, for one more test set; one of real films in NIH's layout.
+# A folder of real CT and MR files with a labels.csv, for one more test set; one of labelled pictures, with a labels.csv
+# too (both are what `make real-stores` trains on); one of real films in NIH's layout.
 REAL_DATA ?=
+REAL_SLICES ?=
 REAL_FILMS ?=
 DATA ?= $(if $(QUICK),data/quick,data)
 PRETRAINED := $(if $(QUICK),random simclr clip convirt,\
@@ -47,7 +49,7 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data films film-stores reproduce-table3 table3-plus reproduce-pretraining \
+.PHONY: help setup lint test fuzz soak parity data real-stores films film-stores reproduce-table3 table3-plus reproduce-pretraining \
 	reproduce-imagenet results benchmark gpu clean
 
 help: ## List the targets
@@ -85,6 +87,13 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 	$(PREPARE) source=phantom
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
 	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
+
+real-stores: $(STAMP) ## Make folds of real slices, by patient and by source (REAL_DATA=, REAL_SLICES=)
+	@test -n "$(REAL_DATA)" -a -n "$(REAL_SLICES)" || \
+		{ echo "name the folders of volumes and of pictures: make real-stores REAL_DATA=FOLDER REAL_SLICES=FOLDER"; exit 1; }
+	@set -e; for by in patient source; do \
+		REAL_DATA="$(REAL_DATA)" REAL_SLICES="$(REAL_SLICES)" $(PREPARE) source=pool source.by=$$by; \
+	done
 
 film-stores: $(STAMP)
 	$(PREPARE) source=films side=96 $(if $(QUICK),source.share=0.34)

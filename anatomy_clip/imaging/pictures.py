@@ -27,7 +27,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         Refused: the file is missing, damaged, tiny or huge.
     """
     stored = read_levels(path)
-    return stored if stored.dtype == np.uint8 else (stored >> 8).astype(np.uint8)
+    return (stored >> 8 if stored.dtype == np.uint16 else stored).astype(np.uint8)
 
 
 def read_levels(path: Path) -> Stored:

@@ -70,7 +70,7 @@ def _groups(owners: Sequence[Owner], by: str, together: Sequence[Sequence[str]])
         return mark
 
     for source, patient in owners:
-        marks = [("source", source)] if by == "source" else []
+        marks: list[tuple[str, ...]] = [("source", source)] if by == "source" else []
         marks += [("together", *group) for group in together if source in group]
         for mark in marks:
             above[root(mark)] = root(("patient", *patient_key(source, patient)))

@@ -18,7 +18,7 @@ from anatomy_clip.sources.scans.folds import Owner, deal
 
 
 class Part(Source, Protocol):
-    """A source that knows whose a volume is before its pixels are read."""
+    """A source of one split that knows whose a volume is before its pixels are read."""
 
     def owner(self, volume: str) -> Owner:
         """Source and patient of a volume, as the table gives them."""
@@ -94,8 +94,9 @@ class Pool:
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
         """Stream the slices of one volume, as its part does, with the fold for a split."""
-        part, key = volume.split("/", 1)
-        for item in self._parts[part].slices(*self._parts[part].splits(), key):
+        name, key = volume.split("/", 1)
+        part = self._parts[name]
+        for item in part.slices(part.splits()[0], key):
             yield item if isinstance(item, Refusal | Doubt) else (item[0], replace(item[1], split=split))
 
     @cached_property
@@ -103,8 +104,7 @@ class Pool:
         owners = {
             f"{name}/{key}": part.owner(key)
             for name, part in self._parts.items()
-            for split in part.splits()
-            for key in part.volumes(split)
+            for key in part.volumes(part.splits()[0])
         }
         fold_of = self._deal(owners.values())
         folds: dict[str, list[str]] = {f"fold_{n}": [] for n in range(max(fold_of.values()) + 1)}
