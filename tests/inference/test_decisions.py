@@ -10,6 +10,8 @@ from sklearn.metrics import f1_score
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.inference.decisions import Decisions, LabelRule, choose
+from anatomy_clip.metrics.calibration import logit
+from anatomy_clip.metrics.multilabel import best_threshold
 
 TAXONOMY = Taxonomy.load("whole_body")
 ORGANS, STATIONS = TAXONOMY.organs, TAXONOMY.stations
@@ -192,6 +194,17 @@ def test_an_organ_that_is_left_open_is_neither_positive_nor_negative():
     z = ((share - share.mean()) / share.std())[:, None]
     expected = LogisticRegression(C=1.0, tol=1e-10).fit(z, organs[known[:, k], k]).predict_proba(z)[:, 1]
     np.testing.assert_allclose(found.organ.probabilities(scores)[known[:, k], k], expected, atol=1e-5)
+
+
+def test_thresholds_are_of_the_slices_that_know_the_label():
+    (scores, organs, *stations), known = left_open()
+    found = choose(scores, organs, *stations, TAXONOMY, known).organ
+    probability = found.probabilities(scores)
+    common = logit(best_threshold(probability[known], organs[known]))
+    for k in range(len(ORGANS)):
+        n, rows = organs[:, k].sum(), known[:, k]
+        own = logit(best_threshold(probability[rows, k], organs[rows, k]))
+        assert logit(found.threshold[k]) == pytest.approx((n * own + 20 * common) / (n + 20))
 
 
 def test_nor_does_it_say_when_to_name_nothing():
