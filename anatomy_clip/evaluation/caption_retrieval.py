@@ -119,11 +119,14 @@ class CaptionRetrieval(Evaluator):
         """Row -> what its slice shows."""
         found = {}
         known = zip(*(are_stated(shown.labels[space]).tolist() for space in ("organ", "station")), strict=True)
-        for n, (row, record, each) in enumerate(zip(shown.rows, shown.records, known, strict=True)):
+        for n, (row, record, (has_organs, has_stations)) in enumerate(
+            zip(shown.rows, shown.records, known, strict=True)
+        ):
             organs = shown_names(shown.labels["organ"][n], self.taxonomy.organs)
             stations = shown_names(shown.labels["station"][n], self.taxonomy.stations)
             unsure = frozenset(unsure_names(shown.labels["organ"][n], self.taxonomy.organs))
-            found[row] = Truth(caption_of(record, organs, stations, self.wording), *each, unsure)
+            caption = caption_of(record, organs, stations, self.wording)
+            found[row] = Truth(caption, has_organs, has_stations, unsure)
         return found
 
     def _grows(self, truth: Caption, longest: int) -> bool:

@@ -138,7 +138,7 @@ def choose(
     probability, shown = organ.probabilities(organ_scores), as_targets(organ_targets)
     if organ_known is not None:
         known = np.asarray(organ_known, dtype=np.bool_)
-        judged = shown.any(axis=1) | known.all(axis=1)
+        judged = (shown & known).any(axis=1) | known.all(axis=1)
         probability, shown = np.where(known, probability, -np.inf)[judged], shown[judged]
     return Decisions(organ, station, taxonomy.belongs, _abstain_below(probability, shown))
 

@@ -103,6 +103,7 @@ def fit_rule(
     given = np.ones_like(t) if known is None else np.asarray(known, dtype=np.bool_)
     if given.shape != t.shape:
         raise ValueError(f"{kind}: known {given.shape} must have the shape of targets {t.shape}")
+    t = t & given
     if not t.any():
         raise ValueError(f"no validation slice shows any {kind}: give data.validation a store with {kind}s")
     fitted = [_lines(labels, s, t, given, scale) for scale in _SCALES]

@@ -130,14 +130,14 @@ def majority_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Maj
     Raises:
         ValueError: not (N, K) with K >= 1, or a target isn't 0 or 1.
     """
-    t = _checked_targets(targets)
+    t, given = _of_known(_checked_targets(targets), known)
     counted = _counted(t)
     n = int(counted.sum())
     if n == 0:
         return Majority(-1, float("nan"), 0)
     support = t.sum(axis=0)
     label = int(support.argmax())
-    return Majority(label, float(support[label]) / int(_known(known, t)[counted, label].sum()), n)
+    return Majority(label, float(support[label]) / int(given[counted, label].sum()), n)
 
 
 def chance_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Rate:
@@ -150,12 +150,12 @@ def chance_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Rate:
     Raises:
         ValueError: as `majority_baseline`.
     """
-    t = _checked_targets(targets)
+    t, given = _of_known(_checked_targets(targets), known)
     counted = _counted(t)
     n, labels = int(counted.sum()), t.shape[1]
     if not n:
         return Rate(float("nan"), 0)
-    weight = labels / _known(known, t)[counted].sum(axis=1)  # (n,) 1 where all are known, so that sums stay whole
+    weight = labels / given[counted].sum(axis=1)  # (n,) 1 where all are known, so that sums stay whole
     return Rate(float((t[counted].sum(axis=1) * weight).sum() / (n * labels)), n)
 
 
@@ -175,8 +175,9 @@ def auroc(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | None = None)
     from sklearn.metrics import roc_auc_score
 
     s, t = _checked(scores, targets)
+    t, given = _of_known(t, known)
     positives, value = t.sum(axis=0).astype(np.int64), np.full(t.shape[1], np.nan)
-    for k, rows in enumerate(_known(known, t).T):
+    for k, rows in enumerate(given.T):
         if 0 < positives[k] < rows.sum():
             value[k] = roc_auc_score(t[rows, k], s[rows, k])
     return AUROC(value, positives)
@@ -227,7 +228,8 @@ def average_precision(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | 
     from sklearn.metrics import average_precision_score
 
     s, t = _checked(scores, targets)
-    value, given = np.full(t.shape[1], np.nan), _known(known, t)
+    t, given = _of_known(t, known)
+    value = np.full(t.shape[1], np.nan)
     for k in np.flatnonzero(t.any(axis=0)):
         value[k] = average_precision_score(t[given[:, k], k], s[given[:, k], k])
     return value
@@ -237,9 +239,10 @@ def _counted(targets: Bools) -> Bools:
     return np.asarray(targets.any(axis=1), dtype=np.bool_)
 
 
-def _known(known: ArrayLike | None, targets: Bools) -> Bools:
-    """(N, K) what is known; a label that is shown always is."""
-    return np.ones_like(targets) if known is None else np.asarray(known, dtype=np.bool_) | targets
+def _of_known(targets: Bools, known: ArrayLike | None) -> tuple[Bools, Bools]:
+    """(N, K) targets, False where they aren't known, and where they are."""
+    given = np.ones_like(targets) if known is None else np.asarray(known, dtype=np.bool_)
+    return targets & given, given
 
 
 def _rate(hit: Bools, counted: Bools) -> Rate:

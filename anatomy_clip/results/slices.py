@@ -53,8 +53,15 @@ class Slices:
 
     def of(self, rows: NDArray[np.bool_]) -> Slices:
         """Some of the slices, by a mask (N,)."""
-        keys, arrays = tuple(compress(self.keys, rows)), (self.patients, self.scores, self.targets)
-        return Slices(keys, *(part[rows] for part in arrays), self.labels, self.known[rows], self.unsure[rows])
+        return Slices(
+            tuple(compress(self.keys, rows)),
+            self.patients[rows],
+            self.scores[rows],
+            self.targets[rows],
+            self.labels,
+            self.known[rows],
+            self.unsure[rows],
+        )
 
 
 def select(run: Run, task: str, test_set: str, modalities: Sequence[str], *, unknown: bool = False) -> Slices | None:

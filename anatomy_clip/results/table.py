@@ -221,7 +221,8 @@ def _baseline(spec: RowSpec, layout: Layout, taken: _Taken) -> Baseline | None:
     slices = next((slices for slices in seeds if slices.targets.any()), None)
     if slices is None:
         return None
-    majority, chance = (of(slices.targets, ~slices.unsure) for of in (majority_baseline, chance_baseline))
+    known = ~slices.unsure
+    majority, chance = majority_baseline(slices.targets, known), chance_baseline(slices.targets, known)
     size = slices.targets.sum(axis=1)
     label, right = slices.labels[majority.label], float(size[size > 0].mean())
     return Baseline(spec.row, label, 100 * majority.value, 100 * chance.value, right, majority.n)

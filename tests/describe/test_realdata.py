@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pydicom
 import pytest
@@ -78,6 +80,15 @@ def test_hits_by_hand():
     assert (judged.along.right, judged.along.of) == (4, 4)
     assert (judged.organs.right, judged.organs.of) == (1, 2)  # a row without organs says nothing of them
     assert judged.unsure == 1 and judged.labelled == 4 and judged.wrong == ()
+
+
+def test_an_unsure_organ_is_neither_right_nor_wrong():
+    rows = [replace(row(0, 3, ("head",), ("brain",)), unsure=("neck", "another"))]
+    slices = [(0.0, "head", "brain"), (5.0, "head", "neck"), (10.0, "head", "lungs"), (15.0, "", "")]
+    judged = compare(rows, [series(slices)])
+    # brain; neck and another, which say nothing; lungs; and nothing named
+    assert (judged.organs.right, judged.organs.of) == (1, 3)
+    assert (judged.stations.right, judged.stations.of) == (3, 4)
 
 
 def test_slices_of_several_series_count_by_place():
