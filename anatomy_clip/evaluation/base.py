@@ -51,6 +51,7 @@ CAPTIONS = Rows("captions.parquet", (  # a row a slice and way
 ))  # fmt: skip
 VALIDATION = "zero_shot_validation.parquet"  # as `ZERO_SHOT`, of the validation sets
 DECISIONS = "decisions.json"  # chosen on them
+HELD_OUT = "held_out"  # test set of a cross-validation: the fold that training left out
 
 
 @dataclass(frozen=True)

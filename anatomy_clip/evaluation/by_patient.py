@@ -126,11 +126,13 @@ def mean_over_patients(values: Floats, patients: NDArray[np.str_]) -> Cell:
     _, place, units = np.unique(patients, return_inverse=True, return_counts=True)
     share = 1.0 / units[place]  # (N,)
 
-    def mean(counts: Floats) -> Floats:
+    def of(counts: Floats) -> Floats:
         total = counts @ share  # (R,)
-        return np.asarray(np.divide(counts @ (share * values), total, out=np.full(len(counts), np.nan), where=total > 0))
+        return np.asarray(
+            np.divide(counts @ (share * values), total, out=np.full(len(counts), np.nan), where=total > 0)
+        )
 
-    return Cell(mean, patients)
+    return Cell(of, patients)
 
 
 def _mean(rows: pd.DataFrame, column: str) -> Cell:

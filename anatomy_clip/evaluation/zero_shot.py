@@ -15,9 +15,11 @@ from anatomy_clip.anatomy.labels import Labels, are_stated, shown_names, unsure_
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.files import write_text
 from anatomy_clip.core.records import SliceRecord
+from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.evaluation.base import (
     DECISIONS,
+    HELD_OUT,
     VALIDATION,
     ZERO_SHOT,
     Evaluator,
@@ -48,18 +50,28 @@ class ZeroShot(Evaluator):
         taxonomy: the labels.
         label_prior: add what each label's share of the training slices says to its cosines, see `prior_offsets`; the
             paper doesn't.
+        chosen_on: thresholds are chosen on test slices of other runs in place of the validation sets: those of a
+            cross-validation, whose folds each left these slices out. A pattern of runs' folders from the folder of all
+            suites; the validation sets: None.
         resamples: bootstrap resamples of patients.
     """
 
     compares = True
 
     def __init__(
-        self, prompts: EvaluationPrompts, taxonomy: Taxonomy, *, label_prior: bool = False, resamples: int = 1000
+        self,
+        prompts: EvaluationPrompts,
+        taxonomy: Taxonomy,
+        *,
+        label_prior: bool = False,
+        chosen_on: str | None = None,
+        resamples: int = 1000,
     ) -> None:
         self.taxonomy = taxonomy
         self.prompts = prompts.texts(taxonomy)
         self.labels = {"organ": taxonomy.organs, "station": taxonomy.stations}
         self.label_prior = label_prior
+        self.chosen_on = chosen_on
         self.resamples = resamples
 
     def predict(self, run: TestedRun) -> pd.DataFrame:
@@ -74,7 +86,7 @@ class ZeroShot(Evaluator):
         It holds the prompts and offsets of the scores that it was chosen on too, for scores like them elsewhere, and
         null where there are none to choose by. Their own rows go into `zero_shot_validation.parquet`.
         """
-        table = self._of_sets(run, run.sets("validation"))
+        table = self._of_folds(folder) if self.chosen_on else self._of_sets(run, run.sets("validation"))
         write_rows(table, folder / VALIDATION)
         organ, station = (scores_and_targets(stated(table, kind), kind, names) for kind, names in self.labels.items())
         decisions, notes = None, []
@@ -87,6 +99,30 @@ class ZeroShot(Evaluator):
             notes.append(f"no decisions: {error}")
         write_text(folder / DECISIONS, json.dumps(decisions, indent=1))
         return notes
+
+    def _of_folds(self, folder: Path) -> pd.DataFrame:
+        """The rows of the set `held_out` that the runs of `chosen_on` left.
+
+        Raises:
+            Refused: there is no such run, or the runs of two folds share a patient.
+        """
+        import pandas as pd
+
+        outputs = folder.parents[2]  # <outputs>/<suite>/<name>/seed_<n>
+        files = sorted(outputs.glob(f"{self.chosen_on}/{ZERO_SHOT.file}"))
+        if not files:
+            raise Refused(
+                f"eval.zero_shot.chosen_on: {self.chosen_on!r} names no evaluated run below {outputs}",
+                "run the folds of the cross-validation first",
+            )
+        tables = [table[table["set"] == HELD_OUT] for table in map(pd.read_parquet, files)]
+        patients = [patient for table in tables for patient in set(patients_of(table))]
+        if len(patients) > len(set(patients)):
+            raise Refused(
+                f"eval.zero_shot.chosen_on: {self.chosen_on!r} names runs that were tested on the same patients",
+                "name one run of each fold",
+            )
+        return pd.concat(tables, ignore_index=True)
 
     def _of_sets(self, run: TestedRun, sets: Mapping[str, EmbeddedSet]) -> pd.DataFrame:
         import pandas as pd

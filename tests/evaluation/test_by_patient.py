@@ -38,7 +38,7 @@ SLICES = [
     one("p", "CT", ("lungs",), ("chest",), [["lungs"], "chest"]),
     one("p", "CT", ("lungs", "heart"), ("chest",), [["heart"], "abdomen"]),
     one("p", "CT", ("lungs",), ("chest",), [["liver"], "abdomen"]),
-    one("q", "CT", ("liver",), None, [["kidneys", "liver"], "head"], unsure=("kidneys",)),  # unsure: the next one counts
+    one("q", "CT", ("liver",), None, [["kidneys", "liver"], "head"], unsure=("kidneys",)),  # the next one counts
     one("q", "MR", None, ("abdomen",), [["brain"], "abdomen"]),  # no organ is known
     one("p", "MR", ("brain",), ("head",), [["neck"], "head"], source="b"),  # the id is another patient's in source b
 ]

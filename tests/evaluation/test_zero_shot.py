@@ -175,6 +175,47 @@ def test_decisions_are_those_of_the_known_slices(tmp_path):
     assert decisions.items() >= choose(*parts, taxonomy).to_dict().items()
 
 
+def folds(outputs, patients=("abcde", "fghij"), **arguments):
+    """What is chosen by a run of `outputs` on the test rows of two folds, each by another run."""
+    taxonomy, rng, tables = Taxonomy.load("whole_body"), np.random.default_rng(0), []
+    for fold, ids in enumerate(patients):
+        records = [record(p, Modality.CT) for p in ids]
+        organs, stations = (rng.random((5, n)) > 0.6 for n in (20, 5))
+        shown = embedded(rng.normal(size=(5, 8)), records, organ=organs, station=stations)
+        run = FakeRun({"test": {"held_out": shown, "other": shown}, "validation": {}}, lambda texts: unit(rng, texts))
+        tables.append(ZeroShot(PROMPTS, taxonomy).predict(run))
+        folder = outputs / f"real_{fold}" / "lite" / "seed_0"
+        folder.mkdir(parents=True)
+        write_rows(tables[-1], folder / "zero_shot.parquet")
+    (folder := outputs / "real" / "bundle" / "seed_0").mkdir(parents=True)
+    notes = ZeroShot(PROMPTS, taxonomy, **arguments).choose(run, folder)
+    assert notes == []
+    kept = pd.concat([table[table["set"] == "held_out"] for table in tables])
+    return json.loads((folder / "decisions.json").read_text()), kept, taxonomy
+
+
+def unit(rng, texts):
+    return torch.nn.functional.normalize(torch.tensor(rng.normal(size=(len(texts), 8))).float(), dim=-1)
+
+
+def test_decisions_may_be_chosen_on_the_slices_that_folds_left_out(tmp_path):
+    decisions, kept, taxonomy = folds(tmp_path, chosen_on="real_[01]/lite/seed_0")
+    parts = []
+    for kind, names in (("organ", taxonomy.organs), ("station", taxonomy.stations)):
+        targets = [[name in found for name in names] for found in kept[f"{kind}_targets"]]
+        parts += [np.array(kept[f"{kind}_scores"].tolist()), np.array(targets)]
+    assert len(kept) == 10 and decisions.items() >= choose(*parts, taxonomy).to_dict().items()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "patients", "words"),
+    [("real_9/lite/*", ("abcde", "fghij"), "names no evaluated run"), ("real_*/lite/*", ("abcde", "efghi"), "same")],
+)
+def test_folds_that_are_missing_or_share_patients_are_refused(tmp_path, pattern, patients, words):
+    with pytest.raises(ValueError, match=words):
+        folds(tmp_path, patients, chosen_on=pattern)
+
+
 def test_decisions_leave_out_organs_that_are_left_open(tmp_path):
     def some_open(rng, shape):
         labels = (rng.random(shape) > 0.5).astype(int)

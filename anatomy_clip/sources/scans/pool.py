@@ -39,7 +39,9 @@ class Pool:
         folds: number of folds.
         seed: of the folds.
         together: groups of sources whose people may be the same under other ids.
+        leave_out: sources that aren't used at all.
         only: names of the parts that are used; none named: all.
+        licences: source -> its licence, where a part's own licence says less.
         name: folder of the stores; by source, `_by_source` is added to it.
         salt: key of the hash that ids become. Give it by the environment.
         salt_file: where a salt is kept that is made at random, if none is given; None: another one for each pool.
@@ -55,7 +57,9 @@ class Pool:
         folds: int = 5,
         seed: int = 0,
         together: Sequence[Sequence[str]] = (),
+        leave_out: Sequence[str] = (),
         only: Sequence[str] = (),
+        licences: Mapping[str, str] | None = None,
         name: str = "pool",
         salt: str | None = None,
         salt_file: str | Path | None = None,
@@ -64,6 +68,7 @@ class Pool:
             if one not in parts:
                 raise ValueError(f"source.only: no part {one!r}{did_you_mean(one, parts)}; parts: {', '.join(parts)}")
         self.name = f"{name}_by_source" if by == "source" else name
+        self.licences, self.leave_out = dict(licences or {}), frozenset(leave_out)
         self._deal = partial(deal, folds=folds, by=by, seed=seed, together=[tuple(group) for group in together])
         if not (salt or salt_file):
             salt = random_salt()
@@ -93,11 +98,15 @@ class Pool:
         return self._folds[split]
 
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
-        """Stream the slices of one volume, as its part does, with the fold for a split."""
+        """Stream the slices of one volume, as its part does, with the fold for a split and the source's licence."""
         name, key = volume.split("/", 1)
         part = self._parts[name]
         for item in part.slices(part.splits()[0], key):
-            yield item if isinstance(item, Refusal | Doubt) else (item[0], replace(item[1], split=split))
+            if isinstance(item, Refusal | Doubt):
+                yield item
+                continue
+            image, record = item
+            yield image, replace(record, split=split, licence=self.licences.get(record.source, record.licence))
 
     @cached_property
     def _folds(self) -> dict[str, list[str]]:
@@ -105,6 +114,7 @@ class Pool:
             f"{name}/{key}": part.owner(key)
             for name, part in self._parts.items()
             for key in part.volumes(part.splits()[0])
+            if part.owner(key)[0] not in self.leave_out
         }
         fold_of = self._deal(owners.values())
         folds: dict[str, list[str]] = {f"fold_{n}": [] for n in range(max(fold_of.values()) + 1)}
