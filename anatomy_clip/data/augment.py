@@ -54,8 +54,6 @@ class ImageAugment:
         crop: `p`, `scale` (lo, hi) share of the area, `ratio` (lo, hi) width over height.
         clahe: `p`, `clip_limit` (lo, hi), `tiles` along a side.
         contrast: `p`, `factor` (lo, hi); PIL's definition, the blend with the mean grey.
-        curve: `p`, `knots` (lo, hi); grey values follow a line through so many random points, as another MR sequence shows
-            tissues in another order. Black stays black. After Zhou et al. 2021, "Models Genesis", section 3.2.
         gamma: `p`, `gamma` (lo, hi); out = in ** gamma on [0, 1].
         jitter: `p`, `brightness` (lo, hi) factor, `contrast` (lo, hi) factor, in random order.
         blur: `p`, `sigma` (lo, hi) in output pixels.
@@ -80,7 +78,6 @@ class ImageAugment:
         crop: Options = None,
         clahe: Options = None,
         contrast: Options = None,
-        curve: Options = None,
         gamma: Options = None,
         jitter: Options = None,
         blur: Options = None,
@@ -93,7 +90,6 @@ class ImageAugment:
         self.images_per_image = images_per_image
         # Not albumentations' Affine: two of those take longer than all the rest, and interpolate twice.
         self._warps = _checked((_rotation, rotation), (_translation, translation))
-        self._curves = _checked((_curve, curve))
         self._moves = _checked(
             (_horizontal_flip, horizontal_flip),
             (_vertical_flip, vertical_flip),
@@ -131,7 +127,7 @@ class ImageAugment:
             raise ValueError(f"image is {image.shape} {image.dtype}; augmentation takes square (S, S) uint8")
         side = len(image)
         image, motion = self._warped(image, rng)
-        if not self._moves and not self._greys and not self._curves:
+        if not self._moves and not self._greys:
             return Moved(resize(image, self.size), after(window(0, 0, side, side, self.size), motion), False)
         moves, greys = self._build()
         # albumentations keeps its own state, which DataLoader workers would repeat: hand it this sample's.
@@ -141,10 +137,7 @@ class ImageAugment:
             motion = after(_motion(name, options, side, self.size), motion)
             side = self.size if "crop_coords" in options else side
         motion = after(window(0, 0, side, side, self.size), motion)
-        image = resize(image, self.size)
-        for draw in self._curves:
-            image = draw(rng)[image]
-        image, _ = _run(greys, image, rng, python_rng)
+        image, _ = _run(greys, resize(image, self.size), rng, python_rng)
         return Moved(np.ascontiguousarray(image), motion, any(name == "HorizontalFlip" for name, _ in done))
 
     def _warped(self, image: Image, rng: np.random.Generator) -> tuple[Image, Motion]:
@@ -156,7 +149,7 @@ class ImageAugment:
 
     def warm_up(self) -> None:
         """Do the slow import, where it is needed; call it before workers fork, so that they share it."""
-        if self._moves or self._greys or self._curves:
+        if self._moves or self._greys:
             self._build()
 
     def _build(self) -> tuple[albumentations.Compose, albumentations.Compose]:
@@ -251,16 +244,6 @@ def _translation(rng: np.random.Generator, side: int, *, p: float, share: Range)
     if rng.random() >= p:
         return 0.0, 0.0, 0.0
     return 0.0, side * rng.uniform(share[0], share[1]), side * rng.uniform(share[0], share[1])
-
-
-def _curve(rng: np.random.Generator, *, p: float, knots: Range) -> Image:
-    """(256,) what each grey value becomes."""
-    grey = np.arange(256)
-    if rng.random() >= p:
-        return grey.astype(np.uint8)
-    count = int(rng.integers(int(knots[0]), int(knots[1]) + 1))
-    to = np.concatenate([[0.0], 255 * rng.random(count)])
-    return np.interp(grey, np.linspace(0, 255, count + 1), to).round().astype(np.uint8)
 
 
 def _crop(a: Any, size: int, *, p: float, scale: Range, ratio: Range) -> Any:
