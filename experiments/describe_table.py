@@ -91,9 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", help=f"folder with a {LABELS} (columns: anatomy_clip/sources/scans/label_table.py)")
     parser.add_argument("to", help="Markdown file to write")
-    parser.add_argument(
-        "--bundle", help="default: the package's own; with --folds, {fold} in its name"
-    )
+    parser.add_argument("--bundle", help="default: the package's own; with --folds, {fold} in its name")
     parser.add_argument("--folds", help="folder of the stores fold_0, fold_1, ... of a cross-validation (source=pool)")
     parser.add_argument("--onnx", action="store_true")
     parser.add_argument("--workers", type=int)
