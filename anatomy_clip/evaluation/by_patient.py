@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.anatomy.labels import Labels, label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, patients_of, similarity
@@ -23,17 +22,16 @@ if TYPE_CHECKING:
     from anatomy_clip.evaluation.embedded import EmbeddedSet
 
 KINDS = ("organ", "station")
-COLUMNS = (  # a row a slice; *_right: 1, 0, or NaN where no label is known; *_usual_right: of the usual answer
+COLUMNS = (  # a row a slice; *_right: 1, 0, or NaN where no label is known
     "set", "row", "source", "patient", "modality", "orientation",
-    *(f"{kind}_{what}" for kind in KINDS for what in ("shown", "named", "right", "usual_right")),
+    *(f"{kind}_{what}" for kind in KINDS for what in ("shown", "named", "right")),
 )  # fmt: skip
 
 
 class ByPatient(Evaluator):
     """Names organs and stations as `ZeroShot` does (Kakkar et al., eqs. 2 to 4), each patient counting once.
 
-    A label that a slice leaves open is left out of that slice's ranking. Beside each answer stands the usual one:
-    the label that most training slices of the modality show.
+    A label that a slice leaves open is left out of that slice's ranking.
 
     Args:
         prompts: makes the evaluation prompts of the labels.
@@ -56,24 +54,11 @@ class ByPatient(Evaluator):
         """Name every slice of the sets; columns as `COLUMNS`."""
         import pandas as pd
 
-        tests, usual = run.sets("test"), self._usual(run)
-        rows = [row for name in self.sets if name in tests for row in self._of_set(run, name, tests[name], usual)]
+        tests = run.sets("test")
+        rows = [row for name in self.sets if name in tests for row in self._of_set(run, name, tests[name])]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
-    def _usual(self, run: TestedRun) -> dict[tuple[str, str], int]:
-        """(Kind, modality) -> the label that most training slices of the modality show."""
-        records = run.training_records()
-        found = {}
-        for kind in KINDS:
-            labels = label_matrices(records, self.taxonomy)[kind] == 1
-            for modality in Modality:
-                of = [n for n, one in enumerate(records) if one.modality is modality]
-                found[kind, modality.value] = int(labels[of].sum(axis=0).argmax()) if of else 0
-        return found
-
-    def _of_set(
-        self, run: TestedRun, name: str, shown: EmbeddedSet, usual: Mapping[tuple[str, str], int]
-    ) -> Iterator[dict[str, Any]]:
+    def _of_set(self, run: TestedRun, name: str, shown: EmbeddedSet) -> Iterator[dict[str, Any]]:
         scores = {kind: similarity(run, shown.compared, run.embed_classes(self.prompts[kind])) for kind in KINDS}
         for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
             known = {key: str(getattr(record, key)) for key in ("source", "patient", "modality", "orientation")}
@@ -83,8 +68,7 @@ class ByPatient(Evaluator):
                 known |= {
                     f"{kind}_shown": [names[k] for k in np.flatnonzero(labels == 1)],
                     f"{kind}_named": names[best],
-                    f"{kind}_right": _right(labels, best),
-                    f"{kind}_usual_right": _right(labels, usual[kind, record.modality.value]),
+                    f"{kind}_right": float(labels[best] == 1) if (labels == 1).any() else float("nan"),
                 }
             yield {"set": name, "row": row, **known}
 
@@ -100,7 +84,7 @@ class ByPatient(Evaluator):
 def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
     """Hit@1, mean over patients, of every set: of all slices, by modality, by what they show, and by source.
 
-    `usual` is what the usual answer of each modality would get. A slice that shows several labels has a part in each.
+    A slice that shows several labels has a part in each. `constant` is the most that one answer to all slices gets.
     """
     cells = {}
     for name, rows in table.groupby("set", sort=False):
@@ -111,11 +95,9 @@ def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
                 with_it = known[[label in shown for shown in known[f"{kind}_shown"]]]
                 parts |= {f"/{label}/{one}": part for one, part in with_it.groupby("modality")}
             parts |= {f"/{one}/{m}": part for (one, m), part in known.groupby(["source", "modality"])}
-            cells |= {f"{kind}/{name}{part}": _mean(of, f"{kind}_right") for part, of in parts.items()}
-            cells |= {
-                f"{kind}/{name}{part}/usual": _mean(of, f"{kind}_usual_right")
-                for part, of in parts.items() if part in ("", "/CT", "/MR")
-            }  # fmt: skip
+            cells |= {f"{kind}/{name}{part}": _mean(of, of[f"{kind}_right"]) for part, of in parts.items()}
+            whole = {part: of for part, of in parts.items() if part in ("", *(f"/{one.value}" for one in Modality))}
+            cells |= {f"{kind}/{name}{part}/constant": _constant(of, f"{kind}_shown") for part, of in whole.items()}
     return cells
 
 
@@ -135,10 +117,12 @@ def mean_over_patients(values: Floats, patients: NDArray[np.str_]) -> Cell:
     return Cell(of, patients)
 
 
-def _mean(rows: pd.DataFrame, column: str) -> Cell:
-    return mean_over_patients(rows[column].to_numpy(np.float64), patients_of(rows))
+def _mean(rows: pd.DataFrame, values: Any) -> Cell:
+    return mean_over_patients(np.asarray(values, np.float64), patients_of(rows))
 
 
-def _right(labels: Labels, answer: int) -> float:
-    """Whether a slice, (K,), shows a label; NaN where it isn't known to show any, or not of this one."""
-    return float(labels[answer] == 1) if (labels == 1).any() and labels[answer] >= 0 else float("nan")
+def _constant(rows: pd.DataFrame, column: str) -> Cell:
+    """The best of the cells of always giving one answer."""
+    answers = sorted({label for shown in rows[column] for label in shown})
+    cells = [_mean(rows, [label in shown for shown in rows[column]]) for label in answers]
+    return max(cells, key=lambda cell: cell.value, default=_mean(rows, []))

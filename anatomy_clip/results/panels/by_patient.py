@@ -17,9 +17,10 @@ class Panel(CellsPanel):
     title = "Patients that training left out"
     says = (
         "Hit@1 of organs and of stations on slices of patients whom the training didn't see: the mean over patients "
-        "of the mean over each patient's slices. *usual*: always naming what most training slices of the modality show."
+        "of the mean over each patient's slices. *constant*: the most that one answer, given to all of these slices, "
+        "would get."
     )
-    folded = r"^(organ|station)/[^/]+/(?!CT$|MR$|usual$|(CT|MR)/usual$)"
+    folded = r"^(organ|station)/[^/]+/(?!CT$|MR$|constant$|(CT|MR)/constant$)"
 
     @staticmethod
     def cells(table: Any, findings: Sequence[str]) -> dict[str, Cell]:
