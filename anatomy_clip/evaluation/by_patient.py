@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality
-from anatomy_clip.evaluation.base import Evaluator, Score, TestedRun, patients_of, similarity
+from anatomy_clip.evaluation.base import HELD_OUT, Evaluator, Score, TestedRun, patients_of, similarity
 from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
@@ -99,6 +99,24 @@ def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
             whole = {part: of for part, of in parts.items() if part in ("", *(f"/{one.value}" for one in Modality))}
             cells |= {f"{kind}/{name}{part}/constant": _constant(of, f"{kind}_shown") for part, of in whole.items()}
     return cells
+
+
+def of_folds(runs: Iterable[Path], resamples: int) -> list[Score]:
+    """What the runs of a cross-validation together got on the slices that each left out: of all, and by modality.
+
+    Args:
+        runs: their folders; a run without rows of this evaluator has no part.
+        resamples: bootstrap resamples of patients.
+    """
+    import pandas as pd
+
+    files = [path for run in sorted(runs) if (path := run / "by_patient.parquet").is_file()]
+    if not files:
+        return []
+    table = pd.concat(map(pd.read_parquet, files), ignore_index=True)
+    names = [f"{kind}/{HELD_OUT}{part}" for kind in KINDS for part in ("", *(f"/{one.value}" for one in Modality))]
+    cells = cells_of(table[table["set"] == HELD_OUT])
+    return scores_of({name: cells[name] for name in names if name in cells}, resamples)
 
 
 def mean_over_patients(values: Floats, patients: NDArray[np.str_]) -> Cell:

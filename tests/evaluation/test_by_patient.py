@@ -10,7 +10,7 @@ from tested import FakeRun, embedded
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.evaluation.by_patient import ByPatient, cells_of, mean_over_patients
+from anatomy_clip.evaluation.by_patient import ByPatient, cells_of, mean_over_patients, of_folds
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 TAXONOMY = Taxonomy.load("whole_body")
@@ -104,3 +104,17 @@ def test_resampled_patients_keep_their_weight():
     assert cell.value == pytest.approx(0.25) and len(cell.patients) == 3
     counts = np.array([[2.0, 2.0, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(cell.statistic(counts), [(2 * 0.5 + 0) / 3, 0.0, np.nan])
+
+
+def test_the_runs_of_a_cross_validation_are_scored_as_one(tmp_path):
+    evaluator, whole = rows()
+    for fold, part in enumerate((SLICES[:3], SLICES[3:])):
+        (folder := tmp_path / f"real_{fold}").mkdir()
+        rows(part)[1].to_parquet(folder / "by_patient.parquet")
+    (tmp_path / "real_2").mkdir()  # not evaluated
+    found = {one.cell: one for one in of_folds(tmp_path.glob("real_*"), 100)}
+    wanted = {one.cell: one for one in evaluator.score(whole)}
+    assert set(found) == {f"{kind}/held_out{part}" for kind in ("organ", "station") for part in ("", "/CT", "/MR")}
+    for name, one in found.items():
+        assert (one.value, one.n) == (pytest.approx(wanted[name].value), wanted[name].n)
+    assert of_folds([tmp_path / "real_2"], 100) == []

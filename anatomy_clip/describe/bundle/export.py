@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from anatomy_clip.core.records import SLICES, SliceRecord
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
+from anatomy_clip.evaluation.by_patient import of_folds
 from anatomy_clip.evaluation.embedded import embed_classes, embed_texts
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.inference.decisions import Decisions
@@ -120,9 +121,15 @@ def training(cfg: DictConfig, run: Path, taxonomy: Taxonomy) -> Training:
         augmentation=[name for name, value in cfg.augment.items() if isinstance(value, DictConfig)],
         evaluation=[*prompts.get("organ_templates", []), *prompts.get("station_templates", [])],
         labels={"organ": taxonomy.organs, "station": taxonomy.stations},
-        scores=results.get("scores", {}).get("zero_shot", []),
+        scores=[*results.get("scores", {}).get("zero_shot", []), *_of_folds(cfg, run)],
         versions=recipe["versions"],
     )
+
+
+def _of_folds(cfg: DictConfig, run: Path) -> list[dict[str, Any]]:
+    """Scores of the cross-validation that the thresholds were chosen on, where they were."""
+    pattern = OmegaConf.select(cfg, "eval.zero_shot.chosen_on")
+    return [asdict(score) for score in of_folds(run.parents[2].glob(pattern), cfg.resamples)] if pattern else []
 
 
 @torch.inference_mode()

@@ -109,7 +109,12 @@ def _results(scores: Sequence[Mapping[str, Any]]) -> str:
         for s in scores
     ]
     head = "| cell | hit@1, % | 95 % interval over patients | slices |\n|---|---:|---:|---:|"
-    return "\n".join(["## Results\n", head, *rows])
+    told = (
+        "\n`held_out`: a cross-validation. Models trained in the same way named slices of patients that they hadn't "
+        "seen; each patient counts once. No patient is left to test this very model on."
+    )
+    lines = ["## Results\n", head, *rows, *([told] if any("/held_out" in s["cell"] for s in scores) else [])]
+    return "\n".join(lines)
 
 
 def _percent(share: float) -> str:
