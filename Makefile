@@ -17,9 +17,12 @@ TABLE3_RUN = $(OUTPUTS)/table3/pmc_msa/seed_$(firstword $(subst $(COMMA), ,$(SEE
 COLUMNS := pmc pmc_m pmc_ms pmc_msa
 COMMA := ,
 FUZZ_FILES ?= 20000
-# A folder of real CT and MR files with a labels.csv, for one more test set; one of real films in NIH's layout.
+# A folder of real CT and MR files with a labels.csv, for one more test set; one of labelled pictures, with a labels.csv
+# too (both are what `make real-stores` trains on); one of real films in NIH's layout.
 REAL_DATA ?=
+REAL_SLICES ?=
 REAL_FILMS ?=
+POOLED = $(subst $() ,$(COMMA),$(strip $(if $(REAL_SLICES),slices) $(if $(REAL_DATA),volumes)))
 DATA ?= $(if $(QUICK),data/quick,data)
 PRETRAINED := $(if $(QUICK),random simclr clip convirt,\
 	random simclr moco contrastive_binary caption_lstm caption_transformer clip convirt gloria supervised)
@@ -47,7 +50,7 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test fuzz soak parity data films film-stores reproduce-table3 table3-plus reproduce-pretraining \
+.PHONY: help setup lint test fuzz soak parity data real-stores imagenet-weights reproduce-real bundle films film-stores reproduce-table3 table3-plus reproduce-pretraining \
 	reproduce-imagenet results benchmark gpu clean
 
 help: ## List the targets
@@ -85,6 +88,27 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 	$(PREPARE) source=phantom
 	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
 	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
+
+real-stores: $(STAMP) ## Make folds of real slices, by patient and by source (REAL_DATA=, REAL_SLICES=)
+	@test -n "$(POOLED)" || \
+		{ echo "name a folder of volumes, of pictures, or both: make $@ REAL_DATA=FOLDER REAL_SLICES=FOLDER"; exit 1; }
+	@set -e; for by in patient source; do \
+		REAL_DATA="$(REAL_DATA)" REAL_SLICES="$(REAL_SLICES)" $(PREPARE) source=pool source.by=$$by source.only=[$(POOLED)]; \
+	done
+
+imagenet-weights: $(STAMP)
+	$(BIN)/anatomy-clip download imagenet $(WEIGHTS)
+
+reproduce-real: real-stores imagenet-weights ## Cross-validate on real slices, over patients and over sources (two hours on two cores)
+	$(PREPARE) source=phantom
+	$(RUN) --multirun sweep=real seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
+	$(RUN) --multirun experiment=real/phantoms seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
+	$(PY) experiments/results.py suite=real_pool_0 table=real $(PATHS)
+	$(PY) experiments/results.py suite=real_pool_by_source_0 table=real_sources $(PATHS)
+
+bundle: reproduce-real ## Train on all real slices, and make the bundle that describe loads (REAL_DATA=, REAL_SLICES=)
+	$(RUN) experiment=real/bundle $(PATHS) paths.weights=$(WEIGHTS)
+	$(BIN)/anatomy-clip export $(OUTPUTS)/real/bundle/seed_0 --data $(DATA) --onnx --half --overwrite
 
 film-stores: $(STAMP)
 	$(PREPARE) source=films side=96 $(if $(QUICK),source.share=0.34)

@@ -1,18 +1,24 @@
 """Describe a folder of labelled CT and MR files, and write what was said beside what is right as a Markdown table.
 
 python experiments/describe_table.py REAL_DATA_FOLDER docs/REAL_DATA.md [--bundle FOLDER] [--onnx] [--workers N]
+Each patient by the model that left them out: --folds data/pool --bundle 'outputs/real_pool_{fold}/lite/seed_0/bundle'
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from anatomy_clip import Describer
 from anatomy_clip.cli.plain_errors import plain_errors
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.pseudonyms import SALT, Pseudonyms, kept_salt
 from anatomy_clip.core.refusals import Refusal
+from anatomy_clip.describe.bundle.folder import Bundle
 from anatomy_clip.describe.description import Finding, SeriesDescription, SliceDescription
 from anatomy_clip.sources.scans.label_table import LabelRow, read_table
 from anatomy_clip.sources.scans.stacks import is_nifti
@@ -85,20 +91,52 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", help=f"folder with a {LABELS} (columns: anatomy_clip/sources/scans/label_table.py)")
     parser.add_argument("to", help="Markdown file to write")
-    parser.add_argument("--bundle", help="default: the one that comes with the package")
+    parser.add_argument("--bundle", help="default: the package's own; with --folds, {fold} in its name")
+    parser.add_argument("--folds", help="folder of the stores fold_0, fold_1, ... of a cross-validation (source=pool)")
     parser.add_argument("--onnx", action="store_true")
     parser.add_argument("--workers", type=int)
     given = parser.parse_args(argv)
     with plain_errors():
-        with Describer.from_bundle(given.bundle, onnx=given.onnx) as describer:
-            judged, refusals = judge(describer, Path(given.folder), given.workers)
-        bundle = describer.bundle
-        Path(given.to).write_text(page(judged, refusals, bundle.name, bundle.digest), encoding="utf-8")
+        judged: list[Judged] = []
+        refusals: list[Refusal] = []
+        bundles = []
+        for place, patients in bundles_of(given.bundle, given.folds):
+            with Describer.from_bundle(place, onnx=given.onnx) as describer:
+                found, refused = judge(describer, Path(given.folder), given.workers, patients)
+            judged, refusals = [*judged, *found], [*refusals, *refused]
+            bundles.append(describer.bundle)
+        judged.sort(key=lambda one: int(one.rows[0].where.rpartition(" ")[2]))  # the table's lines
+        Path(given.to).write_text(page(judged, refusals, bundles), encoding="utf-8")
     print(f"{given.to}: {len(judged)} volumes, {len(refusals)} files refused")
 
 
-def judge(describer: Describer, folder: Path, workers: int | None = None) -> tuple[list[Judged], list[Refusal]]:
-    """Describe every path of a label table, told nothing but the path, and compare.
+def bundles_of(bundle: str | None, folds: str | None) -> Iterator[tuple[str | None, Callable[[str], bool]]]:
+    """Bundles, each with the patients that are described by it: all, or those whom its training left out.
+
+    Raises:
+        ValueError: there is no store of a fold.
+    """
+    if folds is None:
+        yield bundle, lambda patient: True
+        return
+    stores = sorted(Path(folds).glob("fold_*/manifest.parquet"))
+    if not stores:
+        raise ValueError(f"{folds}: has no stores fold_0, fold_1, ...; make them by make real-stores")
+    pseudonyms = Pseudonyms(os.environ.get(SALT) or kept_salt(Path(folds).parent / ".salt"))
+    for fold, store in enumerate(stores):
+        left_out = {patient for _, patient in Manifest.read(store).patients()}
+        known = partial(_is_among, left_out, pseudonyms)
+        yield str(bundle).replace("{fold}", str(fold)), known
+
+
+def _is_among(ids: Collection[str], pseudonyms: Pseudonyms, patient: str) -> bool:
+    return pseudonyms("patient", patient) in ids
+
+
+def judge(
+    describer: Describer, folder: Path, workers: int | None = None, wanted: Callable[[str], bool] = lambda _: True
+) -> tuple[list[Judged], list[Refusal]]:
+    """Describe every path of a label table whose patient is wanted, told nothing but the path, and compare.
 
     Raises:
         ValueError: the table is missing or faulty, or names a path that is missing.
@@ -106,6 +144,8 @@ def judge(describer: Describer, folder: Path, workers: int | None = None) -> tup
     judged: list[Judged] = []
     refusals: list[Refusal] = []
     for path, rows in read_table(folder / LABELS, describer.bundle.taxonomy).items():
+        if not wanted(rows[0].patient):
+            continue
         description = describer.describe(folder / path, workers=workers)
         refusals += description.refusals
         judged.append(compare(rows, description.series))
@@ -125,7 +165,7 @@ def compare(rows: Sequence[LabelRow], series: Sequence[SeriesDescription]) -> Ju
     return Judged(
         rows, series, tuple(name for name, right in facts.items() if not right),
         _hits((row.stations, _names(each.stations)) for row, _, each in pairs),
-        _hits((row.organs, _names(each.organs)) for row, _, each in pairs),
+        _hits(_without_unsure(row, _names(each.organs)) for row, _, each in pairs),
         _hits((row.stations, _on_axis(one, each)) for row, one, each in pairs),
         sum(each.abstained for _, _, each in pairs),
     )  # fmt: skip
@@ -153,6 +193,12 @@ def _names(findings: Sequence[Finding]) -> list[str]:
     return [one.name for one in findings]
 
 
+def _without_unsure(row: LabelRow, said: Sequence[str]) -> tuple[Sequence[str] | None, Sequence[str]]:
+    """The labelled organs and those that were said, but for unsure ones; no label where nothing else was said."""
+    judged = [name for name in said if name not in row.unsure]
+    return (None if said and not judged else row.organs), judged
+
+
 def _on_axis(series: SeriesDescription, each: SliceDescription) -> list[str]:
     """The station that the smoothed axis gives a slice; what the slice itself says where a series has no axis."""
     if not series.ranges:
@@ -165,20 +211,25 @@ def _hits(pairs: Iterable[tuple[Sequence[str] | None, Sequence[str]]]) -> Hits:
     return Hits(sum(right), len(right))
 
 
-def page(judged: Sequence[Judged], refusals: Sequence[Refusal], name: str, digest: str) -> str:
+def page(judged: Sequence[Judged], refusals: Sequence[Refusal], bundles: Sequence[Bundle]) -> str:
     """The whole Markdown page."""
+    names = " and ".join(f"`{one.name}` (digest `{one.digest[:16]}`)" for one in bundles)
+    by, unseen = f"the bundle of {names}", "No slice here was used for training or for a choice."
+    if len(bundles) > 1:
+        by = f"the bundles of {names}, the folds of a cross-validation: each patient by the one that left them out"
+        unseen = "No slice was described by a model that had seen its patient."
     lines = [
         "# Real files, described",
         "",
-        f"Made by `experiments/describe_table.py` with the bundle of `{name}` (digest `{digest[:16]}`). Every path of "
+        f"Made by `experiments/describe_table.py` with {by}. Every path of "
         "the label table was described by itself, told nothing but the path; NIfTI files don't say their modality, so "
         "there it was judged from the image.",
         "",
         "*Hits*: labelled slices whose best named station (organ) is one of the labelled ones; a slice in which "
         "nothing was named (*unsure*) is no hit. *Along the body*: the same for the station that the smoothed axis "
         "gives a slice. *Said*: stations of the series along the body, organs best first. Labels by eye list what is "
-        "plainly seen, so an organ that was said and isn't labelled need not be wrong. No slice here was used for "
-        "training or for a choice. They are few patients: no accuracy to report.",
+        "plainly seen, so an organ that was said and isn't labelled need not be wrong; one that the table calls unsure "
+        f"(`organs_unsure`) is neither right nor wrong. {unseen} They are few patients: no accuracy to report.",
         "",
         *_totals(judged),
         "",

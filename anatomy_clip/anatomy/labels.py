@@ -21,10 +21,14 @@ NOT_STATED = "not stated"  # what people read where labels are unknown
 
 
 def organs_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...] | None:
-    """The slice's organs: stated, or else derived from its structures; None where neither is there."""
-    if record.organs is not None:
-        return record.organs
-    return taxonomy.organs_of(record.structures, record.orientation) if record.structures else None
+    """The slice's organs: stated, or else derived from its structures; None where neither is there.
+
+    Organs that the source leaves open aren't among them.
+    """
+    organs = record.organs
+    if organs is None and record.structures:
+        organs = taxonomy.organs_of(record.structures, record.orientation)
+    return organs if organs is None else tuple(organ for organ in organs if organ not in record.unsure)
 
 
 def stations_in(record: SliceRecord, taxonomy: Taxonomy) -> tuple[str, ...] | None:
@@ -64,18 +68,22 @@ def label_matrices(records: Sequence[Any], taxonomy: LabelSet) -> dict[str, Labe
         labels["modality"][row, modality[record.modality]] = 1
         organs, stations = organs_in(record, taxonomy), stations_in(record, taxonomy)
         labels["organ"][row] = UNKNOWN if organs is None else taxonomy.organ_vector(organs)
-        if record.unsure:
-            labels["organ"][row, [taxonomy.organs.index(name) for name in record.unsure]] = UNKNOWN
+        labels["organ"][row, taxonomy.organ_vector(record.unsure)] = UNKNOWN
         labels["station"][row] = UNKNOWN if stations is None else taxonomy.station_vector(stations)
     return labels
 
 
-def are_known(labels: Labels) -> NDArray[np.bool_]:
-    """(N,) the slices all of whose labels, (N, K), are known."""
-    known: NDArray[np.bool_] = (labels != UNKNOWN).all(axis=1)
-    return known
+def are_stated(labels: Labels) -> NDArray[np.bool_]:
+    """(N,) the slices of whose labels, (N, K), at least one is known."""
+    stated: NDArray[np.bool_] = (labels != UNKNOWN).any(axis=1)
+    return stated
 
 
 def shown_names(labels: NDArray[np.int8], names: Sequence[str]) -> tuple[str, ...]:
     """Names of the labels of one record, (K,), that are shown; none where they are unknown."""
     return tuple(compress(names, labels == 1))
+
+
+def unsure_names(labels: NDArray[np.int8], names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the labels of one record, (K,), that are left open beside known ones; none where all are unknown."""
+    return tuple(compress(names, labels == UNKNOWN)) if (labels != UNKNOWN).any() else ()

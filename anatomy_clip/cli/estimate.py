@@ -23,6 +23,7 @@ from anatomy_clip.runs.folder import is_finished
 from anatomy_clip.runs.wiring import wants_of
 from anatomy_clip.sources.download.collections import collections
 from anatomy_clip.stores.store import MANIFEST, read_meta, store_paths
+from anatomy_clip.stores.training import training_stores
 
 _GB = 1e9
 _NOT_READY = 3  # exit status
@@ -66,7 +67,7 @@ def planned(cfg: DictConfig, run: DictConfig) -> PlannedRun:
     trains, passes, assumed = "fit" in run.stages, _passes(cfg, run), cfg.assumed
     parameters = sum(assumed.parameters[network] for network in passes)
     activations = sum(assumed.activations_mb[network] * times for network, times in passes.items())
-    train, guessed = _slices(cfg, run.data.train) if trains else (0, False)
+    train, guessed = _slices(cfg, training_stores(run.data)) if trains else (0, False)
     return PlannedRun(
         name=run.name,
         seed=run.seed,
@@ -152,7 +153,7 @@ def missing_gpus(cfg: DictConfig, run: DictConfig, needed: float) -> Iterator[Mi
 
 
 def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:
-    yield from (store_paths(stores) for stores in [run.data.train, *run.data.validation.values()])
+    yield from (store_paths(stores) for stores in [training_stores(run.data), *run.data.validation.values()])
     yield from (store_paths(stores) for stores in _tests(run))
 
 

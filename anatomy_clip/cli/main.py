@@ -111,6 +111,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add("--to", metavar="FOLDER", help="the bundle (default: RUN/bundle)")
     add("--data", metavar="FOLDER", help="folder of the slice stores, if it isn't where the run's config has it")
     add("--onnx", action="store_true", help="write the image tower as an ONNX file too, for describe --onnx")
+    add("--half", action="store_true", help="round the weights to 16 bits, which halves the bundle's size")
     add("--overwrite", action="store_true", help="replace the bundle if it is there")
     add("--push", metavar="hf:OWNER/NAME", help="upload it to the Hugging Face hub too (needs HF_HUB_OFFLINE=0)")
     parser.set_defaults(run=_export)
@@ -159,7 +160,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
     run = Path(arguments.run_folder)
     to = Path(arguments.to) if arguments.to else run / "bundle"
-    bundle = export_run(run, to, arguments.data, onnx=arguments.onnx, overwrite=arguments.overwrite)
+    options = {"onnx": arguments.onnx, "half": arguments.half, "overwrite": arguments.overwrite}
+    bundle = export_run(run, to, arguments.data, **options)
     size = sum(file.stat().st_size for file in to.iterdir()) / 1e6
     print(f"{to}: bundle of {bundle.name}, {size:.1f} MB, {len(bundle.captions)} captions, digest {bundle.digest}")
     if arguments.push:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from anatomy_clip.anatomy.labels import LabelSet
@@ -19,15 +17,21 @@ from anatomy_clip.core.types import Batch
 from anatomy_clip.data.augment import ImageAugment
 from anatomy_clip.data.collate import Collate
 from anatomy_clip.data.dataset import ChosenImages, JoinedImages, SliceDataset
-from anatomy_clip.data.guards import open_labelled, refuse_leakage, refuse_unfit_texts, refuse_unlabelled
+from anatomy_clip.data.guards import (
+    open_labelled,
+    refuse_leakage,
+    refuse_unfit_texts,
+    refuse_unlabelled,
+    say_what_is_cut,
+)
 from anatomy_clip.data.labelled import Chosen, Labelled, LabelShare, choose, labelled, only_labelled
 from anatomy_clip.data.loader import Loader, start_worker
 from anatomy_clip.data.masks import JoinedMasks
 from anatomy_clip.data.sampler import EpochSampler, OrderedSampler
-from anatomy_clip.data.shares import repeat_weights, source_weights
+from anatomy_clip.data.shares import Weighing
 from anatomy_clip.models.tokenizers import CLIP_TOKENIZER, CONTEXT_LENGTH, Tokenizer, tokenize
 from anatomy_clip.stores.store import Stores, store_paths
-from anatomy_clip.text.reports.words import described_by
+from anatomy_clip.stores.training import training_stores
 from anatomy_clip.text.source import CAPTION, REPORT, TextSource
 
 
@@ -53,6 +57,10 @@ class SliceDataModule(lightning.LightningDataModule):
         tokenizer: the model's, see `tokenizers.tokenize`.
         shares: source -> its share of the training draws, whatever its size; None: every slice equally often.
         rare_below: labels that a smaller share of slices shows come up more often, see `shares.repeat_weights`.
+        balance: slices are drawn by source and patient, and these sources get these shares of the draws, see
+            `shares.balanced_weights`; goes with `rare_below`. None: they aren't.
+        leave_out_tested: training stores that a validation or test set names too aren't trained on, so that a fold of a
+            cross-validation is said by its tests alone.
         label_share: train on the labels of a share of the patients only, see `labelled.LabelShare`; None: on all.
         label_draw: number of the draw of these patients.
         least_positives: see `labelled.LabelShare`.
@@ -80,6 +88,8 @@ class SliceDataModule(lightning.LightningDataModule):
         tokenizer: Tokenizer = CLIP_TOKENIZER,
         shares: Mapping[str, float] | None = None,
         rare_below: float | None = None,
+        balance: Mapping[str, float] | None = None,
+        leave_out_tested: bool = False,
         label_share: float | None = None,
         label_draw: int = 0,
         least_positives: int = 10,
@@ -88,7 +98,8 @@ class SliceDataModule(lightning.LightningDataModule):
         earlier_patients: Collection[str] = (),
     ) -> None:
         super().__init__()
-        self.train_paths = [Path(path) for path in train]
+        sets = {"train": train, "validation": validation, "test": test, "leave_out_tested": leave_out_tested}
+        self.train_paths = training_stores(sets)
         self.validation_paths = {name: store_paths(stores) for name, stores in validation.items()}
         self.test_paths = {name: store_paths(stores) for name, stores in test.items()}
         self.optional = tuple(optional)
@@ -102,10 +113,7 @@ class SliceDataModule(lightning.LightningDataModule):
         self.seed = seed
         self.context_length = context_length
         self.tokenizer = tokenizer
-        if shares and rare_below is not None:
-            raise ValueError("data.shares and data.rare_below both weigh the training slices: give one of them")
-        self.shares = dict(shares) if shares else None
-        self.rare_below = rare_below
+        self.weighing = Weighing(shares, rare_below, balance)
         self.label_share = None if label_share is None else LabelShare(label_share, label_draw, least_positives)
         self.epoch_batches = epoch_batches
         self.train_patients = train_patients
@@ -137,7 +145,8 @@ class SliceDataModule(lightning.LightningDataModule):
             refuse_unlabelled(whole.labels, {path: self._open(path).manifest for path in self.train_paths})
             longest = self.texts.vocabulary(self.taxonomy, self.training_records())
             tokenize(longest, self.context_length, self.tokenizer)  # refuses texts that are too long
-            self._say_what_is_cut()
+            if REPORT in self.kinds and not self._rank()["rank"]:
+                say_what_is_cut(self.training_records(), Collate(self.context_length, self.tokenizer))
 
     def train_dataloader(self) -> Loader:
         """The loader of this rank's share of the training set."""
@@ -149,17 +158,10 @@ class SliceDataModule(lightning.LightningDataModule):
             images_per_image=self.augment.images_per_image,
             least_batches=self.epoch_batches,
             position=partial(_position, trainer) if trainer is not None else None,
-            weights=self._weights(),
+            weights=self.weighing.weights(self.training_records(), next(iter(self._train.labels.values()))),
             **self._rank(),
         )
         return self._loader(self._train, sampler, persistent=True)
-
-    def _weights(self) -> NDArray[np.float64] | None:
-        if self.shares:
-            return source_weights(self.training_records().column("source"), self.shares)
-        if self.rare_below is not None:
-            return repeat_weights(next(iter(self._train.labels.values())), self.rare_below)  # organs, or findings
-        return None
 
     def val_dataloader(self) -> list[Loader]:
         """One loader a validation set, in the order in which they were given."""
@@ -242,18 +244,6 @@ class SliceDataModule(lightning.LightningDataModule):
         )
         some.labels |= only_labelled(some.labels, self._chosen)
         return some
-
-    def _say_what_is_cut(self) -> None:
-        if REPORT not in self.kinds or self._rank()["rank"]:
-            return
-        count = Collate(self.context_length, self.tokenizer).count
-        lengths = [count(described_by(one.report)) for one in self.training_records()]
-        if cut := sum(length > self.context_length for length in lengths):
-            print(
-                f"data.train: the reports of {cut} of {len(lengths)} films are longer than the context of "
-                f"{self.context_length} tokens and are cut at a sentence's end",
-                flush=True,
-            )
 
     def _records(self, paths: Sequence[Path]) -> Manifest[Any]:
         manifests = [self._open(path).manifest for path in paths]

@@ -1,4 +1,4 @@
-"""What is refused before a training: sets that share patients or slices, and stores that can't teach."""
+"""What is refused before a training: sets that share patients or slices, and stores that can't teach; what is cut."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.radiographs import RADIOGRAPHS
 from anatomy_clip.core.records import SLICES
 from anatomy_clip.core.refusals import Refused
+from anatomy_clip.data.collate import Collate
 from anatomy_clip.stores.leakage import patient_hashes, refuse_leaks
 from anatomy_clip.stores.store import Store
 from anatomy_clip.text.reports.words import described_by
@@ -150,3 +151,14 @@ def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manife
                 "method that needs none (objective=simclr, objective=moco)"
             )
         begin = end
+
+
+def say_what_is_cut(films: Manifest[Any], collate: Collate) -> None:
+    """Print how many reports of films are longer than the context that a batch is collated for, if any are."""
+    lengths = [collate.count(described_by(one.report)) for one in films]
+    if cut := sum(length > collate.context_length for length in lengths):
+        print(
+            f"data.train: the reports of {cut} of {len(lengths)} films are longer than the context of "
+            f"{collate.context_length} tokens and are cut at a sentence's end",
+            flush=True,
+        )

@@ -1,17 +1,101 @@
-"""Weights of slices by their source or by their rarest label, so that neither is drowned by what is common."""
+"""Weights of slices by source, patient or rarest label, so that none of them is drowned by what is common."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.names import did_you_mean
 from anatomy_clip.core.rng import sample_rng
 
 _DRAW = 1 << 62  # index of the generator that draws an epoch's rows; no sample's, and not that of `epoch_order`
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """How training slices are weighed; each is drawn equally often where nothing is said.
+
+    Attributes:
+        shares: source -> its share of the draws, see `source_weights`; goes with nothing else.
+        rare_below: see `repeat_weights`.
+        balance: source -> its share of the draws, see `balanced_weights`; {}: no source has a given share.
+
+    Raises:
+        ValueError: `shares` and another are given.
+    """
+
+    shares: Mapping[str, float] | None = None
+    rare_below: float | None = None
+    balance: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rare_below", "balance"):
+            if self.shares and getattr(self, name) is not None:
+                raise ValueError(f"data.shares and data.{name} both weigh the training slices: give one of them")
+
+    def weights(self, records: Manifest[Any], labels: npt.NDArray[np.int8]) -> npt.NDArray[np.float64] | None:
+        """Weights of the training slices, (N,) that sum to 1; None: all are equal.
+
+        Args:
+            records: of the N slices.
+            labels: (N, K) labels of which none is to be too rare: 1 shown, 0 not shown, -1 unknown.
+
+        Raises:
+            ValueError: see the functions that make them.
+        """
+        if self.shares:
+            return source_weights(records.column("source"), self.shares)
+        rare = None if self.rare_below is None else repeat_weights(labels, self.rare_below)
+        return rare if self.balance is None else balanced_weights(records.owners(), self.balance, rare)
+
+
+def balanced_weights(
+    owners: Sequence[tuple[str, str]], shares: Mapping[str, float], factors: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.float64]:
+    """Weigh slices by patient and source, so that a volume of 200 slices hasn't two hundred votes.
+
+    A patient has as many votes as the square root of the number of their slices, a source as the square root of the sum
+    of its patients' votes. Slices of one patient are equally likely.
+
+    Args:
+        owners: (source, patient) of each of N slices.
+        shares: source -> its share of all draws; the other sources divide the rest by their votes.
+        factors: (N,) that the weights are multiplied by; each source in `shares` keeps its share, and so does the rest.
+
+    Returns:
+        (N,) that sum to 1.
+
+    Raises:
+        ValueError: a share names no source or isn't above 0, or the shares leave nothing to the other sources, or
+            something where there is no other.
+    """
+    slices = Counter(owners)
+    votes: dict[str, float] = defaultdict(float)
+    for (source, _), count in slices.items():
+        votes[source] += sqrt(count)
+    _check_shares("balance", shares, votes)
+    rest, others = 1 - sum(shares.values()), sum(sqrt(votes[one]) for one in votes if one not in shares)
+    if (rest <= 0) if others else (abs(rest) > 1e-9):
+        wanted = "less than 1, since there are further sources" if others else "1, since there is no further source"
+        raise ValueError(f"data.balance: the shares sum to {1 - rest:g}; give shares that sum to {wanted}")
+    of_source = {one: shares[one] if one in shares else rest * sqrt(votes[one]) / others for one in votes}
+    each = {who: of_source[who[0]] / (votes[who[0]] * sqrt(count)) for who, count in slices.items()}
+    weights = np.array([each[who] for who in owners], np.float64)  # (N,)
+    if factors is not None:
+        weights *= factors
+        groups = np.array([source if source in shares else "" for source, _ in owners])  # (N,)
+        for group in np.unique(groups):
+            own = groups == group
+            weights[own] *= shares.get(group, rest) / weights[own].sum()
+    weights /= weights.sum()
+    return weights
 
 
 def source_weights(sources: Sequence[str], shares: Mapping[str, float]) -> npt.NDArray[np.float64]:
@@ -28,18 +112,22 @@ def source_weights(sources: Sequence[str], shares: Mapping[str, float]) -> npt.N
         ValueError: a source has no share, or a share names no source or isn't above 0.
     """
     counts = Counter(sources)
-    for source, share in shares.items():
-        if source not in counts:
-            hint = did_you_mean(source, counts) or f"; the stores hold {', '.join(sorted(counts))}"
-            raise ValueError(f"data.shares.{source}: no slice is of this source{hint}")
-        if not share > 0:
-            raise ValueError(f"data.shares.{source}={share}: give a share above 0, or leave its stores out")
+    _check_shares("shares", shares, counts)
     missing = sorted(set(counts) - set(shares))
     if missing:
         raise ValueError(f"data.shares: give a share for {', '.join(missing)} too, or leave their stores out")
     weights = np.array([shares[source] / counts[source] for source in sources], dtype=np.float64)
     weights /= weights.sum()
     return weights
+
+
+def _check_shares(key: str, shares: Mapping[str, float], sources: Collection[str]) -> None:
+    for source, share in shares.items():
+        if source not in sources:
+            hint = did_you_mean(source, sources) or f"; the stores hold {', '.join(sorted(sources))}"
+            raise ValueError(f"data.{key}.{source}: no slice is of this source{hint}")
+        if not share > 0:
+            raise ValueError(f"data.{key}.{source}={share}: give a share above 0, or leave its stores out")
 
 
 def weighted_order(

@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 
 ZERO_SHOT = Rows("zero_shot.parquet", (  # a row a slice; targets are lists of names, null where they are unknown
     "set", "row", "source", "patient", "series", "index", "modality", "protocol", "orientation",
-    "organ_targets", "station_targets", "organ_scores", "station_scores",
+    "organ_targets", "organ_unsure", "station_targets", "organ_scores", "station_scores",
 ))  # fmt: skip
 CONTRAST = Rows("contrast.parquet", (  # a row a slice and slot
     "set", "row", "source", "patient", "modality", "slot",
@@ -51,6 +51,7 @@ CAPTIONS = Rows("captions.parquet", (  # a row a slice and way
 ))  # fmt: skip
 VALIDATION = "zero_shot_validation.parquet"  # as `ZERO_SHOT`, of the validation sets
 DECISIONS = "decisions.json"  # chosen on them
+HELD_OUT = "held_out"  # test set of a cross-validation: the fold that training left out
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def score_of(cell: str, values: NDArray[np.float64], patients: NDArray[np.str_],
 
 
 def stated(table: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """The rows as of `ZERO_SHOT` whose labels of one kind are known."""
+    """The rows as of `ZERO_SHOT` whose labels of one kind are known, but for those that are left open."""
     return table[table[f"{kind}_targets"].notna()]
 
 
@@ -93,6 +94,17 @@ def scores_and_targets(
     scores = np.array(table[f"{kind}_scores"].to_list(), dtype=np.float64).reshape(-1, len(names))
     targets = [[name in found for name in names] for found in table[f"{kind}_targets"]]
     return scores, np.array(targets, dtype=np.bool_).reshape(-1, len(names))
+
+
+def unsure_in(table: pd.DataFrame, kind: str, names: Sequence[str]) -> NDArray[np.bool_]:
+    """(N, K) which labels of one kind the rows as of `ZERO_SHOT` leave open; none where there is no such column.
+
+    Stations have none. Neither have organs in rows of versions before 0.6.0, whose stores held no such label.
+    """
+    column = table.get(f"{kind}_unsure")
+    if column is None:
+        return np.zeros((len(table), len(names)), dtype=np.bool_)
+    return np.array([[name in left for name in names] for left in column], dtype=np.bool_).reshape(-1, len(names))
 
 
 def patients_of(table: pd.DataFrame) -> NDArray[np.str_]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from anatomy_clip.anatomy.labels import are_known, shown_names
+from anatomy_clip.anatomy.labels import are_stated, shown_names, unsure_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.evaluation.base import CAPTIONS, Evaluator, Score, TestedRun, patients_of, score_of, similarity
@@ -34,11 +34,13 @@ class Truth(NamedTuple):
     Attributes:
         caption: says all of it, and nothing of what is unknown.
         organs, stations: whether they are known.
+        unsure: organs that are left open all the same: a caption that names them is neither right nor wrong for it.
     """
 
     caption: Caption
     organs: bool = True
     stations: bool = True
+    unsure: frozenset[str] = frozenset()
 
 
 class CaptionRetrieval(Evaluator):
@@ -116,11 +118,15 @@ class CaptionRetrieval(Evaluator):
     def _truths(self, shown: EmbeddedSet) -> dict[int, Truth]:
         """Row -> what its slice shows."""
         found = {}
-        known = zip(*(are_known(shown.labels[space]).tolist() for space in ("organ", "station")), strict=True)
-        for n, (row, record, each) in enumerate(zip(shown.rows, shown.records, known, strict=True)):
+        known = zip(*(are_stated(shown.labels[space]).tolist() for space in ("organ", "station")), strict=True)
+        for n, (row, record, (has_organs, has_stations)) in enumerate(
+            zip(shown.rows, shown.records, known, strict=True)
+        ):
             organs = shown_names(shown.labels["organ"][n], self.taxonomy.organs)
             stations = shown_names(shown.labels["station"][n], self.taxonomy.stations)
-            found[row] = Truth(caption_of(record, organs, stations, self.wording), *each)
+            unsure = frozenset(unsure_names(shown.labels["organ"][n], self.taxonomy.organs))
+            caption = caption_of(record, organs, stations, self.wording)
+            found[row] = Truth(caption, has_organs, has_stations, unsure)
         return found
 
     def _grows(self, truth: Caption, longest: int) -> bool:
@@ -156,14 +162,15 @@ def judge(named: Caption, truth: Truth) -> dict[str, float]:
         Slot of `SLOTS` -> 0 to 1. Modality: 0 where it contradicts ("MR" and "MR T2" don't). Station: whether one
         that is named is shown; NaN for a slice without any. Organs: F1 of the two sets, 1 where both are empty, and
         whether they are equal. All: modality and plane right, organs and stations the very same. NaN for each that
-        needs what is unknown.
+        needs what is unknown. Organs that the slice leaves open don't count.
     """
     true = truth.caption
     modality = named.modality not in {MODALITIES[n] for n in contradict(true.modality)}
     orientation = named.orientation == true.orientation
-    exact = set(named.organs) == set(true.organs)
-    total = len(named.organs) + len(true.organs)
-    shared = len(set(named.organs) & set(true.organs))
+    organs = set(named.organs) - truth.unsure
+    exact = organs == set(true.organs)
+    total = len(organs) + len(true.organs)
+    shared = len(organs & set(true.organs))
     everything = modality and orientation and exact and set(named.stations) == set(true.stations)
     return {
         "modality": float(modality),

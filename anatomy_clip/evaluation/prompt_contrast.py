@@ -45,6 +45,7 @@ class PromptContrast(Evaluator):
     A right caption names one organ and one station that the slice shows, its plane and its modality. Each is set
     against every caption that differs from it in one slot, by a value that the slice contradicts. Slices without an
     organ or a station are left out, and so are those whose organs or stations are unknown: nothing can be said of them.
+    An organ that a slice leaves open makes no caption right and none wrong.
 
     Args:
         template: caption with all four slots.

@@ -67,6 +67,22 @@ def ct_window(hu: NDArray[np.float32], level: float, width: float) -> Grey:
     return _ramp(hu, level - width / 2, level + width / 2)
 
 
+def of_grey(grey: Grey, modality: Modality, level: float, width: float) -> NDArray[np.float32]:
+    """Undo a display: pixels of a picture that was windowed when it was made.
+
+    Args:
+        grey: (H, W).
+        modality: of the slice.
+        level: centre of the CT window that is to turn the result into these grey values again, HU.
+        width: width of that window, HU.
+
+    Returns:
+        (H, W): HU within the window of CT; of MR, the grey values.
+    """
+    pixels = grey.astype(np.float32)
+    return pixels * (width / 255) + (level - width / 2) if modality is Modality.CT else pixels
+
+
 def percentile_scale(pixels: NDArray[np.float32], low: float, high: float) -> Grey:
     """Map the values between two percentiles linearly to 0..255; an even image becomes black.
 

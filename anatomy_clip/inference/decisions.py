@@ -112,13 +112,15 @@ def choose(
     station_scores: ArrayLike,
     station_targets: ArrayLike,
     taxonomy: Taxonomy,
+    organ_known: ArrayLike | None = None,
 ) -> Decisions:
     """Choose every number of the rules on validation slices; test slices have no say.
 
     Organs are chosen on the N slices whose organs are known, stations on the M slices whose stations are.
 
     Lines and thresholds: see `fit_rule`. Abstention: below the highest probability at which the likeliest organ is as
-    often right as wrong, by a logistic line of its own.
+    often right as wrong, by a logistic line of its own. An organ that a slice leaves open isn't its likeliest, and a
+    slice that shows none for certain, but may show one, has no say.
 
     Args:
         organ_scores: (N, K) cosines.
@@ -126,14 +128,19 @@ def choose(
         station_scores: (M, S) cosines.
         station_targets: (M, S) bool.
         taxonomy: labels in the order of the columns, and which organ belongs to which station.
+        organ_known: (N, K) bool, False where a slice leaves an organ open; None: all are known.
 
     Raises:
         ValueError: shapes don't fit, a score isn't finite, or no slice shows an organ, or none a station.
     """
-    organ = fit_rule(taxonomy.organs, organ_scores, organ_targets, "organ")
+    organ = fit_rule(taxonomy.organs, organ_scores, organ_targets, "organ", organ_known)
     station = fit_rule(taxonomy.stations, station_scores, station_targets, "station")
-    level = _abstain_below(organ.probabilities(organ_scores), as_targets(organ_targets))
-    return Decisions(organ, station, taxonomy.belongs, level)
+    probability, shown = organ.probabilities(organ_scores), as_targets(organ_targets)
+    if organ_known is not None:
+        known = np.asarray(organ_known, dtype=np.bool_)
+        judged = (shown & known).any(axis=1) | known.all(axis=1)
+        probability, shown = np.where(known, probability, -np.inf)[judged], shown[judged]
+    return Decisions(organ, station, taxonomy.belongs, _abstain_below(probability, shown))
 
 
 def _abstain_below(probability: Floats, targets: Bools) -> float:

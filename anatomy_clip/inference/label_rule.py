@@ -74,8 +74,12 @@ class LabelRule:
         return cls(tuple(data["labels"]), slope, intercept, threshold, float(data["scale"]))
 
 
-def fit_rule(labels: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, kind: str) -> LabelRule:
+def fit_rule(
+    labels: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, kind: str, known: ArrayLike | None = None
+) -> LabelRule:
     """Choose a rule on the validation slices whose labels of this kind are known.
+
+    A label that a slice leaves open is no positive and no negative of that slice.
 
     Scale: of `_SCALES`, the one of least cross entropy. Lines: `platt`, one a label; a label without positives or
     negatives gets the slope that fits all labels together (each label's scores centred) and its base rate,
@@ -88,6 +92,7 @@ def fit_rule(labels: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, kin
         scores: (N, K) cosines.
         targets: (N, K) bool.
         kind: "organ" or "station", for messages.
+        known: (N, K) bool, False where a slice leaves a label open; None: all are known.
 
     Raises:
         ValueError: shapes don't fit, a score isn't finite, or no slice shows any label.
@@ -95,19 +100,23 @@ def fit_rule(labels: tuple[str, ...], scores: ArrayLike, targets: ArrayLike, kin
     s, t = np.asarray(scores, dtype=np.float64), as_targets(targets)
     if s.ndim != 2 or s.shape != t.shape or s.shape[1] != len(labels):
         raise ValueError(f"{kind} scores {s.shape} and targets {t.shape} must both be (slices, {len(labels)})")
+    given = np.ones_like(t) if known is None else np.asarray(known, dtype=np.bool_)
+    if given.shape != t.shape:
+        raise ValueError(f"{kind}: known {given.shape} must have the shape of targets {t.shape}")
+    t = t & given
     if not t.any():
         raise ValueError(f"no validation slice shows any {kind}: give data.validation a store with {kind}s")
-    fitted = [_lines(labels, s, t, scale) for scale in _SCALES]
-    losses = [cross_entropy(rule.probabilities(s), t) for rule in fitted]
+    fitted = [_lines(labels, s, t, given, scale) for scale in _SCALES]
+    losses = [cross_entropy(rule.probabilities(s)[given], t[given]) for rule in fitted]
     best = fitted[int(np.argmin(losses))]
-    return replace(best, threshold=_thresholds(best.probabilities(s), t))
+    return replace(best, threshold=_thresholds(best.probabilities(s), t, given))
 
 
-def _lines(labels: tuple[str, ...], scores: Floats, targets: Bools, scale: float) -> LabelRule:
+def _lines(labels: tuple[str, ...], scores: Floats, targets: Bools, known: Bools, scale: float) -> LabelRule:
     """Fit a line a label at one scale; thresholds are still 0."""
     s = _relative(scores, scale)
-    pooled = platt((s - s.mean(axis=0)).ravel(), targets.ravel()).slope if not targets.all() else 0.0
-    lines = [_line(s[:, k], targets[:, k], pooled) for k in range(len(labels))]
+    pooled = platt((s - s.mean(axis=0))[known], targets[known]).slope if not targets[known].all() else 0.0
+    lines = [_line(s[:, k], targets[:, k], known[:, k], pooled) for k in range(len(labels))]
     slope, intercept = np.array([line.slope for line in lines]), np.array([line.intercept for line in lines])
     return LabelRule(labels, slope, intercept, np.zeros(len(labels)), scale)
 
@@ -121,21 +130,22 @@ def _relative(scores: Floats, scale: float) -> Floats:
     return scores - level
 
 
-def _line(scores: Floats, targets: Bools, pooled: float) -> Line:
-    positives = int(targets.sum())
-    if 0 < positives < len(targets):
-        return platt(scores, targets)
-    base = (positives + 1) / (len(targets) + 2)
+def _line(scores: Floats, targets: Bools, known: Bools, pooled: float) -> Line:
+    positives, slices = int(targets.sum()), int(known.sum())
+    if 0 < positives < slices:
+        return platt(scores[known], targets[known])
+    base = (positives + 1) / (slices + 2)
     return Line(pooled, logit(base) - pooled * float(scores.mean()))
 
 
-def _thresholds(probability: Floats, targets: Bools) -> Floats:
-    """(N, K), (N, K) -> (K,): each label's own threshold, drawn towards the common one where positives are few."""
+def _thresholds(probability: Floats, targets: Bools, known: Bools) -> Floats:
+    """Three (N, K) -> (K,): each label's own threshold, drawn towards the common one where positives are few."""
     least, most = np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg  # log odds stay finite
-    common = logit(float(np.clip(best_threshold(probability.ravel(), targets.ravel()), least, most)))
+    common = logit(float(np.clip(best_threshold(probability[known], targets[known]), least, most)))
     drawn = np.full(targets.shape[1], common)
     for k in np.flatnonzero(targets.any(axis=0)):
-        own = logit(float(np.clip(best_threshold(probability[:, k], targets[:, k]), least, most)))
+        rows = known[:, k]
+        own = logit(float(np.clip(best_threshold(probability[rows, k], targets[rows, k]), least, most)))
         weight = targets[:, k].sum() / (targets[:, k].sum() + _TRUSTED)
         drawn[k] = weight * own + (1 - weight) * common
     return sigmoid(drawn)

@@ -42,7 +42,7 @@ class Majority(NamedTuple):
 
     Attributes:
         label: index of the label that most slices show; the lowest index on a tie, -1 where no slice counts.
-        value: hit@1 of always naming it; NaN where `n` is 0.
+        value: hit@1 of always naming it, over the counted slices of which it is known; NaN where `n` is 0.
         n: slices counted.
     """
 
@@ -118,42 +118,48 @@ def macro_hit_at_1(scores: ArrayLike, targets: ArrayLike) -> float:
     return float(((hit[:, None] & shows).sum(axis=0)[seen] / support[seen]).mean())
 
 
-def majority_baseline(targets: ArrayLike) -> Majority:
+def majority_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Majority:
     """Hit@1 of always naming the label that most of these slices show.
 
-    It's fitted to the very slices that it's scored on: no constant answer does better.
+    It's fitted to the very slices that it's scored on: where all labels are known, no constant answer does better.
 
     Args:
         targets: (N, K) bool.
+        known: (N, K) bool, what is known of each slice; None: all.
 
     Raises:
         ValueError: not (N, K) with K >= 1, or a target isn't 0 or 1.
     """
-    t = _checked_targets(targets)
-    n = int(t.any(axis=1).sum())
+    t, given = _of_known(_checked_targets(targets), known)
+    counted = _counted(t)
+    n = int(counted.sum())
     if n == 0:
         return Majority(-1, float("nan"), 0)
     support = t.sum(axis=0)
     label = int(support.argmax())
-    return Majority(label, float(support[label]) / n, n)
+    return Majority(label, float(support[label]) / int(given[counted, label].sum()), n)
 
 
-def chance_baseline(targets: ArrayLike) -> Rate:
-    """Expected hit@1 of naming a label at random, each equally likely.
+def chance_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Rate:
+    """Expected hit@1 of naming one of a slice's known labels at random, each equally likely.
 
     Args:
         targets: (N, K) bool.
+        known: (N, K) bool, what is known of each slice; None: all.
 
     Raises:
         ValueError: as `majority_baseline`.
     """
-    t = _checked_targets(targets)
+    t, given = _of_known(_checked_targets(targets), known)
     counted = _counted(t)
-    n = int(counted.sum())
-    return Rate(float(t[counted].mean()) if n else float("nan"), n)
+    n, labels = int(counted.sum()), t.shape[1]
+    if not n:
+        return Rate(float("nan"), 0)
+    weight = labels / given[counted].sum(axis=1)  # (n,) 1 where all are known, so that sums stay whole
+    return Rate(float((t[counted].sum(axis=1) * weight).sum() / (n * labels)), n)
 
 
-def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
+def auroc(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | None = None) -> AUROC:
     """One-vs-rest AUROC of every label, ties counted half.
 
     Every slice given counts; one with an empty target set is a negative of all labels.
@@ -161,6 +167,7 @@ def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
     Args:
         scores: (N, K) float.
         targets: (N, K) bool.
+        known: (N, K) bool; a slice has no part in the area of a label that isn't known of it. None: all are.
 
     Raises:
         ValueError: as `hits`, or a score is infinite.
@@ -168,10 +175,11 @@ def auroc(scores: ArrayLike, targets: ArrayLike) -> AUROC:
     from sklearn.metrics import roc_auc_score
 
     s, t = _checked(scores, targets)
-    positives = t.sum(axis=0).astype(np.int64)
-    value, known = np.full(t.shape[1], np.nan), (positives > 0) & (positives < len(t))
-    if known.any():
-        value[known] = roc_auc_score(t[:, known], s[:, known], average=None)
+    t, given = _of_known(t, known)
+    positives, value = t.sum(axis=0).astype(np.int64), np.full(t.shape[1], np.nan)
+    for k, rows in enumerate(given.T):
+        if 0 < positives[k] < rows.sum():
+            value[k] = roc_auc_score(t[rows, k], s[rows, k])
     return AUROC(value, positives)
 
 
@@ -201,7 +209,7 @@ def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.fl
     return areas
 
 
-def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
+def average_precision(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | None = None) -> Floats:
     """One-vs-rest average precision of every label: the sum over thresholds of precision times the gain in recall.
 
     Slices of equal score share one threshold. Every slice given counts, as in `auroc`.
@@ -209,6 +217,7 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     Args:
         scores: (N, K) float.
         targets: (N, K) bool.
+        known: as for `auroc`.
 
     Returns:
         (K,) 0 to 1; NaN for a label that no slice shows.
@@ -219,14 +228,21 @@ def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     from sklearn.metrics import average_precision_score
 
     s, t = _checked(scores, targets)
-    value, shown = np.full(t.shape[1], np.nan), t.any(axis=0)
-    if shown.any():
-        value[shown] = average_precision_score(t[:, shown], s[:, shown], average=None)
+    t, given = _of_known(t, known)
+    value = np.full(t.shape[1], np.nan)
+    for k in np.flatnonzero(t.any(axis=0)):
+        value[k] = average_precision_score(t[given[:, k], k], s[given[:, k], k])
     return value
 
 
 def _counted(targets: Bools) -> Bools:
     return np.asarray(targets.any(axis=1), dtype=np.bool_)
+
+
+def _of_known(targets: Bools, known: ArrayLike | None) -> tuple[Bools, Bools]:
+    """(N, K) targets, False where they aren't known, and where they are."""
+    given = np.ones_like(targets) if known is None else np.asarray(known, dtype=np.bool_)
+    return targets & given, given
 
 
 def _rate(hit: Bools, counted: Bools) -> Rate:

@@ -52,11 +52,12 @@ class ZeroShotMetric(Metric):
         self.add_state("targets", default=[], dist_reduce_fx="cat")
 
     def update(self, scores: Tensor, targets: Tensor) -> None:
-        """Add the slices of a batch all of whose labels are known.
+        """Add the slices of a batch of which a label is known.
 
         Args:
             scores: (B, K) float, higher is likelier.
-            targets: (B, K) bool, or int8 with 1 shown, 0 not shown, -1 unknown.
+            targets: (B, K) bool, or int8 with 1 shown, 0 not shown, -1 unknown. A label that is unknown of a slice is
+                left out of that slice's ranking, and the slice is left out of that label's AUROC.
 
         Raises:
             ValueError: a shape other than (B, K).
@@ -66,9 +67,9 @@ class ZeroShotMetric(Metric):
                 f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} must both be "
                 f"(slices, {len(self.labels)})"
             )
-        known = (targets >= 0).all(dim=1)
-        self.scores.append(scores.detach()[known].float())
-        self.targets.append(targets.detach()[known].bool())
+        stated = (targets >= 0).any(dim=1)
+        self.scores.append(scores.detach()[stated].float())
+        self.targets.append(targets.detach()[stated].to(torch.int8))
 
     def compute(self) -> dict[str, Tensor]:
         """Score everything seen so far.
@@ -84,7 +85,7 @@ class ZeroShotMetric(Metric):
             return {}
         scores = dim_zero_cat(self.scores).cpu().numpy()
         targets = dim_zero_cat(self.targets).cpu().numpy()
-        overall = hit_at_1(scores, targets)
+        overall = hit_at_1(np.where(targets < 0, -np.inf, scores), targets == 1)
         values = {"hit_at_1": overall.value} if overall.n else {}
         areas = _auroc(scores, targets)
         known = [(label, float(a)) for label, a in zip(self.labels, areas, strict=True) if not math.isnan(a)]
@@ -96,7 +97,7 @@ class ZeroShotMetric(Metric):
         # torchmetrics would send a one-dimensional float tensor, which the other ranks can't match.
         if not len(self.scores):
             self.scores = [torch.zeros(0, len(self.labels), device=self.device)]
-            self.targets = [torch.zeros(0, len(self.labels), dtype=torch.bool, device=self.device)]
+            self.targets = [torch.zeros(0, len(self.labels), dtype=torch.int8, device=self.device)]
         super()._sync_dist(*args, **kwargs)
 
 
@@ -134,13 +135,14 @@ class Spread(Metric):
         return spread
 
 
-def _auroc(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _auroc(scores: NDArray[np.float32], targets: NDArray[np.int8]) -> NDArray[np.float64]:
     """(N, K), (N, K) -> (K,) one-vs-rest AUROC as the Mann-Whitney statistic, NaN where undefined.
 
     Not `classification.auroc`: training would wait for the import of scikit-learn (1.6 s), and for its checks.
     """
-    p = targets.sum(axis=0)
-    ranks = (rankdata(scores, axis=0) * targets).sum(axis=0)
+    shown, known = targets == 1, targets >= 0
+    p = shown.sum(axis=0)
+    ranks = (rankdata(np.where(known, scores, np.inf), axis=0) * shown).sum(axis=0)  # unknown ones rank last
     with np.errstate(invalid="ignore"):
-        areas: NDArray[np.float64] = (ranks - p * (p + 1) / 2) / (p * (len(targets) - p))
+        areas: NDArray[np.float64] = (ranks - p * (p + 1) / 2) / (p * (known.sum(axis=0) - p))
     return areas

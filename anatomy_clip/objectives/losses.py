@@ -50,14 +50,16 @@ def class_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: (B, K).
-        targets: (B, K) 1 shown, 0 not shown, -1 unknown, or bool; rows that show none or have an unknown one don't
-            count.
+        targets: (B, K) 1 shown, 0 not shown, -1 unknown, or bool. A row's unknown classes are left out of its softmax;
+            rows that show none don't count.
 
     Returns:
         () mean over the rows that count; 0 where there is none.
     """
-    shown = (targets == 1) & (targets >= 0).all(dim=1, keepdim=True)
+    shown = targets == 1
     counted = shown.any(dim=1)
     wanted = shown.float() / shown.sum(dim=1, keepdim=True).clamp(min=1)
-    each = -(wanted * log_softmax(logits.float(), dim=1)).sum(dim=1)  # (B,)
+    left_out = (targets < 0) & counted[:, None]  # never a whole row, whose gradient would be NaN
+    log_shares = log_softmax(logits.float().masked_fill(left_out, -torch.inf), dim=1).masked_fill(left_out, 0.0)
+    each = -(wanted * log_shares).sum(dim=1)  # (B,)
     return each.sum() / counted.sum().clamp(min=1)

@@ -11,9 +11,11 @@ from typing import Any
 from anatomy_clip.core.files import sha256_of
 from anatomy_clip.core.manifest import Manifest
 from anatomy_clip.core.records import SLICES
+from anatomy_clip.models.weights.read import locate
 from anatomy_clip.results.read import Run
 from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.stores.store import MANIFEST, META, read_meta, store_paths
+from anatomy_clip.stores.training import training_stores
 
 _SHORT = 16  # hex digits of a digest in a name
 
@@ -62,7 +64,7 @@ def artifacts_of(run: Run) -> Artifacts:
     data: Any = OmegaConf.to_container(config.data, resolve=True) if "data" in config else {}
     there = [(role, path) for role, path in _stores(data, fitted) if (path / META).is_file()]
     used = [_store(path, role, sha256_of(path / META)) for role, path in there]
-    weights = [config.model.get("weights") if "model" in config else None, init_checkpoint(config)]
+    weights = [config.model.get("weights") if "model" in config else None, init_checkpoint(config), _bert(config)]
     used += [_file("model", Path(path)) for path in weights if path and Path(path).is_file()]
     checkpoint = run.folder / "last.ckpt"
     trained = (_file("model", checkpoint),) if fitted and checkpoint.is_file() else ()
@@ -74,11 +76,23 @@ def artifacts_of(run: Run) -> Artifacts:
 
 
 def _stores(data: Mapping[str, Any], fitted: bool) -> Iterator[tuple[str, Path]]:
-    groups = {"train": {"train": data.get("train", [])}, "validation": data.get("validation", {})} if fitted else {}
+    trained = training_stores(data) if "train" in data else ()
+    groups = {"train": {"train": trained}, "validation": data.get("validation", {})} if fitted else {}
     for group in (*groups.values(), data.get("test", {})):
         for role, stores in group.items():
             for path in store_paths(stores):
                 yield role, path
+
+
+def _bert(config: Any) -> Path | None:
+    """The weights of the BERT that the text tower started from, where they are there."""
+    from omegaconf import OmegaConf
+
+    folder = OmegaConf.select(config, "model.text_weights")
+    try:
+        return locate(folder).path if folder else None
+    except ValueError:  # moved or deleted
+        return None
 
 
 def _file(kind: str, path: Path) -> Artifact:

@@ -28,7 +28,7 @@ class LabelScores:
 
     Attributes:
         hit: (K,) hit@1 of the slices that show the label, 0 to 1.
-        auroc: (K,) one-vs-rest area under the ROC curve over all slices of the row whose labels are known.
+        auroc: (K,) one-vs-rest area under the ROC curve over all slices of the row of which the label is known.
         precision: (K,) average precision over the same slices.
     """
 
@@ -73,13 +73,12 @@ def per_label(runs: Sequence[Run], layout: Layout) -> list[LabelTable]:
 
 
 def _scores(slices: Slices) -> LabelScores:
-    hit, _ = hits(slices.scores, slices.targets)
+    hit, _ = hits(slices.ranked, slices.targets)
     support = slices.targets.sum(axis=0)
     found = (hit[:, None] & slices.targets).sum(axis=0)
     share = np.divide(found, support, out=np.full(len(support), np.nan), where=support > 0)
-    return LabelScores(
-        share, auroc(slices.scores, slices.targets).value, average_precision(slices.scores, slices.targets)
-    )
+    pairs = (slices.scores, slices.targets, ~slices.unsure)
+    return LabelScores(share, auroc(*pairs).value, average_precision(*pairs))
 
 
 def _mean(seeds: Sequence[LabelScores]) -> LabelScores:
@@ -127,9 +126,9 @@ def _by_size(row: str, column: str, seeds: Sequence[Slices]) -> BySize:
     groups = [size == n for n in range(1, len(SIZES) + 1)]
     shares = []
     for slices in seeds:
-        hit, _ = hits(slices.scores, slices.targets)
+        hit, _ = hits(slices.ranked, slices.targets)
         by = [float(hit[group].mean()) if group.any() else np.nan for group in groups]
-        shares.append([macro_hit_at_1(slices.scores, slices.targets), *by])
+        shares.append([macro_hit_at_1(slices.ranked, slices.targets), *by])
     macro, one, two, three, more = (float(x) for x in 100 * np.mean(shares, axis=0))
     return BySize(row, column, macro, one, two, three, more, *(int(group.sum()) for group in groups))
 
@@ -154,8 +153,8 @@ def confusion(run: Run, row: RowSpec) -> Confusion | None:
     if slices is None:
         return None
     counts = np.zeros((len(slices.labels),) * 2, dtype=np.int64)
-    hit, counted = hits(slices.scores, slices.targets)
-    named = slices.scores.argmax(axis=1)
+    hit, counted = hits(slices.ranked, slices.targets)
+    named = slices.ranked.argmax(axis=1)
     for n in np.flatnonzero(counted):
         shown = [named[n]] if hit[n] else np.flatnonzero(slices.targets[n])
         counts[shown, named[n]] += 1
@@ -180,7 +179,7 @@ def slice_hits(run: Run, task: str, test_set: str) -> NDArray[np.float64]:
     slices = select(run, task, test_set, tuple(Modality), unknown=True)
     if slices is None:
         return np.empty(0)
-    hit, counted = hits(slices.scores, slices.targets)
+    hit, counted = hits(slices.ranked, slices.targets)
     return np.where(counted, hit.astype(np.float64), np.nan)
 
 

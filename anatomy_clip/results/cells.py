@@ -77,7 +77,15 @@ class CellsPanel(panel.Panel):
 
     def cells_of(self, run: Run) -> Mapping[str, Cell]:
         """See `panel.Panel`."""
-        return self.cells(run.tables[self.evaluator], run.labels.get("finding", ()))
+        key = run.name, run.seed
+        if key not in self._made:
+            self._made[key] = self.cells(run.tables[self.evaluator], run.labels.get("finding", ()))
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[tuple[str, int], Mapping[str, Cell]]:
+        """(Column, seed) -> the cells of its run, made once for all that ask."""
+        return {}
 
     @cached_property
     def scores(self) -> list[CellScore]:

@@ -68,9 +68,9 @@ def _plots(wandb: Any, run: Run, row: RowSpec) -> dict[str, Any]:
     if row.task == "organ":
         points = []
         for k, label in enumerate(counted.labels):
-            targets = slices.targets[:, k]
+            scores, targets = slices.of_label(k)
             if targets.any() and not targets.all():
-                false, true, _ = roc_curve(targets, slices.scores[:, k], drop_intermediate=False)
+                false, true, _ = roc_curve(targets, scores, drop_intermediate=False)
                 kept = np.unique(np.linspace(0, len(false) - 1, min(len(false), _CURVE_POINTS)).round().astype(int))
                 points += [[f"{label} (n = {int(targets.sum())})", float(false[n]), float(true[n])] for n in kept]
         if points:

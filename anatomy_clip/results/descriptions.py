@@ -29,6 +29,8 @@ WAYS: Mapping[str, str] = {
 class Description(NamedTuple):
     """How well one column's lists fit one test set's slices; shares in percent, means over seeds.
 
+    An organ that a slice leaves open is neither right nor wrong in its list.
+
     Attributes:
         test_set, column, way: what was measured; a key of `WAYS`.
         slices, patients: those whose organs are known, on which organs are measured.
@@ -67,7 +69,8 @@ class Certainty(NamedTuple):
 
     Attributes:
         test_set, column: what was measured.
-        slices: those whose organs are known; the others don't count.
+        slices: those whose organs are known; the others don't count, nor do those that show no organ for certain but
+            may show one. An organ that a slice leaves open isn't its likeliest, and makes no pair with it.
         seeds: how many.
         ece: expected calibration error over all pairs of slice and organ, percent.
         ece_best: that of the likeliest organ alone, percent.
@@ -111,21 +114,26 @@ class Judged(NamedTuple):
     decided: Decided
 
     def with_known_organs(self) -> Judged:
-        """The slices whose organs are known."""
-        rows = self.organs.known
+        """The slices whose organs are known, without those that show none for certain but may show one."""
+        rows = self.organs.known & (self.organs.targets.any(axis=1) | ~self.organs.unsure.any(axis=1))
         decided = Decided._make(part[rows] for part in self.decided)
         return self._replace(organs=self.organs.of(rows), stations=self.stations.of(rows), decided=decided)
 
     @property
+    def likeliest(self) -> NDArray[np.float64]:
+        """(N, K) the organs' probabilities, by which the likeliest one is found: one that is left open can't be it."""
+        return np.where(self.organs.unsure, -np.inf, self.decided.organ_probabilities)
+
+    @property
     def best_is_right(self) -> Bools:
         """(N,) whether the likeliest organ is shown."""
-        best = self.decided.organ_probabilities.argmax(axis=1)
+        best = self.likeliest.argmax(axis=1)
         right: Bools = self.organs.targets[np.arange(len(best)), best]
         return right
 
     def risk_coverage(self) -> RiskCoverage:
         """Risk of the likeliest organ, surest slices first."""
-        return risk_coverage(self.decided.organ_probabilities.max(axis=1), ~self.best_is_right)
+        return risk_coverage(self.likeliest.max(axis=1), ~self.best_is_right)
 
 
 def judged(runs: Sequence[Run], layout: Layout) -> list[Judged]:
@@ -160,7 +168,7 @@ def named(one: Judged, way: str) -> tuple[Bools, Bools]:
     """Organs (N, K) and stations (N, S) that a way gives each slice."""
     decided, rules = one.decided, one.decisions
     if way == "top1":
-        return _best(one.organs.scores), _best(one.stations.scores)
+        return _best(one.organs.ranked), _best(one.stations.ranked)
     if way == "thresholds":
         organs = decided.organ_probabilities >= rules.organ.threshold
         return organs, decided.station_probabilities >= rules.station.threshold
@@ -189,8 +197,9 @@ def _description(seeds: Sequence[Judged], way: str) -> Description:
     given = [named(one, way) for one in seeds]
     known, of_station = first.organs.known, first.stations.known
     shown, stations = first.organs.targets[known], first.stations.targets[of_station]
-    organ = [f1(organs[known], shown) for organs, _ in given]
-    by_slice = [np.stack([of(o[known], shown) for o, _ in given]) for of in (sample_f1, exact_match)]  # (S, N)
+    lists = [(organs & ~first.organs.unsure)[known] for organs, _ in given]
+    organ = [f1(organs, shown) for organs in lists]
+    by_slice = [np.stack([of(organs, shown) for organs in lists]) for of in (sample_f1, exact_match)]  # (S, N)
     organ_f1, exact = (percent_of(shares.astype(np.float64), first.organs.patients[known]) for shares in by_slice)
     agree = [consistent(*pair, first.decisions.belongs) for pair in given]
     return Description(
@@ -222,12 +231,13 @@ def _certainty(seeds: Sequence[Judged]) -> Certainty:
     if not len(first.organs.keys):
         return Certainty(first.test_set, first.column, 0, len(seeds), *[float("nan")] * 8)
     for one in seeds:
-        probability, shown, right = one.decided.organ_probabilities, one.organs.targets, one.best_is_right
+        shown, right, pairs = one.organs.targets, one.best_is_right, ~one.organs.unsure
         named, empty = ~one.decided.abstained, ~shown.any(axis=1)
+        probability = one.decided.organ_probabilities[pairs]
         rows.append((
-            100 * calibration_error(probability.ravel(), shown.ravel()),
-            100 * calibration_error(probability.max(axis=1), right),
-            brier(probability.ravel(), shown.ravel()),
+            100 * calibration_error(probability, shown[pairs]),
+            100 * calibration_error(one.likeliest.max(axis=1), right),
+            brier(probability, shown[pairs]),
             100 * (1 - right.mean()),
             100 * one.risk_coverage().area,
             100 * named.mean(),

@@ -34,7 +34,7 @@ class Verdict:
     """What a run says of one slice about one task.
 
     Attributes:
-        names: labels, best first.
+        names: labels, best first, without those that the slice leaves open.
         share: softmax share of each, 0 to 1 (eq. 2).
         truth: the labels that are right; empty where the slice has none, None where they are unknown.
     """
@@ -123,16 +123,16 @@ def verdict(run: Run, row: Mapping[str, Any], task: str, top: int) -> Verdict:
 
     Args:
         run: the run.
-        row: a row of its predictions; scores are cosines.
+        row: a row of its predictions, as `ZERO_SHOT`; scores are cosines.
         task: organ or station.
         top: labels wanted.
     """
-    scores = np.asarray(row[f"{task}_scores"], dtype=np.float64)
+    names, unsure = run.labels[task], row.get(f"{task}_unsure", ())
+    scores = np.where([name in unsure for name in names], -np.inf, np.asarray(row[f"{task}_scores"], dtype=np.float64))
     # (K,) eq. 2: softmax of 100 x cosine, the temperature of zero-shot CLIP
     share = np.exp(100.0 * (scores - scores.max()))
     share /= share.sum()
     best = np.argsort(-scores, kind="stable")[:top]
-    names = run.labels[task]
     targets = row[f"{task}_targets"]
     truth = None if targets is None else tuple(str(t) for t in targets)
     return Verdict(tuple(names[k] for k in best), tuple(float(share[k]) for k in best), truth)

@@ -53,6 +53,7 @@ class Layout:
             rows (fine-tuning starts from a suite's runs, and its rows stand in that suite's tables).
         optional: columns that are left out, without a note, where they weren't run.
         story: the summary and the claims.
+        shown: evaluators whose tables are made; empty: all.
     """
 
     columns: Mapping[str, str]
@@ -65,6 +66,7 @@ class Layout:
     joined: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: Sequence[str] = ()
     story: Story = field(default_factory=Story)
+    shown: Sequence[str] = ()
 
     def without(self, names: Iterable[str]) -> Layout:
         """The layout without some columns."""
@@ -99,6 +101,7 @@ def layout(
     title: str = "Table III",
     joined: Mapping[str, Sequence[str]] | None = None,
     optional: Sequence[str] = (),
+    shown: Sequence[str] = (),
     summary: Mapping[str, Mapping[str, Any]] | None = None,
     published: Sequence[Mapping[str, Any]] | None = None,
     claims: Mapping[str, Any] | None = None,
@@ -115,6 +118,7 @@ def layout(
         title: what the table is called.
         joined: as `Layout.joined`.
         optional: as `Layout.optional`.
+        shown: as `Layout.shown`.
         summary: see `story`.
         published: see `story`.
         claims: see `story`.
@@ -134,7 +138,8 @@ def layout(
         raise ValueError(f"optional: {', '.join(unknown)} is no column; columns are {', '.join(columns)}")
     told = story(summary, published, claims, list(columns))
     words = " ".join(data.split())
-    return Layout(dict(columns), specs[0], specs[1], words, declared, plot, title, joined or {}, tuple(optional), told)
+    more = (plot, title, joined or {}, tuple(optional), told, tuple(shown))
+    return Layout(dict(columns), specs[0], specs[1], words, declared, *more)
 
 
 def with_own_sets(made: Layout, runs: Iterable[Run]) -> Layout:

@@ -114,8 +114,9 @@ class Panel:
 
 
 def panels_of(suite: Suite) -> dict[str, Panel]:
-    """Summary and claims, where the layout declares some; the panels of the evaluators that left a table."""
+    """Summary and claims, where the layout declares some; the panels of the evaluators that left a table to show."""
     names = dict.fromkeys(name for run in suite.runs if run.name in suite.layout.columns for name in run.tables)
+    names = {name: None for name in names if name in (suite.layout.shown or names)}
     own: dict[str, Panel] = {name: found(name, suite) for name in names if (found := panel_class(name))}
     story = suite.layout.story
     told = [name for name, declared in (("summary", story.parts), ("claims", story.claims)) if declared]
@@ -131,7 +132,8 @@ def missing(evaluator: str, suite: Suite) -> list[str]:
 def notes_of(suite: Suite, panels: Mapping[str, Panel]) -> tuple[str, ...]:
     """All that is missing or odd, each once."""
     shown = [note for panel in panels.values() for note in panel.notes()]
-    unseen = {name for run in suite.runs for name in run.tables if name not in panels}
+    of_runs = {name for run in suite.runs for name in run.tables}
+    unseen = (of_runs & set(suite.layout.shown or of_runs)) - set(panels)
     nowhere = [f"{name} isn't shown: there is no results/panels/{name}.py" for name in sorted(unseen)]
     return tuple(dict.fromkeys([*suite.notes, *shown, *nowhere]))
 

@@ -44,18 +44,19 @@ def roc_plot(runs: Sequence[Run], layout: Layout, row: RowSpec) -> bytes | None:
     if not firsts:
         return None
     one, last = (list(firsts.values())[n] for n in (0, -1))
-    drawn = [k for k in range(len(one.labels)) if 0 < one.targets[:, k].sum() < len(one.targets)]
+    drawn = [k for k in range(len(one.labels)) if len(set(one.of_label(k)[1].tolist())) == 2]
     if not drawn:
         return None
     down = -(-len(drawn) // _ACROSS)
     figure = new_plot(2.1 * _ACROSS, 2.25 * down + 0.5)
     grid = figure.subplots(down, _ACROSS, squeeze=False, sharex=True, sharey=True).ravel()
-    styles, areas = _styles(layout.columns), auroc(last.scores, last.targets).value
+    styles, areas = _styles(layout.columns), auroc(last.scores, last.targets, ~last.unsure).value
     for k, axes in zip(drawn, grid, strict=False):
         axes.plot([0, 1], [0, 1], color="#cccccc", linewidth=0.8)
         for name, slices in firsts.items():
             colour, line = styles[name]
-            false, true, _ = roc_curve(slices.targets[:, k], slices.scores[:, k], drop_intermediate=False)
+            scores, shown = slices.of_label(k)
+            false, true, _ = roc_curve(shown, scores, drop_intermediate=False)
             axes.plot(false, true, line, color=colour, linewidth=1.3)
         axes.set_title(f"{one.labels[k]} (n = {int(one.targets[:, k].sum())}), {areas[k]:.2f}", fontsize=8)
         axes.tick_params(labelsize=6)
@@ -90,7 +91,7 @@ def reliability_plot(found: Sequence[Judged], columns: Mapping[str, str]) -> byt
     """
 
     def draw(axes: Axes, one: Judged, style: _Style) -> None:
-        curve = reliability(one.decided.organ_probabilities.max(axis=1), one.best_is_right, _BINS)
+        curve = reliability(one.likeliest.max(axis=1), one.best_is_right, _BINS)
         axes.plot([0, 100], [0, 100], color="#cccccc", linewidth=0.8)
         points = (100 * curve.promised, 100 * curve.happened)
         axes.plot(*points, style[1], color=style[0], linewidth=1.3, marker=".", markersize=4)
@@ -106,8 +107,8 @@ def _by_set(
 ) -> bytes | None:
     firsts: dict[str, dict[str, Judged]] = {}
     for one in found:
-        if one.organs.known.any():
-            firsts.setdefault(one.test_set, {}).setdefault(one.column, one.with_known_organs())
+        if (known := one.with_known_organs()).organs.keys:
+            firsts.setdefault(one.test_set, {}).setdefault(one.column, known)
     if not firsts:
         return None
     styles = _styles(columns)

@@ -66,7 +66,7 @@ def summary(run: Run, base: Run | None = None) -> dict[str, float]:
         if other is not None and other.keys == slices.keys:
             gain = hit - _hits(other)[0]
             values |= _measured(f"delta/{cell}", gain[counted], slices.patients[counted], -100.0)
-        areas = auroc(slices.scores, slices.targets)
+        areas = auroc(slices.scores, slices.targets, ~slices.unsure)
         for label, area, n in zip(slices.labels, areas.value, areas.positives, strict=True):
             values |= {f"test/{cell}/auroc/{label}": float(area), f"test/{cell}/auroc_n/{label}": int(n)}
     return {key: value for key, value in values.items() if not np.isnan(value)}
@@ -88,14 +88,14 @@ def label_rows(run: Run) -> list[tuple[Any, ...]]:
     rows = []
     for cell, slices in cells(run).items():
         hit, _ = _hits(slices)
-        areas = auroc(slices.scores, slices.targets)
-        precision = average_precision(slices.scores, slices.targets)
+        pairs = (slices.scores, slices.targets, ~slices.unsure)
+        areas, precision = auroc(*pairs), average_precision(*pairs)
         for k, label in enumerate(slices.labels):
             shown = slices.targets[:, k]
             if shown.any():
                 numbers = [float(x) for x in (hit[shown].mean(), areas.value[k], precision[k])]
                 known = (None if np.isnan(x) else x for x in numbers)
-                rows.append((cell, label, int(shown.sum()), len(shown), *known))
+                rows.append((cell, label, int(shown.sum()), len(slices.of_label(k)[1]), *known))
     return rows
 
 
@@ -128,7 +128,7 @@ def _gallery_row(run: Run, row: Mapping[str, Any], pseudonym: Callable[..., str]
 
 
 def _hits(slices: Slices) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    hit, counted = hits(slices.scores, slices.targets)
+    hit, counted = hits(slices.ranked, slices.targets)
     return hit.astype(np.float64), counted
 
 

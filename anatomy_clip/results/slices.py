@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomy_clip.evaluation.base import patients_of
+from anatomy_clip.evaluation.base import patients_of, unsure_in
 from anatomy_clip.metrics.crossed import Crossed, crossed_mean, ratio_values
 from anatomy_clip.results.layout import RowSpec
 from anatomy_clip.results.read import Run
@@ -30,6 +30,7 @@ class Slices:
         targets: (N, K) bool; all False where a slice's labels aren't known.
         labels: the K labels.
         known: (N,) bool, the slices whose labels of the task are known.
+        unsure: (N, K) bool, the labels that a slice of known ones leaves open: neither right nor wrong.
     """
 
     keys: tuple[tuple[Any, ...], ...]
@@ -38,11 +39,29 @@ class Slices:
     targets: NDArray[np.bool_]
     labels: tuple[str, ...]
     known: NDArray[np.bool_]
+    unsure: NDArray[np.bool_]
+
+    @property
+    def ranked(self) -> NDArray[np.float64]:
+        """(N, K) the scores by which the best label is found: one that a slice leaves open can't be it."""
+        return np.where(self.unsure, -np.inf, self.scores)
+
+    def of_label(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(n,) scores and targets of one label, of the slices that don't leave it open."""
+        rows = ~self.unsure[:, k]
+        return self.scores[rows, k], self.targets[rows, k]
 
     def of(self, rows: NDArray[np.bool_]) -> Slices:
         """Some of the slices, by a mask (N,)."""
-        keys = tuple(compress(self.keys, rows))
-        return Slices(keys, self.patients[rows], self.scores[rows], self.targets[rows], self.labels, self.known[rows])
+        return Slices(
+            tuple(compress(self.keys, rows)),
+            self.patients[rows],
+            self.scores[rows],
+            self.targets[rows],
+            self.labels,
+            self.known[rows],
+            self.unsure[rows],
+        )
 
 
 def select(run: Run, task: str, test_set: str, modalities: Sequence[str], *, unknown: bool = False) -> Slices | None:
@@ -80,7 +99,7 @@ def select(run: Run, task: str, test_set: str, modalities: Sequence[str], *, unk
     keys = tuple(part[["set", "row", "source", "patient"]].itertuples(index=False, name=None))
     patients = np.array([f"{source}/{patient}" for _, _, source, patient in keys], dtype=np.str_)
     known = part[f"{task}_targets"].notna().to_numpy()
-    slices = Slices(keys, patients, np.stack(rows), targets, labels, known)
+    slices = Slices(keys, patients, np.stack(rows), targets, labels, known, unsure_in(part, task, labels))
     return slices if unknown else slices.of(known)
 
 
@@ -96,7 +115,8 @@ def by_run(runs: Iterable[Run], row: RowSpec, notes: list[str] | None = None) ->
         if slices is None:
             continue
         first = found[0][1] if found else slices
-        if slices.keys == first.keys and np.array_equal(slices.targets, first.targets):
+        same = (np.array_equal(getattr(slices, part), getattr(first, part)) for part in ("targets", "unsure"))
+        if slices.keys == first.keys and all(same):
             found.append((run, slices))
         elif notes is not None:
             notes.append(f"left out {run.name}, seed {run.seed}, in {row.row}: not the first seed's slices")

@@ -189,8 +189,8 @@ def _over_seeds(seeds: Sequence[tuple[Run, Slices]], spec: RowSpec, notes: list[
     if not seeds:
         return None
     first = seeds[0][1]
-    _, counted = hits(first.scores, first.targets)
-    hit = np.stack([hits(slices.scores, slices.targets)[0][counted].astype(np.float64) for _, slices in seeds])
+    _, counted = hits(first.ranked, first.targets)
+    hit = np.stack([hits(slices.ranked, slices.targets)[0][counted].astype(np.float64) for _, slices in seeds])
     for (run, _), of_seed in zip(seeds, hit, strict=True):
         _compare_with_evaluation(run, spec, of_seed, notes)
     keys = tuple(key for key, counts in zip(first.keys, counted, strict=True) if counts)
@@ -221,7 +221,8 @@ def _baseline(spec: RowSpec, layout: Layout, taken: _Taken) -> Baseline | None:
     slices = next((slices for slices in seeds if slices.targets.any()), None)
     if slices is None:
         return None
-    majority, chance = majority_baseline(slices.targets), chance_baseline(slices.targets)
+    known = ~slices.unsure
+    majority, chance = majority_baseline(slices.targets, known), chance_baseline(slices.targets, known)
     size = slices.targets.sum(axis=1)
     label, right = slices.labels[majority.label], float(size[size > 0].mean())
     return Baseline(spec.row, label, 100 * majority.value, 100 * chance.value, right, majority.n)

@@ -16,6 +16,7 @@ from anatomy_clip.core.trees import differences
 from anatomy_clip.runs.chain import init_checkpoint
 from anatomy_clip.runs.settings import NO_TRAINING, deciding
 from anatomy_clip.stores.store import store_paths
+from anatomy_clip.stores.training import training_stores
 
 STAGES_FILE, CHECKPOINT = "stages.json", "last.ckpt"
 EVALUATE = "evaluate"
@@ -46,7 +47,7 @@ def stage_inputs(cfg: DictConfig, step: str) -> str:
         parts["text"] = _weights_digest(bert)
     if cfg.get("average"):
         parts["averaged"] = [_digest_if_there(path) for path in cfg.average.checkpoints]
-    sets = [cfg.data.train, *cfg.data.validation.values()]
+    sets = [training_stores(cfg.data), *cfg.data.validation.values()]
     if step.startswith(EVALUATE):
         sets += cfg.data.test.values()
         parts["checkpoint"] = _digest_if_there(run_folder(cfg) / CHECKPOINT)  # of what is tested
@@ -72,6 +73,9 @@ def finished_stages(folder: Path) -> dict[str, str]:
 def training_config(cfg: DictConfig) -> dict[str, Any]:
     """The part of the config that decides what a training ends in."""
     config: dict[str, Any] = OmegaConf.to_container(cfg, resolve=False)  # type: ignore[assignment]
+    if cfg.data.get("leave_out_tested"):  # then `data.test`, which is left out here, decides what is trained on
+        kept, named = training_stores(cfg.data), zip(cfg.data.train, config["data"]["train"], strict=True)
+        config["data"]["train"] = [unresolved for path, unresolved in named if Path(path) in kept]
     return deciding(config, *NO_TRAINING)
 
 

@@ -64,6 +64,7 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
             ImageNet's weights aren't there or are another network's.
     """
     from anatomy_clip.models.weights.image_tower import load_image_tower
+    from anatomy_clip.stores.training import training_stores
     from anatomy_clip.stores.vocabulary import read_vocabulary
 
     tower = None if "weights" in changes else read_start(cfg)
@@ -74,7 +75,7 @@ def build_model(cfg: DictConfig, **changes: Any) -> ImageTextModel:
     parts = {"text_tower": wants.compares, "joint": wants.joint}
     unwanted = {part: False for part, wanted in parts.items() if not wanted}
     if wants.texts and OmegaConf.select(cfg, "model.text.words") and not changes.get("weights", cfg.model.weights):
-        changes["vocabulary"] = read_vocabulary(Path(cfg.data.train[0]))
+        changes["vocabulary"] = read_vocabulary(training_stores(cfg.data)[0])
     model: ImageTextModel = build(cfg.model, **unwanted, **changes, _convert_="all")
     if tower is not None:
         load_image_tower(model, tower)

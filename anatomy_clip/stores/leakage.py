@@ -119,11 +119,20 @@ def normal_id(patient: str) -> str:
 def patient_hashes(patients: Iterable[tuple[str, str]]) -> frozenset[str]:
     """Hash patients, (source, id), by the key of the environment: 16 hex digits each, the same for all spellings."""
     pseudonym = Pseudonyms.of_environment()
-    return frozenset(pseudonym("patient", *_key(source, patient)) for source, patient in patients)
+    return frozenset(pseudonym("patient", *patient_key(source, patient)) for source, patient in patients)
 
 
-def _key(source: str, patient: str, across_sources: bool = False) -> tuple[str, str]:
-    """Key of a patient: the source, where the id means something in it only, and the id."""
+def patient_key(source: str, patient: str, across_sources: bool = False) -> tuple[str, str]:
+    """Key of a patient, the same for all spellings of the id.
+
+    Args:
+        source: collection that gives the id.
+        patient: the id.
+        across_sources: take every id for one that means the same in all sources.
+
+    Returns:
+        The source, or "" where the id means the same in all sources, and the id in one spelling.
+    """
     name = normal_id(patient)
     if source.casefold() in _ARTICLE_SOURCES and name.isdigit():
         name = f"pmc {name}"
@@ -145,7 +154,7 @@ def _patient_leaks(stores: Mapping[str, Store], roles: _Roles, across_sources: b
     rows: dict[tuple[str, str], dict[str, int]] = {}  # patient -> store -> first row
     for name, store in stores.items():
         for (source, patient), row in store.manifest.first_rows().items():
-            rows.setdefault(_key(source, patient, across_sources), {}).setdefault(name, row)
+            rows.setdefault(patient_key(source, patient, across_sources), {}).setdefault(name, row)
     for found in rows.values():
         for (name, row), (other, other_row) in combinations(found.items(), 2):
             if _apart(roles, name, other):

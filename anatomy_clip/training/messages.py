@@ -11,3 +11,4 @@ def quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module=r"lightning\.pytorch\.utilities\._pytree")  # its use of an old torch name
     warnings.filterwarnings("ignore", message="The number of training batches")  # fewer than log_every_n_steps
+    warnings.filterwarnings("ignore", message="Found .* in eval mode at the start")  # frozen layers, see `freeze`

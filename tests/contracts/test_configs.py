@@ -102,7 +102,7 @@ def test_evaluators_are_built_with_the_taxonomy_and_know_whether_they_compare():
     assert seen == {
         "zero_shot": True, "contrast": True, "captions": True, "zero_shot_findings": True,
         "linear_probe": False, "class_probe": False, "retrieval": False, "folds_probe": False, "head": False,
-        "saliency": False,
+        "saliency": False, "by_patient": True,
     }  # fmt: skip
 
 

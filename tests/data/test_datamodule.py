@@ -341,3 +341,30 @@ def test_a_gpu_gets_its_batch_while_the_step_before_still_runs(stores, kind, wai
 
     assert make().transfer_batch_to_device(Spy(), torch.device(kind), 0) == "moved"
     assert given == [(kind, not waits)]
+
+
+def test_stores_that_are_tested_are_left_out_of_training(stores):
+    sets = {
+        "train": ["train", "more", "val_a", "test_a"],
+        "validation": {"inner": "val_a"},
+        "test": {"held_out": ["test_a"], "b": "val_b"},
+    }
+    data = make(**sets, leave_out_tested=True)
+    data.setup("fit")
+    assert {record.split for record in data.training_records()} == {"train", "more"}
+    with pytest.raises(ValueError, match=r"leakage: val_a stands in data\.train and in data\.validation"):
+        make(**sets).setup("fit")
+    with pytest.raises(ValueError, match="leakage: same patient"):  # the guards stay what they are
+        make(**sets | {"train": ["train", "leaky"], "test": {"held_out": "leaky"}}, leave_out_tested=True).setup("fit")
+
+
+def test_training_draws_are_balanced_by_patient(stores):
+    data = make(balance={"test": 1.0}, rare_below=0.5)
+    data.setup("fit")
+    weights = data.train_dataloader().sampler.weights
+    by_patient = {}
+    for record, weight in zip(data.training_records(), weights, strict=True):
+        by_patient.setdefault(record.patient, []).append(weight)
+    votes = {len(rows): sum(rows) for rows in by_patient.values()}
+    assert set(votes) == {1, 2}
+    assert votes[2] / votes[1] == pytest.approx(2**0.5)

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def test_item():
 def test_labels_that_nothing_tells_are_unknown():
     sample = make_dataset()[2, 0]
     assert {*sample.labels["organ"], *sample.labels["station"]} == {-1} and all(sample.texts["caption"])
+
+
+def test_an_organ_that_is_left_open_is_never_said():
+    records = [replace(make_record(1), structures={}, organs=("liver", "kidneys"), unsure=("kidneys", "heart"))]
+    prompts = PromptSampler(["{organ} {modality}", "{modality}"], some_organs=0.5, shuffle_organs=0.5)
+    images = np.zeros((1, 32, 32), np.uint8)
+    dataset = SliceDataset(images, records, TAXONOMY, texts=prompts, augment=ImageAugment(24))
+    assert {dataset[0, epoch].texts["caption"] for epoch in range(20)} == {("liver MR T2",)}
+    organs = dict(zip(TAXONOMY.organs, dataset[0, 0].labels["organ"].tolist(), strict=True))
+    assert (organs["liver"], organs["kidneys"], organs["heart"], organs["brain"]) == (1, -1, -1, 0)
 
 
 def test_without_a_text_source_there_are_no_texts():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from anatomy_clip.data.sampler import EpochSampler
-from anatomy_clip.data.shares import repeat_weights, source_weights, weighted_order
+from anatomy_clip.data.shares import Weighing, balanced_weights, repeat_weights, source_weights, weighted_order
 
 
 def sources(**counts):
@@ -78,3 +78,64 @@ def test_slices_of_unknown_labels_make_no_label_rare():
     weights = repeat_weights(np.concatenate([labels, np.full((450, 3), -1, np.int8)]), 0.2)
     np.testing.assert_allclose(weights[:50] / weights[:50].sum(), repeat_weights(labels, 0.2))
     np.testing.assert_allclose(weights[50:], weights.min())
+
+
+OWNERS = [("a", "1")] * 9 + [("a", "2")] + [("b", "1")] * 16 + [("c", "1")] * 4
+
+
+def test_patients_and_sources_have_the_votes_of_square_roots():
+    """By hand: patients have 3, 1, 4 and 2 votes, sources the roots of 4, 4 and 2."""
+    weights = balanced_weights(OWNERS, {})
+    total = 2 + 2 + np.sqrt(2)
+    expected = [2 / total * 3 / 4 / 9] * 9 + [2 / total * 1 / 4] + [2 / total / 16] * 16 + [np.sqrt(2) / total / 4] * 4
+    np.testing.assert_allclose(weights, expected, rtol=1e-12)
+    assert weights.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("factors", [None, np.random.default_rng(0).uniform(1, 3, len(OWNERS))], ids=["plain", "rare"])
+def test_named_sources_get_their_share_and_the_others_divide_the_rest(factors):
+    weights = balanced_weights(OWNERS, {"b": 0.4, "c": 0.1}, factors)
+    assert weights[10:26].sum() == pytest.approx(0.4) and weights[26:].sum() == pytest.approx(0.1)
+    assert weights[:10].sum() == pytest.approx(0.5)
+    if factors is not None:
+        within = balanced_weights(OWNERS, {"b": 0.4, "c": 0.1}) * factors
+        for group in (slice(10), slice(10, 26), slice(26, None)):
+            np.testing.assert_allclose(weights[group] / weights[group].sum(), within[group] / within[group].sum())
+
+
+def test_rare_labels_come_up_more_often_within_the_shares():
+    labels = np.zeros((30, 2), np.int8)
+    labels[:, 0], labels[3, 1] = 1, 1
+    records = Owned(OWNERS)
+    plain = Weighing(balance={"b": 0.4}).weights(records, labels)
+    weights = Weighing(rare_below=0.3, balance={"b": 0.4}).weights(records, labels)
+    assert weights[3] / weights[2] == pytest.approx(3)  # sqrt(0.3 / (1 / 30))
+    np.testing.assert_allclose(plain[2], plain[3])
+    assert weights[10:26].sum() == pytest.approx(0.4)
+    np.testing.assert_array_equal(Weighing(rare_below=0.3).weights(records, labels), repeat_weights(labels, 0.3))
+    assert Weighing().weights(records, labels) is None
+
+
+class Owned:
+    def __init__(self, owners):
+        self.owners = lambda: owners
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"phantm": 0.4}, r"data\.balance\.phantm: no slice is of this source; the stores hold a, b, c"),
+        ({"b": 0}, r"data\.balance\.b=0: give a share above 0"),
+        ({"b": 0.7, "c": 0.3}, "sum to 1; give shares that sum to less than 1"),
+        ({"a": 0.3, "b": 0.3, "c": 0.3}, "sum to 0.9; give shares that sum to 1, since there is no further source"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(shares, message):
+    with pytest.raises(ValueError, match=message):
+        balanced_weights(OWNERS, shares)
+
+
+def test_shares_go_with_no_other_weights():
+    for other in ({"rare_below": 0.1}, {"balance": {}}):
+        with pytest.raises(ValueError, match=rf"data\.shares and data\.{next(iter(other))} both weigh"):
+            Weighing(shares={"a": 1}, **other)

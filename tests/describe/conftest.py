@@ -60,7 +60,9 @@ def run_folder(tmp_path_factory):
     (folder / "results.json").write_text(json.dumps({"scores": {"zero_shot": scores}}))
     (folder / "decisions.json").write_text(json.dumps(decisions(taxonomy).to_dict() | {"abstain_below": 0.0}))
     records = [
-        SliceRecord("s", "train", "p", "t", "r", n, modality, protocol, plane, organs=organs, stations=stations)
+        SliceRecord(
+            "s", "train", "p", "t", "r", n, modality, protocol, plane, organs=organs, stations=stations, licence="CC0"
+        )
         for n, (modality, protocol, plane, organs, stations) in enumerate(KINDS)
     ]
     display = {"_target_": "anatomy_clip.imaging.intensity.Display", "level": 50, "width": 350, "low": 1, "high": 99}

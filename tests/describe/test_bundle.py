@@ -14,7 +14,7 @@ from models.clips import EMBED, TEXT, VIT, pictures, pixels
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.describe.bundle import folder as bundles
 from anatomy_clip.describe.bundle.export import export_run, push
-from anatomy_clip.describe.bundle.folder import FILES, SUMS, read_bundle, shipped
+from anatomy_clip.describe.bundle.folder import FILES, MODEL, SUMS, read_bundle, shipped
 from anatomy_clip.describe.predictor import Describer
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.models.towers.open_clip import from_config
@@ -56,6 +56,22 @@ def test_open_clip_itself_loads_the_folder_and_embeds_alike(bundle_folder):
         np.testing.assert_allclose(bundle.embeddings[kind], embedding, atol=1e-6, err_msg=kind)
 
 
+def test_half_a_bundle_embeds_by_its_rounded_weights(run_folder, bundle_folder, tmp_path):
+    half = export_run(run_folder, tmp_path / "half", half=True)
+    whole, small = ((folder / MODEL).stat().st_size for folder in (bundle_folder, tmp_path / "half"))
+    assert small < 0.55 * whole
+    grey = pictures(64, 5)
+    theirs, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'half'}")
+    with torch.inference_mode():
+        image = theirs.eval().encode_image(pixels(grey), normalize=True).numpy()
+        caption = theirs.encode_text(open_clip.tokenize([half.captions[0].text]), normalize=True).numpy()
+    assert next(theirs.parameters()).dtype is torch.float32
+    np.testing.assert_allclose(half.encoder()(grey[:, 0].numpy()), image, atol=1e-6)
+    np.testing.assert_allclose(half.embeddings["caption"][:1], caption, atol=1e-6)
+    full = read_bundle(bundle_folder).encoder()(grey[:, 0].numpy())
+    assert 0 < np.abs(full - image).max() < 5e-3
+
+
 def test_it_holds_what_the_run_says(bundle_folder, run_folder):
     bundle = read_bundle(bundle_folder)
     assert bundle.taxonomy == Taxonomy.load("whole_body")
@@ -69,7 +85,7 @@ def test_it_holds_what_the_run_says(bundle_folder, run_folder):
     assert bundle.prompts["organ"][0] == ["An image of brain organs"]
     assert bundle.scores[0]["lo"] is None  # unknown, in JSON
     card = (bundle_folder / "README.md").read_text()
-    for words in ("Not for diagnosis", "test/organ/set1_ct", "phantom/train", "Limits"):
+    for words in ("Not for diagnosis", "test/organ/set1_ct", "phantom/train", "- s: 1 patient, CC0", "Limits"):
         assert words in card
 
 

@@ -1,12 +1,18 @@
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pydicom
 import pytest
 
+from anatomy_clip.core.manifest import Manifest
+from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt
+from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.describe.description import Finding, Range, SeriesDescription, SliceDescription
 from anatomy_clip.sources.scans.label_table import LabelRow
-from experiments.describe_table import compare, page
+from experiments.describe_table import bundles_of, compare, page
 
 PLANES = ("sagittal", "coronal", "axial")  # by the axis that a slice's normal is nearest to
 
@@ -80,6 +86,15 @@ def test_hits_by_hand():
     assert judged.unsure == 1 and judged.labelled == 4 and judged.wrong == ()
 
 
+def test_an_unsure_organ_is_neither_right_nor_wrong():
+    rows = [replace(row(0, 3, ("head",), ("brain",)), unsure=("neck", "another"))]
+    slices = [(0.0, "head", "brain"), (5.0, "head", "neck"), (10.0, "head", "lungs"), (15.0, "", "")]
+    judged = compare(rows, [series(slices)])
+    # brain; neck and another, which say nothing; lungs; and nothing named
+    assert (judged.organs.right, judged.organs.of) == (1, 3)
+    assert (judged.stations.right, judged.stations.of) == (3, 4)
+
+
 def test_slices_of_several_series_count_by_place():
     # two b-values at neighbouring places: as a label table counts, 0 and 2 are of one, 1 and 3 of the other
     one = series([(0.0, "head", ""), (10.0, "head", "")])
@@ -98,9 +113,31 @@ def test_what_a_header_got_wrong_is_named(change):
 def test_the_page_adds_up():
     right = compare([row(0, 0, ("head",), ("brain",))], [series([(0.0, "head", "brain")])])
     wrong = compare([row(0, 0, ("head",), ("brain",))], [series([(0.0, "chest", "lungs")], modality="CT")])
-    text = page([right, wrong], [Refusal("is cut off", "fetch it again", "x/broken.dcm")], "run", "0123456789abcdef00")
+    bundle = SimpleNamespace(name="run", digest="0123456789abcdef00")
+    text = page([right, wrong], [Refusal("is cut off", "fetch it again", "x/broken.dcm")], [bundle])
     total = next(line for line in text.splitlines() if line.startswith("| **all**"))
     assert [cell.strip() for cell in total.split("|")[2:-1]] == [
         "2", "1", "2", "1/2", "2/2", "2/2", "1/2 = 50 %", "1/2 = 50 %", "1/2 = 50 %", "0",
     ]  # fmt: skip
     assert "(wrong: modality)" in text and "`broken.dcm`: is cut off" in text and "`0123456789abcdef`" in text
+
+
+def test_each_patient_is_described_by_the_fold_that_left_them_out(tmp_path):
+    salt = Pseudonyms(kept_salt(tmp_path / ".salt"))
+    for fold, patients in enumerate([("a", "b"), ("c",)]):
+        records = [
+            SliceRecord("x", "", salt("patient", p), "", "", 0, Modality.CT, Protocol.NONE, Orientation.AXIAL)
+            for p in patients
+        ]
+        (store := tmp_path / "pool" / f"fold_{fold}").mkdir(parents=True)
+        Manifest(records).write(store / "manifest.parquet")
+    found = list(bundles_of("runs/{fold}/bundle", str(tmp_path / "pool")))
+    assert [place for place, _ in found] == ["runs/0/bundle", "runs/1/bundle"]
+    assert [[wanted(p) for p in "abcd"] for _, wanted in found] == [
+        [True, True, False, False],
+        [False, False, True, False],
+    ]
+    with pytest.raises(ValueError, match="real-stores"):
+        list(bundles_of("runs/{fold}", str(tmp_path)))
+    [(place, wanted)] = bundles_of(None, None)
+    assert place is None and wanted("anyone")

@@ -1,5 +1,6 @@
 """Complete captions: which ones there are, the search against brute force, and the verdict slot by slot."""
 
+from dataclasses import replace
 from functools import cache, partial
 from itertools import combinations
 from zlib import crc32
@@ -183,6 +184,32 @@ def test_each_slot_counts_only_where_it_is_known(organs, stations, counted):
     assert table["reachable"].isna().tolist() == ["all" not in counted]
     (truth,) = table["truth"]
     assert ("liver" in truth, "abdomen" in truth) == (organs == ("liver",), stations is not None)
+
+
+@pytest.mark.parametrize(
+    ("named", "f1", "exact"),
+    [
+        (("liver",), 1.0, 1.0),
+        (("liver", "kidneys"), 1.0, 1.0),
+        (("kidneys",), 0.0, 0.0),
+        (("liver", "kidneys", "lungs"), 2 / 3, 0.0),
+    ],
+)
+def test_a_caption_with_an_organ_that_is_left_open_is_no_less_right(named, f1, exact):
+    truth = Truth(make_caption("CT", "axial", ("liver",), ("abdomen",)), unsure=frozenset({"kidneys"}))
+    found = judge(make_caption("CT", "axial", named, ("abdomen",)), truth)
+    assert (found["organ_f1"], found["organ_exact"], found["all"]) == (pytest.approx(f1), exact, exact)
+
+
+def test_what_is_left_open_is_said_in_no_caption():
+    shown = [replace(record(("liver",), ("abdomen",)), unsure=("kidneys",))]
+    train = [record(("liver", "kidneys"), ("abdomen",))]
+    images = embedded(embed(["liver kidneys abdomen"]), shown, **label_matrices(shown, TAXONOMY))
+    table = CaptionRetrieval(TAXONOMY, wording=PMC_MS, beam=0).predict(FakeRun({"test": {"s": images}}, embed, train))
+    assert "kidneys" in table["caption"][0] and "kidneys" not in table["truth"][0]
+    assert table[["organ_f1_right", "organ_exact_right", "all_right"]].to_numpy().tolist() == [[1.0, 1.0, 1.0]]
+    stated_too = replace(shown[0], organs=("liver", "kidneys"))  # whatever else its source says of them
+    assert {c.organs for c in plausible_captions([*shown, stated_too], TAXONOMY)} == {("liver",)}
 
 
 def test_a_wording_must_do_without_organs_and_stations():

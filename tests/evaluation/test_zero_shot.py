@@ -12,7 +12,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.evaluation.base import write_rows
-from anatomy_clip.evaluation.zero_shot import ZeroShot
+from anatomy_clip.evaluation.zero_shot import ZeroShot, prior_offsets
 from anatomy_clip.inference.decisions import Decisions, choose
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
@@ -87,6 +87,22 @@ def test_scores_are_the_same_after_a_round_trip_through_parquet(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["zero_shot.parquet"]
 
 
+def test_an_organ_that_is_left_open_is_neither_the_answer_nor_in_its_way(tmp_path):
+    images = [[0, 9, 1, 0], [0, 9, 1, 2], [0, 1, 9, 0], [0, 9, 0, 0]]
+    organs = [[-1, 1, 0], [-1, 1, 0], [-1, 0, 1], [0, -1, 0]]  # brain, brain, brain and liver aren't certain
+    shown = embedded(images, [record("abcd"[n], Modality.CT) for n in range(4)], organ=organs, station=[[-1, -1]] * 4)
+    table = zero_shot().predict(FakeRun({"test": {"set1": shown}}, embed))
+    assert table["organ_unsure"].tolist() == [["brain"], ["brain"], ["brain"], ["liver"]]
+    assert table["organ_targets"].tolist() == [["liver"], ["liver"], ["foot"], []]
+    write_rows(table, tmp_path / "t.parquet")
+    again = pd.read_parquet(tmp_path / "t.parquet")
+    again.attrs |= table.attrs
+    for each in (table, again):
+        cell = next(s for s in zero_shot().score(each) if "organ" in s.cell)
+        # liver is next after brain; foot is; liver wins where foot is right; the last shows none for certain
+        assert (cell.value, cell.n) == (pytest.approx(1 / 3), 3)
+
+
 @pytest.mark.parametrize("targets", [[], None], ids=["none shown", "none known"])
 def test_a_set_with_no_target_at_all_scores_nan(targets):
     table = predictions()
@@ -100,6 +116,12 @@ def test_a_label_prior_adds_the_log_of_each_share_over_the_inverse_temperature()
     plain, shifted = (np.stack(predictions(label_prior=prior)["organ_scores"]) for prior in (False, True))
     shares = np.array([1.5, 2.5, 1.5]) / 5  # of the 4 slices whose organs are known
     np.testing.assert_allclose(shifted - plain, np.tile(np.log(shares) / np.exp(2.0), (5, 1)))
+
+
+def test_a_label_prior_counts_each_label_where_it_is_known():
+    labels = np.array([[1, -1, 0], [-1, -1, 1], [1, 0, 0], [-1, -1, -1]], np.int8)
+    shares = np.array([(2 + 0.5) / 3, 0.5 / 2, (1 + 0.5) / 4])
+    np.testing.assert_allclose(prior_offsets(labels, 1.5), np.log(shares) / np.exp(1.5))
 
 
 def test_several_prompts_a_label_are_averaged():
@@ -151,6 +173,63 @@ def test_decisions_are_those_of_the_known_slices(tmp_path):
         targets = [[name in found for name in names] for found in of_kind[f"{kind}_targets"]]
         parts += [np.array(of_kind[f"{kind}_scores"].tolist()), np.array(targets)]
     assert decisions.items() >= choose(*parts, taxonomy).to_dict().items()
+
+
+def folds(outputs, patients=("abcde", "fghij"), **arguments):
+    """What is chosen by a run of `outputs` on the test rows of two folds, each by another run."""
+    taxonomy, rng, tables = Taxonomy.load("whole_body"), np.random.default_rng(0), []
+    for fold, ids in enumerate(patients):
+        records = [record(p, Modality.CT) for p in ids]
+        organs, stations = (rng.random((5, n)) > 0.6 for n in (20, 5))
+        shown = embedded(rng.normal(size=(5, 8)), records, organ=organs, station=stations)
+        run = FakeRun({"test": {"held_out": shown, "other": shown}, "validation": {}}, lambda texts: unit(rng, texts))
+        tables.append(ZeroShot(PROMPTS, taxonomy).predict(run))
+        folder = outputs / f"real_{fold}" / "lite" / "seed_0"
+        folder.mkdir(parents=True)
+        write_rows(tables[-1], folder / "zero_shot.parquet")
+    (folder := outputs / "real" / "bundle" / "seed_0").mkdir(parents=True)
+    notes = ZeroShot(PROMPTS, taxonomy, **arguments).choose(run, folder)
+    assert notes == []
+    kept = pd.concat([table[table["set"] == "held_out"] for table in tables])
+    return json.loads((folder / "decisions.json").read_text()), kept, taxonomy
+
+
+def unit(rng, texts):
+    return torch.nn.functional.normalize(torch.tensor(rng.normal(size=(len(texts), 8))).float(), dim=-1)
+
+
+def test_decisions_may_be_chosen_on_the_slices_that_folds_left_out(tmp_path):
+    decisions, kept, taxonomy = folds(tmp_path, chosen_on="real_[01]/lite/seed_0")
+    parts = []
+    for kind, names in (("organ", taxonomy.organs), ("station", taxonomy.stations)):
+        targets = [[name in found for name in names] for found in kept[f"{kind}_targets"]]
+        parts += [np.array(kept[f"{kind}_scores"].tolist()), np.array(targets)]
+    assert len(kept) == 10 and decisions.items() >= choose(*parts, taxonomy).to_dict().items()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "patients", "words"),
+    [("real_9/lite/*", ("abcde", "fghij"), "names no evaluated run"), ("real_*/lite/*", ("abcde", "efghi"), "same")],
+)
+def test_folds_that_are_missing_or_share_patients_are_refused(tmp_path, pattern, patients, words):
+    with pytest.raises(ValueError, match=words):
+        folds(tmp_path, patients, chosen_on=pattern)
+
+
+def test_decisions_leave_out_organs_that_are_left_open(tmp_path):
+    def some_open(rng, shape):
+        labels = (rng.random(shape) > 0.5).astype(int)
+        labels[rng.random(shape) < (0.2 if shape[1] > 6 else 0.0)] = -1
+        return labels
+
+    _, decisions = chosen(tmp_path, some_open)
+    rows, taxonomy, parts = pd.read_parquet(tmp_path / "zero_shot_validation.parquet"), Taxonomy.load("whole_body"), []
+    for kind, names in (("organ", taxonomy.organs), ("station", taxonomy.stations)):
+        targets = [[name in found for name in names] for found in rows[f"{kind}_targets"]]
+        parts += [np.array(rows[f"{kind}_scores"].tolist()), np.array(targets)]
+    known = np.array([[name not in left for name in taxonomy.organs] for left in rows["organ_unsure"]])
+    assert 0 < (~known).sum() < known.size / 2
+    assert decisions.items() >= choose(*parts, taxonomy, known).to_dict().items()
 
 
 def test_without_labels_there_are_no_decisions_and_a_note_says_so(tmp_path):

@@ -10,6 +10,8 @@ from sklearn.metrics import f1_score
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.inference.decisions import Decisions, LabelRule, choose
+from anatomy_clip.metrics.calibration import logit
+from anatomy_clip.metrics.multilabel import best_threshold
 
 TAXONOMY = Taxonomy.load("whole_body")
 ORGANS, STATIONS = TAXONOMY.organs, TAXONOMY.stations
@@ -171,3 +173,64 @@ def test_what_cannot_be_chosen_from_is_refused():
         choose(scores, organs, station_scores[:, :2], stations, TAXONOMY)
     with pytest.raises(ValueError, match="aren't finite"):
         choose(np.where(organs, np.nan, scores), organs, station_scores, stations, TAXONOMY)
+
+
+def left_open():
+    """The validation slices, and organs that some of them leave open: shown ones, and others."""
+    scores, organs, station_scores, stations = validation()
+    known = np.random.default_rng(7).random(organs.shape) > 0.15
+    known[:20, 5] = False  # slices that show none for certain, and may show one
+    return (scores, organs & known, station_scores, stations), known
+
+
+def test_an_organ_that_is_left_open_is_neither_positive_nor_negative():
+    parts, known = left_open()
+    found = choose(*parts, TAXONOMY, known)
+    scores, organs = parts[:2]
+    other = (organs | ~known, *parts[2:])  # as if all that is left open were shown
+    assert choose(scores, *other, TAXONOMY, known).to_dict() == found.to_dict() != choose(*parts, TAXONOMY).to_dict()
+    k, scale = ORGANS.index("liver"), found.organ.scale
+    share = log_softmax(scale * scores, axis=1)[known[:, k], k] / scale
+    z = ((share - share.mean()) / share.std())[:, None]
+    expected = LogisticRegression(C=1.0, tol=1e-10).fit(z, organs[known[:, k], k]).predict_proba(z)[:, 1]
+    np.testing.assert_allclose(found.organ.probabilities(scores)[known[:, k], k], expected, atol=1e-5)
+
+
+def test_thresholds_are_of_the_slices_that_know_the_label():
+    (scores, organs, *stations), known = left_open()
+    found = choose(scores, organs, *stations, TAXONOMY, known).organ
+    probability = found.probabilities(scores)
+    common = logit(best_threshold(probability[known], organs[known]))
+    for k in range(len(ORGANS)):
+        n, rows = organs[:, k].sum(), known[:, k]
+        own = logit(best_threshold(probability[rows, k], organs[rows, k]))
+        assert logit(found.threshold[k]) == pytest.approx((n * own + 20 * common) / (n + 20))
+
+
+def test_nor_does_it_say_when_to_name_nothing():
+    parts, known = left_open()
+    found = choose(*parts, TAXONOMY, known)
+    highest, right = [], []
+    for row, shown, given in zip(found.organ.probabilities(parts[0]), parts[1], known, strict=True):
+        if shown.any() or given.all():
+            best = max(np.flatnonzero(given), key=lambda k: row[k])
+            highest.append(row[best])
+            right.append(shown[best])
+    z = (highest := np.array(highest))[:, None] / highest.std()
+    line = LogisticRegression(C=1.0, tol=1e-10).fit(z, right)
+    assert len(right) < len(known)
+    assert found.abstain_below == pytest.approx(-line.intercept_[0] / line.coef_[0, 0] * highest.std(), rel=1e-3)
+
+
+def test_where_all_organs_are_known_nothing_changes(chosen):
+    parts = validation()
+    assert choose(*parts, TAXONOMY, np.ones_like(parts[1])).to_dict() == chosen.to_dict()
+    with pytest.raises(ValueError, match="organ: known"):
+        choose(*parts, TAXONOMY, np.ones((2, 2), bool))
+
+
+def test_an_organ_that_every_slice_leaves_open_gets_a_rule_all_the_same():
+    scores, organs, station_scores, stations = validation(lost=("foot",))
+    known = np.arange(len(ORGANS)) != ORGANS.index("foot")
+    found = choose(scores, organs, station_scores, stations, TAXONOMY, np.tile(known, (len(scores), 1)))
+    assert np.isfinite(found.organ.probabilities(scores)).all() and np.isfinite(found.organ.threshold).all()

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from anatomy_clip.metrics.classification import (
     auroc,
@@ -145,3 +146,47 @@ def test_resampled_auroc_is_that_of_rows_repeated_with_ties_counted_half():
 
 def test_resampled_auroc_of_no_rows_is_nan():
     assert np.isnan(resampled_auroc(np.empty((0, 2)), np.empty((0, 2), bool), np.empty((4, 0)))).all()
+
+
+def left_open(n=60):
+    """Scores, targets and what is known of them; a label that is left open has a target that may not matter."""
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(n, 4)), rng.random((n, 4)) < 0.4, rng.random((n, 4)) < 0.7
+
+
+def test_areas_are_those_of_the_slices_that_know_the_label():
+    scores, targets, known = left_open()
+    for k in range(4):
+        rows = known[:, k]
+        area = roc_auc_score(targets[rows, k], scores[rows, k])
+        precision = average_precision_score(targets[rows, k], scores[rows, k])
+        assert auroc(scores, targets, known).value[k] == area
+        assert average_precision(scores, targets, known)[k] == precision
+    assert auroc(scores, targets, known).positives.tolist() == (targets & known).sum(axis=0).tolist()
+    assert np.isnan(auroc(scores, targets, np.zeros_like(known)).value).all()
+
+
+def test_baselines_leave_out_what_is_left_open():
+    _, targets, known = left_open()
+    chances, named = [], {k: [] for k in range(4)}
+    for shown, given in zip(targets, known, strict=True):
+        right = [k for k in range(4) if shown[k] and given[k]]
+        if right:
+            chances.append(len(right) / given.sum())
+            for k in np.flatnonzero(given):
+                named[k].append(k in right)
+    assert chance_baseline(targets, known) == (pytest.approx(np.mean(chances)), len(chances))
+    best = max(named, key=lambda k: sum(named[k]))
+    assert majority_baseline(targets, known) == (best, pytest.approx(np.mean(named[best])), len(chances))
+
+
+def test_where_all_is_known_nothing_changes():
+    scores, targets, _ = left_open()
+    everything = np.ones_like(targets)
+    for measure in (auroc, average_precision):
+        np.testing.assert_array_equal(measure(scores, targets, everything), measure(scores, targets))
+    for measure in (majority_baseline, chance_baseline):
+        assert measure(targets, everything) == measure(targets)
+    # as scikit-learn has it for all labels at once
+    np.testing.assert_array_equal(auroc(scores, targets).value, roc_auc_score(targets, scores, average=None))
+    assert chance_baseline(targets).value == targets[targets.any(axis=1)].mean()

@@ -65,6 +65,24 @@ def test_slices_of_unknown_labels_are_left_out():
     assert fed(scores, torch.full_like(labels, -1)).compute() == {}
 
 
+def test_a_label_that_is_unknown_beside_known_ones_is_left_out_of_ranking_and_area():
+    scores, targets = data()
+    labels = targets.to(torch.int8)
+    labels[torch.rand(labels.shape, generator=torch.Generator().manual_seed(1)) < 0.3] = -1
+    values = fed(scores, labels).compute()
+    right = []
+    for row, label in zip(scores.numpy(), labels.numpy(), strict=True):
+        ranking = [k for k in np.argsort(-row) if label[k] >= 0]
+        if (label == 1).any():
+            right.append(label[ranking[0]] == 1)
+    assert values["hit_at_1"].item() == pytest.approx(np.mean(right))
+    for k, name in enumerate(LABELS[:3]):
+        known = labels[:, k] >= 0
+        assert values[f"auroc/{name}"].item() == pytest.approx(
+            roc_auc_score(labels[known, k] == 1, scores[known, k]), abs=1e-6
+        )
+
+
 def test_reset_and_bf16():
     metric = fed(*data())
     metric.reset()

@@ -72,6 +72,20 @@ def test_unknown_labels_take_no_part_in_the_likeness():
     np.testing.assert_allclose(SharedLabels(0.4)(data).numpy(), wanted, atol=1e-6)
 
 
+def test_so_do_labels_that_are_unknown_beside_known_ones():
+    generator = torch.Generator().manual_seed(4)
+    organs, stations = (torch.randint(-1, 2, (9, k), generator=generator) for k in (6, 3))
+    data = make_batch(torch.zeros(9, 1, 2, 2, dtype=torch.uint8), None, organs, stations, torch.zeros(9).long())
+    labels = np.concatenate([data.labels[space].numpy() for space in ("organ", "station", "modality")], axis=1)
+    likeness = np.zeros((9, 9))
+    for n, a in enumerate(labels):
+        for m, b in enumerate(labels):
+            known = [(x == 1, y == 1) for x, y in zip(a, b, strict=True) if x >= 0 and y >= 0]
+            likeness[n, m] = sum(x and y for x, y in known) / sum(x or y for x, y in known)
+    wanted = 0.6 * np.eye(9) + 0.4 * likeness / likeness.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(SharedLabels(0.4)(data).numpy(), wanted, atol=1e-6)
+
+
 def test_the_loss_with_targets_is_the_cross_entropy_written_out():
     generator = torch.Generator().manual_seed(0)
     image, text = (normalize(torch.randn(8, 5, generator=generator), dim=-1) for _ in range(2))
@@ -95,9 +109,26 @@ def test_classes_compete_for_each_image_that_shows_one():
     assert float(class_cross_entropy(logits, targets)) == pytest.approx(wanted, abs=1e-6)
     assert float(class_cross_entropy(logits, torch.zeros(3, 3, dtype=torch.bool))) == 0.0
     labels = targets.to(torch.int8)
-    for unknown in ([-1, -1, -1], [1, 0, -1]):
-        labels[1] = torch.tensor(unknown)
-        assert float(class_cross_entropy(logits, labels)) == pytest.approx(wanted, abs=1e-6)
+    for none_shown in ([-1, -1, -1], [0, 0, -1]):
+        labels[1] = torch.tensor(none_shown)
+        assert torch.equal(class_cross_entropy(logits, labels), class_cross_entropy(logits, targets))
+
+
+def test_an_unknown_class_has_no_part_in_its_rows_softmax():
+    generator = torch.Generator().manual_seed(3)
+    logits = (4 * torch.randn(40, 6, generator=generator)).requires_grad_()
+    labels = torch.randint(-1, 2, (40, 6), generator=generator, dtype=torch.int8)
+    labels[:3] = torch.tensor([[-1] * 6, [0, 0, 0, -1, -1, -1], [1, -1, -1, -1, -1, -1]])
+    rows = []
+    for row, label in zip(logits.detach().double().numpy(), labels.numpy(), strict=True):
+        known, shown = row[label >= 0], row[label == 1]
+        if len(shown):
+            rows.append(-np.mean([value - np.log(np.exp(known).sum()) for value in shown]))
+    loss = class_cross_entropy(logits, labels)
+    assert 0 < len(rows) < 40 and float(loss.detach()) == pytest.approx(np.mean(rows), abs=1e-5)
+    loss.backward()
+    counted = (labels == 1).any(dim=1, keepdim=True)
+    assert torch.isfinite(logits.grad).all() and (logits.grad[(labels < 0) | ~counted] == 0).all()
 
 
 def objectives(model):

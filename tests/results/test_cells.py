@@ -188,6 +188,13 @@ def test_maps_are_drawn_of_test_sets_whose_films_may_be_shown(suite):
     assert panel.shows in unescape(page(panel.suite, {"saliency": panel}))
 
 
+def test_a_layout_may_show_some_evaluators_alone(suite):
+    chosen = replace(suite, layout=replace(LAYOUT, shown=["head", "by_patient"]))
+    panels = panels_of(chosen)
+    assert list(panels) == ["head", "by_patient"]
+    assert not any("isn't shown" in note for note in notes_of(chosen, panels))
+
+
 def test_seeds_with_other_rows_are_left_out_and_noted(tmp_path):
     write_run(tmp_path, "convirt", 0, 0.5)
     folder = write_run(tmp_path, "convirt", 1, 0.5)

@@ -147,3 +147,21 @@ def test_a_training_of_stores_that_changed_is_refused(folder):
     make_store(folder / "extra", ["e1", "e2"])
     with pytest.raises(ValueError, match=re.escape("extra/seed_0: was trained on stores, or from weights, that have")):
         run(cfg)
+
+
+def test_a_run_leaves_out_what_it_tests_wherever_its_training_stores_are_read(folder):
+    sets = [
+        "data.train=['${paths.data}/train','${paths.data}/more','${paths.data}/set1']",
+        "+data.leave_out_tested=true",
+    ]
+    cfg = config(folder, "fold", *sets)
+    run(cfg)
+    recipe = saved(folder, "fold")["recipe"]
+    assert recipe["patients"] == sorted(hashes("train", "more"))
+    assert is_finished(cfg)
+    other = config(folder, "fold", *sets, "data.test={set1: ${paths.data}/shifted}")
+    assert not is_finished(other)  # it would train on set1
+    with pytest.raises(ValueError, match=r"fold/seed_0: was made with another config \(data\.train differ\)"):
+        run(other)
+    fewer = config(folder, "fold", *sets, "data.test={set1: ${paths.data}/set1}")
+    assert is_finished(fewer)  # another test that leaves the training as it is

@@ -60,8 +60,9 @@ def save_dicom(folder, slices=5, patient="DOE^JOHN", series=None, orientation=(1
         dataset.save_as(folder / f"{9 - k}.dcm", enforce_file_format=True)
 
 
-def table(root, *rows):
-    cells = [",".join(COLUMNS)] + [",".join(str(c) for c in row) for row in rows]
+def table(root, *rows, further=()):
+    """Write rows, each with the cells of further columns behind its own."""
+    cells = [",".join((*COLUMNS, *further))] + [",".join(str(c) for c in row) for row in rows]
     (root / "labels.csv").write_text("\n".join(cells) + "\n")
 
 
@@ -251,6 +252,57 @@ def test_a_row_that_fits_nothing_is_named(tmp_path, rows, match):
     table(root, *rows)
     with pytest.raises(ValueError, match=match):
         taken(Folder(root, "labels.csv"))
+
+
+def test_a_table_may_say_what_is_unsure_and_where_a_volume_comes_from(tmp_path):
+    for name in ("a.nii", "b.nii", "c.nii"):
+        save_nifti(tmp_path / name)
+    rows = [
+        (*row("a.nii", 0, 0), "heart; liver", "ibsi"), (*row("a.nii", 1, 1), "", "ibsi"),
+        (*row("b.nii", 0, 0, organs=""), "liver", ""), (*row("c.nii", 0, 0), "", "sct"),
+    ]  # fmt: skip
+    table(tmp_path, *rows, further=("organs_unsure", "source"))
+    found = [record for record, _ in taken(Folder(tmp_path, "labels.csv", name="own"))]
+    assert [record.unsure for record in found] == [("heart", "liver"), (), ("liver",), ()]
+    assert [record.source for record in found] == ["ibsi", "ibsi", "own", "sct"]
+    assert [record.organs for record in found] == [("lungs",), ("lungs",), None, ("lungs",)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "match"),
+    [
+        ([(*row("a.nii", 0, 0), "lungs", "")], "line 2: lungs in organs and in organs_unsure; take it out of one"),
+        ([(*row("a.nii", 0, 0), "hart", "")], r"line 2: organ 'hart' .* \(did you mean 'heart'\?\)"),
+        ([(*row("a.nii", n, n), "", "xy"[n]) for n in (0, 1)], "line 3: source differs from that of .*line 2"),
+    ],
+)
+def test_what_such_columns_may_not_say(tmp_path, rows, match):
+    save_nifti(tmp_path / "a.nii")
+    table(tmp_path, *rows, further=("organs_unsure", "source"))
+    with pytest.raises(ValueError, match=match):
+        Folder(tmp_path, "labels.csv")
+
+
+def test_folders_may_be_collections_of_which_the_innermost_counts(tmp_path):
+    names = ("nifti/ibsi/a.nii", "nifti/ibsi2/a.nii", "nifti/ibsi/b/c.nii", "d.nii")
+    for name in names:
+        save_nifti(tmp_path / name)
+    collections = {"nifti": "others", "nifti/ibsi/": "ibsi", "nifti/ibsi/b": "b"}
+    wanted = {"nifti/ibsi/a.nii": "ibsi", "nifti/ibsi2/a.nii": "others", "nifti/ibsi/b/c.nii": "b", "d.nii": "own"}
+
+    def sources(source):
+        of = {volume: source.slices("all", volume) for volume in source.volumes("all")}
+        return {
+            volume: next(item for item in items if isinstance(item, tuple))[1].source for volume, items in of.items()
+        }
+
+    assert sources(Folder(tmp_path, name="own", modality="CT", collections=collections)) == wanted
+    table(tmp_path, *((*row(name, 0, 0), "said" if "b/" in name else "") for name in names), further=("source",))
+    labelled = Folder(tmp_path, "labels.csv", name="own", collections=collections)
+    assert sources(labelled) == wanted | {"nifti/ibsi/b/c.nii": "said"}  # the table knows best
+    for wrong in ("nifti/isbi", "../elsewhere"):
+        with pytest.raises(ValueError, match=r"source\.collections"):
+            Folder(tmp_path, modality="CT", collections={wrong: "x"}).volumes("all")
 
 
 def test_a_table_that_is_none(tmp_path):

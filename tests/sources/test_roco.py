@@ -9,8 +9,9 @@ from PIL import Image
 
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.imaging.intensity import Display
+from anatomy_clip.imaging.pictures import read_grey
 from anatomy_clip.sources.figures.captions import fitted, modality_of, most_tokens, orientation_of, protocol_of
-from anatomy_clip.sources.figures.roco import Roco, RocoCsv, RocoV2, read_grey
+from anatomy_clip.sources.figures.roco import Roco, RocoCsv, RocoV2
 from anatomy_clip.sources.figures.roco_tables import article_of, read_roco
 from anatomy_clip.sources.figures.selection import select_figures, split_of
 
@@ -203,7 +204,7 @@ def test_lists_that_lie_are_refused(tmp_path):
         (lambda path: path.write_bytes(b"<html>not found</html>"), "can't be read"),
         (lambda path: path.write_bytes(b""), "can't be read"),
         (lambda path: path.unlink(), "image is missing"),
-        (lambda path: save_image(path, size=(20, 90)), "20 x 90 pixels make no slice"),
+        (lambda path: save_image(path, size=(20, 90)), "20 x 90 pixels: too small"),
         (lambda path: Image.new("1", (8000, 8000)).save(path, "PNG"), "8000 x 8000 pixels"),
     ],
     ids="cut html empty gone tiny bomb".split(),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +21,11 @@ from anatomy_clip.core.records import SLICES, SliceRecord
 from anatomy_clip.describe.bundle import onnx_tower
 from anatomy_clip.describe.bundle.folder import DECISIONS, Bundle, Floats, Sentence, read_bundle, write_bundle
 from anatomy_clip.describe.bundle.preprocessing import Preprocessing
+from anatomy_clip.evaluation.by_patient import of_folds
 from anatomy_clip.evaluation.embedded import embed_classes, embed_texts
 from anatomy_clip.imaging.intensity import Display
 from anatomy_clip.inference.decisions import Decisions
-from anatomy_clip.models.export.folders import LAYOUTS
+from anatomy_clip.models.export.folders import LAYOUTS, round_weights
 from anatomy_clip.models.export.model_card import Training, model_card
 from anatomy_clip.models.towers.open_clip import from_config
 from anatomy_clip.models.weights.read import read_checkpoint
@@ -30,6 +33,7 @@ from anatomy_clip.objectives.clip import CLIP
 from anatomy_clip.runs.wiring import wants_of
 from anatomy_clip.stores.selection import first_patients
 from anatomy_clip.stores.store import MANIFEST, read_meta
+from anatomy_clip.stores.training import training_stores
 from anatomy_clip.text.captions import MOST, plausible_captions
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
@@ -41,7 +45,9 @@ _PACKAGES = ("torch", "open_clip_torch", "numpy")
 _DISPLAY = ("level", "width", "low", "high")
 
 
-def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = False, overwrite: bool = False) -> Bundle:
+def export_run(
+    run: Path, to: Path, data: str | None = None, *, onnx: bool = False, half: bool = False, overwrite: bool = False
+) -> Bundle:
     """Write the bundle of a trained run, and read it back.
 
     Args:
@@ -49,6 +55,7 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
         to: the bundle's folder.
         data: folder of the slice stores, where it isn't the one that the run's config names.
         onnx: write the image tower as an ONNX file too.
+        half: round the weights to 16 bits first: half the size, and all that is embedded is by the rounded ones.
         overwrite: replace the bundle's folder if it is there.
 
     Raises:
@@ -61,10 +68,14 @@ def export_run(run: Path, to: Path, data: str | None = None, *, onnx: bool = Fal
         cfg.paths.data = data
     taxonomy = Taxonomy.from_dict(recipe["taxonomy"])
     model = _model(recipe["model"], run / CHECKPOINT)
+    if half:
+        round_weights(model)
     decisions = _json(run / DECISIONS)
     texts, offsets = _measured(cfg, run, decisions, taxonomy)
-    captions, preprocessing = _of_stores(cfg, taxonomy, model.image_size)
-    told = training(cfg, run, taxonomy)
+    preprocessing = _preprocessing(cfg, model.image_size)
+    trained = _training_records(cfg)
+    captions = _captions(cfg, trained, taxonomy)
+    told = replace(training(cfg, run, taxonomy), sources=_collections(trained))
     bundle = Bundle(
         name=told.name,
         taxonomy=taxonomy,
@@ -105,14 +116,20 @@ def training(cfg: DictConfig, run: Path, taxonomy: Taxonomy) -> Training:
     return Training(
         name=f"{cfg.suite}/{cfg.name}, seed {cfg.seed}",
         start=f"{start}, SHA-256 {weights['sha256']}" if weights else start,
-        stores=[_short(store, 2) for store in cfg.data.train],
+        stores=[_short(str(store), 2) for store in training_stores(cfg.data)],
         captions=list(cfg.prompts.get("templates", ["the source's own captions"])),
         augmentation=[name for name, value in cfg.augment.items() if isinstance(value, DictConfig)],
         evaluation=[*prompts.get("organ_templates", []), *prompts.get("station_templates", [])],
         labels={"organ": taxonomy.organs, "station": taxonomy.stations},
-        scores=results.get("scores", {}).get("zero_shot", []),
+        scores=[*results.get("scores", {}).get("zero_shot", []), *_of_folds(cfg, run)],
         versions=recipe["versions"],
     )
+
+
+def _of_folds(cfg: DictConfig, run: Path) -> list[dict[str, Any]]:
+    """Scores of the cross-validation that the thresholds were chosen on, where they were."""
+    pattern = OmegaConf.select(cfg, "eval.zero_shot.chosen_on")
+    return [asdict(score) for score in of_folds(run.parents[2].glob(pattern), cfg.resamples)] if pattern else []
 
 
 @torch.inference_mode()
@@ -222,25 +239,43 @@ def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
     return model.eval()
 
 
-def _of_stores(cfg: DictConfig, taxonomy: Taxonomy, image_size: int) -> tuple[tuple[Sentence, ...], Preprocessing]:
-    """Captions that the training slices give, worded as the run is tested, and how those slices were made pictures."""
-    stores, settings = [Path(path) for path in cfg.data.train], []
-    records: list[Manifest[SliceRecord]] = []
-    for store in stores:
+def _preprocessing(cfg: DictConfig, image_size: int) -> Preprocessing:
+    """How the training slices were made pictures."""
+    settings = []
+    for store in (stores := training_stores(cfg.data)):
         meta = read_meta(store)
         display = meta.get("settings", {}).get("display")
         if display is None:
             raise ValueError(f"{store / 'store.json'}: doesn't say how its slices were displayed; prepare it again")
         settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
-        records.append(Manifest.read(store / MANIFEST, SLICES))
     if any(one != settings[0] for one in settings):
         raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
-    trained = Manifest.join(records)
-    if (patients := cfg.data.get("train_patients")) is not None:
-        trained = trained.take(first_patients(trained, patients, cfg.seed))
+    return settings[0]
+
+
+def _training_records(cfg: DictConfig) -> Manifest[SliceRecord]:
+    trained: Manifest[SliceRecord] = Manifest.join(
+        Manifest.read(store / MANIFEST, SLICES) for store in training_stores(cfg.data)
+    )
+    patients = cfg.data.get("train_patients")
+    return trained if patients is None else trained.take(first_patients(trained, patients, cfg.seed))
+
+
+def _captions(cfg: DictConfig, trained: Manifest[SliceRecord], taxonomy: Taxonomy) -> tuple[Sentence, ...]:
+    """Captions that the training slices give, worded as the run is tested."""
     told = cfg.eval.captions
     captions = plausible_captions(trained, taxonomy, tuple(told.wording), told.get("seen", MOST))
-    return tuple(Sentence(one.text, one.modality, one.orientation) for one in captions), settings[0]
+    return tuple(Sentence(one.text, one.modality, one.orientation) for one in captions)
+
+
+def _collections(trained: Manifest[SliceRecord]) -> list[str]:
+    """The collections of the training slices, each with its patients and its licence."""
+    licences = dict(zip(trained.column("source"), trained.column("licence"), strict=True))
+    patients = Counter(source for source, _ in trained.patients())
+    return [
+        f"{source}: {count} patient{'s' * (count > 1)}, {licences[source] or 'licence not stated'}"
+        for source, count in sorted(patients.items())
+    ]
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,7 +24,8 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
     """Write a model to a folder, whole or not at all.
 
     Args:
-        model: the model; its weights are written in single precision, its `initial_logit_scale` as the temperature.
+        model: the model; its weights are written in single precision, or in 16 bits where
+            these hold them exactly (`round_weights`), its `initial_logit_scale` as the temperature.
         folder: where to; made.
         layout: a key of `LAYOUTS`.
         card: text of its README.md.
@@ -90,10 +92,24 @@ def transformers_config(model: ImageTextModel) -> dict[str, Any]:
     return config
 
 
+@torch.no_grad()
+def round_weights(model: ImageTextModel) -> None:
+    """Round weights of two and more dimensions to what 16 bits hold, in place; norms and biases stay as they are."""
+    for weight in model.parameters():
+        if weight.ndim >= 2:
+            weight.copy_(weight.half())
+
+
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = {name: _smallest(tensor.detach().cpu()).contiguous() for name, tensor in tensors.items()}
     save_file(plain, path, metadata={"format": "pt"})
     path.chmod(0o644)  # safetensors lets the owner alone read it
+
+
+def _smallest(tensor: Tensor) -> Tensor:
+    """A matrix that 16 bits hold exactly, in 16 bits; any other tensor as it is."""
+    half = tensor.half() if tensor.ndim >= 2 and tensor.dtype is torch.float32 else tensor
+    return half if torch.equal(half.to(tensor.dtype), tensor) else tensor
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ class Training:
         name: `<suite>/<name>, seed <n>`; in the suite table3 the name is the column of the paper's Table II.
         start: the weights that training started from.
         stores: names of the training stores.
+        sources: the collections in them, each with its patients and its licence; empty where they aren't at hand.
         captions: templates of the training captions.
         augmentation: names of the image augmentations.
         evaluation: templates of the evaluation prompts.
@@ -48,6 +49,7 @@ class Training:
     labels: Mapping[str, Sequence[str]]
     scores: Sequence[Mapping[str, Any]] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    sources: Sequence[str] = ()
 
 
 def model_card(model: ImageTextModel, training: Training, layout: str) -> str:
@@ -88,10 +90,13 @@ def _data(training: Training) -> str:
     def listed(items: Sequence[str]) -> str:
         return "\n".join(f"- `{item}`" for item in items) or "- none"
 
+    listing = "\n".join(f"- {one}" for one in training.sources)
+    sources = f"Collections in them:\n\n{listing}\n\n" if listing else ""
     labels = "\n\n".join(f"{kind.capitalize()}: {', '.join(names)}." for kind, names in training.labels.items())
     return (
-        f"## Data\n\nStarted from: {training.start}.\n\nTraining stores:\n\n{listed(training.stores)}\n\nTraining "
-        f"captions:\n\n{listed(training.captions)}\n\nImage augmentation: {', '.join(training.augmentation) or 'none'}."
+        f"## Data\n\nStarted from: {training.start}.\n\nTraining stores:\n\n{listed(training.stores)}\n\n{sources}"
+        f"Training captions:\n\n{listed(training.captions)}\n\nImage augmentation: "
+        f"{', '.join(training.augmentation) or 'none'}."
         f"\n\nEvaluation prompts:\n\n{listed(training.evaluation)}\n\n{labels}"
     )
 
@@ -104,7 +109,12 @@ def _results(scores: Sequence[Mapping[str, Any]]) -> str:
         for s in scores
     ]
     head = "| cell | hit@1, % | 95 % interval over patients | slices |\n|---|---:|---:|---:|"
-    return "\n".join(["## Results\n", head, *rows])
+    told = (
+        "\n`held_out`: a cross-validation. Models trained in the same way named slices of patients that they hadn't "
+        "seen; each patient counts once. No patient is left to test this very model on."
+    )
+    lines = ["## Results\n", head, *rows, *([told] if any("/held_out" in s["cell"] for s in scores) else [])]
+    return "\n".join(lines)
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from anatomy_clip.results.cells import CellScore, score_of, text_of
+from anatomy_clip.results.cells import CellScore, text_of
 from anatomy_clip.results.formats import interval_words, number
 from anatomy_clip.results.measured import MeasuredPanel
 from anatomy_clip.results.panel import Section, render
@@ -70,10 +70,8 @@ class Panel(MeasuredPanel):
         ]
 
     def _score(self, spec: Measure, column: str, test_set: str) -> CellScore | None:
-        for cell in (of_set(name, test_set) for name in spec.cells):
-            if seeds := self.seeds(column, cell):
-                return score_of(cell, column, list(seeds.values()))
-        return None
+        scores = (self.score(column, of_set(name, test_set)) for name in spec.cells)
+        return next((one for one in scores if one is not None), None)
 
     @cached_property
     def tables(self) -> list[Shown]:

@@ -34,7 +34,7 @@ from anatomy_clip.results.table import Table, build, by_row
 class Panel(panel.Panel):
     """Everything that follows from the rows of `zero_shot.parquet`."""
 
-    columns = ZERO_SHOT.columns
+    columns = tuple(name for name in ZERO_SHOT.columns if name != "organ_unsure")  # which earlier versions don't write
 
     @cached_property
     def table(self) -> Table:

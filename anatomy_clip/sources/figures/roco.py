@@ -8,19 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from anatomy_clip.core.records import SliceRecord
-from anatomy_clip.core.terms import Modality, Orientation
+from anatomy_clip.core.terms import Orientation
+from anatomy_clip.imaging.intensity import of_grey
+from anatomy_clip.imaging.pictures import read_grey
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.sources.figures.captions import most_tokens
 from anatomy_clip.sources.figures.roco_tables import read_roco, read_roco_csv, read_rocov2
 from anatomy_clip.sources.figures.selection import PUBLISHED, FigureSelection, Reader, Rules, Summary, select_figures
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
-MAX_PIXELS = 50_000_000  # of one figure; a larger one is no slice
-MIN_SIDE = 32
 
 
 class Figures:
@@ -103,11 +100,7 @@ class Figures:
             ValueError: its image is missing, damaged, tiny or huge.
         """
         used = self._selection().used[split][volume]
-        grey = read_grey(used.figure.image)
-        pixels = grey.astype(np.float32)
-        if used.modality is Modality.CT:
-            level, width = self.window
-            pixels = pixels * (width / 255) + (level - width / 2)
+        pixels = of_grey(read_grey(used.figure.image), used.modality, *self.window)
         image = Slice(pixels, (1.0, 1.0), 1.0, used.modality, used.protocol, used.orientation)
         yield (
             image,
@@ -149,23 +142,3 @@ class RocoV2(Figures):
 
     name = "rocov2"
     reader = staticmethod(read_rocov2)
-
-
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Read a JPEG or PNG as grey values; (H, W) uint8.
-
-    Raises:
-        ValueError: the file is missing, damaged, tiny or huge.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            width, height = image.size
-            if min(width, height) < MIN_SIDE or width * height > MAX_PIXELS:
-                raise ValueError(f"{path}: {width} x {height} pixels make no slice")
-            return np.asarray(image.convert("L"), dtype=np.uint8)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: image is missing; fetch the collection again") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: can't be read as a JPEG or PNG ({error}); fetch it again") from error

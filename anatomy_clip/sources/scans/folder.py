@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import ClassVar
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
@@ -30,7 +31,9 @@ class Folder:
     Args:
         root: the folder; nothing outside is read, not by way of a symbolic link either.
         labels: label table (CSV, see `label_table`), from `root`; None = no labels.
-        name: name of the collection.
+        name: name of the collection, of volumes of which neither the table nor `collections` names another.
+        collections: folder below `root` -> name of the collection that it holds, where a folder has several and the
+            table has no column `source`; of nested folders the innermost counts.
         split: name of its only split.
         modality: "CT" or "MR", for NIfTI files without a table: their headers don't say.
         salt: key of the hash that patient, study and series ids become. Give it by the environment.
@@ -58,12 +61,14 @@ class Folder:
         burned_in: str = "refuse",
         taxonomy: str = "whole_body",
         licence: str = "",
+        collections: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if modality is not None and modality not in tuple(Modality):
             raise ValueError(f"source.modality={modality!r}: give one of {', '.join(Modality)}")
         if burned_in not in ("refuse", "keep"):
             raise ValueError(f"source.burned_in={burned_in!r}: give refuse or keep")
         self.root, self.name, self.split, self.licence = Path(root), name, split, licence
+        self.collections = {PurePosixPath(folder): collection for folder, collection in collections.items()}
         self.modality = Modality(modality) if modality else None
         self.keep_burned_in = burned_in == "keep"
         self._salt = salt or (None if salt_file else random_salt())
@@ -96,9 +101,12 @@ class Folder:
         """Paths of files and folders, from the root: the table's, or all that are there.
 
         Raises:
-            ValueError: the root is missing, a row names a path that is missing or lies outside, or nothing says whether
-                NIfTI files are CT or MR.
+            ValueError: the root is missing, a row or `collections` names a path that is missing or lies outside, or
+                nothing says whether NIfTI files are CT or MR.
         """
+        for folder in map(str, self.collections):
+            if not path_below(self.root, folder, "source.collections").exists():
+                raise ValueError(f"source.collections: no {folder!r} below {self.root}; give folders from the root")
         if self._table_path:
             for path, rows in self._table.items():
                 if not path_below(self.root, path, rows[0].where).exists():
@@ -110,15 +118,18 @@ class Folder:
             self._modality([])
         return taken
 
+    def owner(self, volume: str) -> tuple[str, str]:
+        """Source and patient of a volume, as the table gives them; ValueError where it has no row."""
+        row = self._rows(volume)[0]
+        return row.source or self._collection(volume), row.patient
+
     def slices(self, split: str, volume: str) -> Iterator[tuple[Slice, SliceRecord] | Refusal | Doubt]:
         """Stream the slices of one volume, the refusals of files of it, and what `describe` notes at such a series.
 
         Raises:
             ValueError: a file is damaged or lies outside the root, or a label row doesn't fit it.
         """
-        rows = self._table.get(volume, [])
-        if self._table_path and not rows:
-            raise ValueError(f"{volume}: stands in no row of {self._table_path}")
+        rows = self._rows(volume) if self._table_path else []
         items = list(self._stacks(volume, rows))
         stacks = [item for item in items if isinstance(item, Stack)]
         check_rows(rows, {stack.orientation: stack.count for stack in stacks}, {stack.modality for stack in stacks})
@@ -126,6 +137,12 @@ class Folder:
         for stack in stacks:
             yield from (Doubt(note, volume) for note in stack.notes)
             yield from self._labelled(stack, rows, volume)
+
+    def _rows(self, volume: str) -> list[LabelRow]:
+        if volume not in self._table:
+            table = f"row of {self._table_path}" if self._table_path else "label table; set labels"
+            raise ValueError(f"{volume}: stands in no {table}")
+        return self._table[volume]
 
     def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Refusal]:
         path = path_below(self.root, volume, rows[0].where if rows else "")
@@ -154,7 +171,7 @@ class Folder:
         }
         protocol = (rows[0].protocol if rows else Protocol.NONE) or stack.protocol
         record = SliceRecord(
-            source=self.name,
+            source=(rows[0].source if rows else "") or self._collection(volume),
             split=self.split,
             patient=self._pseudonyms("patient", rows[0].patient if rows else stack.patient),
             study=self._pseudonyms("study", stack.study),
@@ -182,6 +199,11 @@ class Folder:
             yield replace(image, protocol=protocol), one
         if note := counted.note():
             yield Doubt(note, volume)
+
+    def _collection(self, volume: str) -> str:
+        """The name of the innermost of `collections` that a volume lies in."""
+        path = PurePosixPath(volume)
+        return next((self.collections[at] for at in (path, *path.parents) if at in self.collections), self.name)
 
     def _takes(self, path: str) -> bool:
         return self.nifti if is_nifti(path) else self.dicom

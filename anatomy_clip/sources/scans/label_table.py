@@ -1,4 +1,9 @@
-"""Label tables: what a person stated of ranges of slices, one row a range."""
+"""Label tables: what a person stated of ranges of slices, one row a range, or of pictures, one row a file.
+
+A table has the columns of `COLUMNS`, one of pictures those of `PICTURE_COLUMNS`. It may have two more: `organs_unsure`,
+organs that may be in the slices and aren't plain (neither right nor wrong there), and `source`, the collection that a
+volume comes from. A volume without one is of the collection that the source's settings name.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 
 COLUMNS = ("path", "patient", "modality", "protocol", "orientation", "first_slice", "last_slice", "stations", "organs")
+PICTURE_COLUMNS = ("file", "patient", "modality", "protocol", "orientation", "stations", "organs")
 Term = TypeVar("Term", Modality, Protocol, Orientation)
 
 
@@ -26,7 +32,7 @@ class LabelRow:
         patient: patient id as the table gives it.
         modality: CT or MR.
         protocol: MR protocol; `Protocol.NONE` for CT and where it isn't stated.
-        orientation: plane of the stored slices.
+        orientation: plane of the stored slices; None where a table of pictures doesn't state it.
         first: first slice, from 0, in stored order.
         last: last slice, included.
         stations: stated stations; None where not stated.
@@ -40,7 +46,7 @@ class LabelRow:
     patient: str
     modality: Modality
     protocol: Protocol
-    orientation: Orientation
+    orientation: Orientation | None
     first: int
     last: int
     stations: tuple[str, ...] | None
@@ -61,13 +67,40 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
 
     Raises:
         ValueError: the file is missing or no table, or a row holds an unknown word or an impossible range, or
-            contradicts another row; the message names the line.
+            contradicts itself or another row; the message names the line.
     """
     rows: dict[str, list[LabelRow]] = {}
-    for number, cells in _cells(path):
-        row = _row(cells, f"{path}, line {number}", taxonomy)
+    for number, cells in _cells(path, COLUMNS):
+        where = f"{path}, line {number}"
+        first, last = (_whole(cells[name], f"{where}: {name}") for name in ("first_slice", "last_slice"))
+        if last < first:
+            raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
+        row = _row(cells, "path", first, last, where, taxonomy)
         rows.setdefault(row.path, []).append(row)
-    return {name: _agreeing(sorted(group, key=lambda r: (r.orientation, r.first))) for name, group in rows.items()}
+    return {name: _agreeing(group) for name, group in rows.items()}
+
+
+def read_pictures(path: Path, taxonomy: Taxonomy) -> dict[str, LabelRow]:
+    """Read a label table of pictures, each a file that holds one slice; columns that it has beside ours are ignored.
+
+    Args:
+        path: a CSV file.
+        taxonomy: knows the names of stations and organs.
+
+    Returns:
+        File in the table -> its row; files in the table's order.
+
+    Raises:
+        ValueError: the table is missing or none, or a row holds an unknown word, or two rows name one file; the message
+            names the line.
+    """
+    rows: dict[str, LabelRow] = {}
+    for number, cells in _cells(path, PICTURE_COLUMNS):
+        row = _row(cells, "file", 0, 0, f"{path}, line {number}", taxonomy)
+        if first := rows.get(row.path):
+            raise ValueError(f"{row.where}: file {row.path!r} stands in {first.where} too; take one row out")
+        rows[row.path] = row
+    return rows
 
 
 def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], modalities: Collection[Modality]) -> None:
@@ -85,24 +118,25 @@ def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], moda
         if set(modalities) != {row.modality}:
             found = " and ".join(sorted(modalities)) or "no image"
             raise ValueError(f"{row.where}: modality is {row.modality}, but {row.path} holds {found}; mend the row")
-        if row.orientation not in counts:
+        count = counts.get(row.orientation) if row.orientation else None
+        if count is None:
             found = " and ".join(sorted(counts))
             raise ValueError(
                 f"{row.where}: orientation is {row.orientation}, but {row.path} holds {found} slices; mend the row"
             )
-        if row.last >= counts[row.orientation]:
+        if row.last >= count:
             raise ValueError(
-                f"{row.where}: last_slice={row.last}, but {row.path} has {counts[row.orientation]} {row.orientation} "
-                "slice(s), counted from 0; mend the row"
+                f"{row.where}: last_slice={row.last}, but {row.path} has {count} {row.orientation} slice(s), counted "
+                "from 0; mend the row"
             )
 
 
-def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
+def _cells(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """(Line number, column -> cell) of each row."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, strict=True)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:
                 raise ValueError(f"{path}: has no column {', '.join(missing)}; columns are separated by ','")
             rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
@@ -113,29 +147,33 @@ def _cells(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise ValueError(f"{path}: can't be read as a table ({error}); save it as CSV in UTF-8") from error
 
 
-def _row(cells: Mapping[str, str], where: str, taxonomy: Taxonomy) -> LabelRow:
-    for name in ("path", "patient"):
+def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str, taxonomy: Taxonomy) -> LabelRow:
+    """A row, whose path stands in the column `path`."""
+    for name in (path, "patient"):
         if not cells[name]:
             raise ValueError(f"{where}: {name} is empty; fill it in")
-    first, last = (_whole(cells[name], f"{where}: {name}") for name in ("first_slice", "last_slice"))
-    if last < first:
-        raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
+    plane = cells["orientation"]
+    unstated = path == "file" and not plane  # such a picture is refused by itself
     modality = _term(Modality, cells["modality"], f"{where}: modality")
     protocol = _term(Protocol, cells["protocol"], f"{where}: protocol")
     if modality is Modality.CT and protocol:
         raise ValueError(f"{where}: protocol is {protocol}, but CT has none; leave it empty")
+    organs = _names(cells["organs"], taxonomy.organ, where)
+    unsure = _names(cells.get("organs_unsure", ""), taxonomy.organ, where) or ()
+    if both := sorted(set(unsure) & set(organs or ())):
+        raise ValueError(f"{where}: {', '.join(both)} in organs and in organs_unsure; take it out of one")
     return LabelRow(
         where=where,
-        path=cells["path"].replace("\\", "/").rstrip("/"),  # as Windows writes it
+        path=cells[path].replace("\\", "/").rstrip("/"),  # as Windows writes it
         patient=cells["patient"],
         modality=modality,
         protocol=protocol,
-        orientation=_term(Orientation, cells["orientation"], f"{where}: orientation"),
+        orientation=None if unstated else _term(Orientation, plane, f"{where}: orientation"),
         first=first,
         last=last,
         stations=_names(cells["stations"], taxonomy.station, where),
-        organs=_names(cells["organs"], taxonomy.organ, where),
-        unsure=_names(cells.get("organs_unsure", ""), taxonomy.organ, where) or (),
+        organs=organs,
+        unsure=unsure,
         source=cells.get("source", ""),
     )
 
@@ -166,11 +204,12 @@ def _whole(text: str, where: str) -> int:
 
 
 def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
-    """Rows of one path, checked against each other."""
+    """Rows of one path in order, checked against each other."""
+    rows = sorted(rows, key=lambda row: (row.orientation or "", row.first))
     for a, b in pairwise(rows):
-        for name in ("patient", "modality", "protocol"):
+        for name in ("patient", "source", "modality", "protocol"):
             if getattr(a, name) != getattr(b, name):
                 raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; mend one")
         if a.orientation == b.orientation and b.first <= a.last:
             raise ValueError(f"{b.where}: slices {b.first} to {b.last} overlap those of {a.where}; mend one")
-    return list(rows)
+    return rows
