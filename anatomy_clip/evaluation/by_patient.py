@@ -61,7 +61,9 @@ class ByPatient(Evaluator):
     def _of_set(self, run: TestedRun, name: str, shown: EmbeddedSet) -> Iterator[dict[str, Any]]:
         scores = {kind: similarity(run, shown.compared, run.embed_classes(self.prompts[kind])) for kind in KINDS}
         for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
-            known = {key: str(getattr(record, key)) for key in ("source", "patient", "modality", "orientation")}
+            known: dict[str, Any] = {
+                key: str(getattr(record, key)) for key in ("source", "patient", "modality", "orientation")
+            }
             for kind, names in self.labels.items():
                 labels = shown.labels[kind][n]
                 best = int(np.where(labels < 0, -np.inf, scores[kind][n]).argmax())
@@ -86,7 +88,7 @@ def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
 
     A slice that shows several labels has a part in each. `constant` is the most that one answer to all slices gets.
     """
-    cells = {}
+    cells: dict[str, Cell] = {}
     for name, rows in table.groupby("set", sort=False):
         for kind in KINDS:
             known = rows[rows[f"{kind}_right"].notna()]

@@ -85,9 +85,19 @@ def saliency_rows(rng, strength):
     return [row | (DRAWN if row["row"] < 2 else {}) for row in rows]
 
 
+def patient_rows(rng, strength):
+    of_organs, of_stations = rng.random((2, 2 * PATIENTS)) < 0.3 + strength / 2
+    return [
+        {**known(n), "modality": ("CT", "MR")[n % 2], "orientation": "axial",
+         "organ_shown": ["liver"], "organ_named": "liver", "organ_right": float(of_organs[n]),
+         "station_shown": ["chest"], "station_named": "chest", "station_right": float(of_stations[n])}
+        for n in range(2 * PATIENTS)
+    ]  # fmt: skip
+
+
 ROWS = {
     "zero_shot_findings": zero_shot_rows, "retrieval": retrieval_rows, "class_probe": class_rows, "head": head_rows,
-    "folds_probe": fold_rows, "saliency": saliency_rows,
+    "folds_probe": fold_rows, "saliency": saliency_rows, "by_patient": patient_rows,
 }  # fmt: skip
 
 

@@ -178,11 +178,11 @@ def test_the_real_pool_has_each_patient_once_and_knows_their_source(by, tmp_path
         return pool._parts[part].owner(key)
 
     owners = [set(map(owner, pool.volumes(split))) for split in pool.splits()]
-    assert sum(map(len, owners)) == len(set.union(*owners)) == 374  # 347 of the pictures, 27 of the volumes
+    assert sum(map(len, owners)) == len(set.union(*owners)) == 362  # 335 of the pictures, 27 of the volumes
     spider = [n for n, fold in enumerate(owners) if any(source.startswith("spider") for source, _ in fold)]
-    assert len(spider) == 1
+    assert len(spider) == (1 if by == "source" else 5)
     sources = {source for source, _ in set.union(*owners)}
-    assert not sources & {"real", "slices"} and len(sources) == 29
+    assert not sources & {"real", "slices"} and len(sources) == 28 and "spider-kaggle" not in sources
     for first in {volume.split("/")[0]: volume for volume in pool.volumes("fold_1")}.values():  # one of each part
         _, record = next(item for item in pool.slices("fold_1", first) if isinstance(item, tuple))
         assert record.source == owner(first)[0]
