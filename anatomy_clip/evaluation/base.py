@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -105,6 +105,14 @@ def unsure_in(table: pd.DataFrame, kind: str, names: Sequence[str]) -> NDArray[n
     if column is None:
         return np.zeros((len(table), len(names)), dtype=np.bool_)
     return np.array([[name in left for name in names] for left in column], dtype=np.bool_).reshape(-1, len(names))
+
+
+def left_out(runs: Iterable[Path], file: str) -> list[pd.DataFrame]:
+    """The rows of the set `held_out` that runs left in a file, in the order of their folders; of those that have it."""
+    import pandas as pd
+
+    tables = [pd.read_parquet(path) for run in sorted(runs) if (path := run / file).is_file()]
+    return [table[table["set"] == HELD_OUT] for table in tables]
 
 
 def patients_of(table: pd.DataFrame) -> NDArray[np.str_]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from anatomy_clip.anatomy.labels import shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality
-from anatomy_clip.evaluation.base import HELD_OUT, Evaluator, Score, TestedRun, patients_of, similarity
-from anatomy_clip.evaluation.cells import Cell, Floats, scores_of
+from anatomy_clip.evaluation.base import HELD_OUT, Evaluator, Score, TestedRun, left_out, patients_of, similarity
+from anatomy_clip.evaluation.cells import Cell, mean_over_patients, scores_of
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ COLUMNS = (  # a row a slice; *_right: 1, 0, or NaN where no label is known
     "set", "row", "source", "patient", "modality", "orientation",
     *(f"{kind}_{what}" for kind in KINDS for what in ("shown", "named", "right")),
 )  # fmt: skip
+_WHOLE = ("", *(f"/{one.value}" for one in Modality))  # parts of a set: all slices, and by modality
 
 
 class ByPatient(Evaluator):
@@ -68,7 +68,7 @@ class ByPatient(Evaluator):
                 labels = shown.labels[kind][n]
                 best = int(np.where(labels < 0, -np.inf, scores[kind][n]).argmax())
                 known |= {
-                    f"{kind}_shown": [names[k] for k in np.flatnonzero(labels == 1)],
+                    f"{kind}_shown": list(shown_names(labels, names)),
                     f"{kind}_named": names[best],
                     f"{kind}_right": float(labels[best] == 1) if (labels == 1).any() else float("nan"),
                 }
@@ -93,13 +93,15 @@ def cells_of(table: pd.DataFrame) -> dict[str, Cell]:
         for kind in KINDS:
             known = rows[rows[f"{kind}_right"].notna()]
             parts = {"": known} | {f"/{one}": part for one, part in known.groupby("modality")}
-            for label in sorted(Counter(one for shown in known[f"{kind}_shown"] for one in shown)):
+            for label in _labels(known[f"{kind}_shown"]):
                 with_it = known[[label in shown for shown in known[f"{kind}_shown"]]]
                 parts |= {f"/{label}/{one}": part for one, part in with_it.groupby("modality")}
             parts |= {f"/{one}/{m}": part for (one, m), part in known.groupby(["source", "modality"])}
             cells |= {f"{kind}/{name}{part}": _mean(of, of[f"{kind}_right"]) for part, of in parts.items()}
-            whole = {part: of for part, of in parts.items() if part in ("", *(f"/{one.value}" for one in Modality))}
-            cells |= {f"{kind}/{name}{part}/constant": _constant(of, f"{kind}_shown") for part, of in whole.items()}
+            cells |= {
+                f"{kind}/{name}{part}/constant": _constant(parts[part], f"{kind}_shown")
+                for part in _WHOLE if part in parts
+            }  # fmt: skip
     return cells
 
 
@@ -112,29 +114,12 @@ def of_folds(runs: Iterable[Path], resamples: int) -> list[Score]:
     """
     import pandas as pd
 
-    files = [path for run in sorted(runs) if (path := run / "by_patient.parquet").is_file()]
-    if not files:
+    tables = left_out(runs, "by_patient.parquet")
+    if not tables:
         return []
-    table = pd.concat(map(pd.read_parquet, files), ignore_index=True)
-    names = [f"{kind}/{HELD_OUT}{part}" for kind in KINDS for part in ("", *(f"/{one.value}" for one in Modality))]
-    cells = cells_of(table[table["set"] == HELD_OUT])
+    cells = cells_of(pd.concat(tables, ignore_index=True))
+    names = [f"{kind}/{HELD_OUT}{part}" for kind in KINDS for part in _WHOLE]
     return scores_of({name: cells[name] for name in names if name in cells}, resamples)
-
-
-def mean_over_patients(values: Floats, patients: NDArray[np.str_]) -> Cell:
-    """The mean over patients of the mean over each one's units, of N; a unit of value NaN doesn't count."""
-    counted = ~np.isnan(values)
-    values, patients = values[counted], patients[counted]
-    _, place, units = np.unique(patients, return_inverse=True, return_counts=True)
-    share = 1.0 / units[place]  # (N,)
-
-    def of(counts: Floats) -> Floats:
-        total = counts @ share  # (R,)
-        return np.asarray(
-            np.divide(counts @ (share * values), total, out=np.full(len(counts), np.nan), where=total > 0)
-        )
-
-    return Cell(of, patients)
 
 
 def _mean(rows: pd.DataFrame, values: Any) -> Cell:
@@ -143,6 +128,10 @@ def _mean(rows: pd.DataFrame, values: Any) -> Cell:
 
 def _constant(rows: pd.DataFrame, column: str) -> Cell:
     """The best of the cells of always giving one answer."""
-    answers = sorted({label for shown in rows[column] for label in shown})
-    cells = [_mean(rows, [label in shown for shown in rows[column]]) for label in answers]
+    cells = [_mean(rows, [label in shown for shown in rows[column]]) for label in _labels(rows[column])]
     return max(cells, key=lambda cell: cell.value, default=_mean(rows, []))
+
+
+def _labels(shown: Iterable[Sequence[str]]) -> list[str]:
+    """All labels that slices show."""
+    return sorted({label for one in shown for label in one})

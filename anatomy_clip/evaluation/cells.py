@@ -41,13 +41,23 @@ class Cell(NamedTuple):
 def mean_of(values: Floats, patients: NDArray[np.str_]) -> Cell:
     """The mean of N units' values; a unit of value NaN doesn't count."""
     counted = ~np.isnan(values)
-    held = values[counted]
+    return _weighted(values[counted], np.ones(int(counted.sum())), patients[counted])
 
+
+def mean_over_patients(values: Floats, patients: NDArray[np.str_]) -> Cell:
+    """The mean over patients of the mean over each one's units, of N; a unit of value NaN doesn't count."""
+    counted = ~np.isnan(values)
+    _, place, units = np.unique(patients[counted], return_inverse=True, return_counts=True)
+    return _weighted(values[counted], 1.0 / units[place], patients[counted])
+
+
+def _weighted(values: Floats, weights: Floats, patients: NDArray[np.str_]) -> Cell:
     def mean(counts: Floats) -> Floats:
-        total = counts.sum(axis=1)
-        return np.asarray(np.divide(counts @ held, total, out=np.full(len(counts), np.nan), where=total > 0))
+        total = counts @ weights  # (R,)
+        found = np.divide(counts @ (weights * values), total, out=np.full(len(counts), np.nan), where=total > 0)
+        return np.asarray(found)
 
-    return Cell(mean, patients[counted])
+    return Cell(mean, patients)
 
 
 def median_of(values: Floats, patients: NDArray[np.str_]) -> Cell:

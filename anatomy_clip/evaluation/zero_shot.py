@@ -19,12 +19,12 @@ from anatomy_clip.core.refusals import Refused
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.evaluation.base import (
     DECISIONS,
-    HELD_OUT,
     VALIDATION,
     ZERO_SHOT,
     Evaluator,
     Score,
     TestedRun,
+    left_out,
     patients_of,
     score_of,
     scores_and_targets,
@@ -109,13 +109,12 @@ class ZeroShot(Evaluator):
         import pandas as pd
 
         outputs = folder.parents[2]  # <outputs>/<suite>/<name>/seed_<n>
-        files = sorted(outputs.glob(f"{self.chosen_on}/{ZERO_SHOT.file}"))
-        if not files:
+        tables = left_out(outputs.glob(str(self.chosen_on)), ZERO_SHOT.file)
+        if not tables:
             raise Refused(
                 f"eval.zero_shot.chosen_on: {self.chosen_on!r} names no evaluated run below {outputs}",
                 "run the folds of the cross-validation first",
             )
-        tables = [table[table["set"] == HELD_OUT] for table in map(pd.read_parquet, files)]
         patients = [patient for table in tables for patient in set(patients_of(table))]
         if len(patients) > len(set(patients)):
             raise Refused(

@@ -10,7 +10,8 @@ from tested import FakeRun, embedded
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.evaluation.by_patient import ByPatient, cells_of, mean_over_patients, of_folds
+from anatomy_clip.evaluation.by_patient import ByPatient, cells_of, of_folds
+from anatomy_clip.evaluation.cells import mean_over_patients
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 TAXONOMY = Taxonomy.load("whole_body")
