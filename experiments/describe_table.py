@@ -16,7 +16,7 @@ from pathlib import Path
 from anatomy_clip import Describer
 from anatomy_clip.cli.plain_errors import plain_errors
 from anatomy_clip.core.manifest import Manifest
-from anatomy_clip.core.pseudonyms import SALT, Pseudonyms, kept_salt
+from anatomy_clip.core.pseudonyms import SALT, Pseudonyms
 from anatomy_clip.core.refusals import Refusal
 from anatomy_clip.describe.bundle.folder import Bundle
 from anatomy_clip.describe.description import Finding, SeriesDescription, SliceDescription
@@ -122,7 +122,7 @@ def bundles_of(bundle: str | None, folds: str | None) -> Iterator[tuple[str | No
     stores = sorted(Path(folds).glob("fold_*/manifest.parquet"))
     if not stores:
         raise ValueError(f"{folds}: has no stores fold_0, fold_1, ...; make them by make real-stores")
-    pseudonyms = Pseudonyms(os.environ.get(SALT) or kept_salt(Path(folds).parent / ".salt"))
+    pseudonyms = Pseudonyms(os.environ.get(SALT), Path(folds).parent / ".salt")
     for fold, store in enumerate(stores):
         left_out = {patient for _, patient in Manifest.read(store).patients()}
         known = partial(_is_among, left_out, pseudonyms)

@@ -6,6 +6,7 @@ import os
 import secrets
 import unicodedata
 from collections.abc import Iterator
+from functools import cached_property
 from hashlib import blake2b
 from math import inf
 from pathlib import Path, PurePosixPath
@@ -21,11 +22,18 @@ class Pseudonyms:
     """Ids made by a keyed hash (BLAKE2b): the same for the same salt, and without it not to be traced back.
 
     Args:
-        salt: the key. Whoever knows it can tell whether a guessed id is among the data.
+        salt: the key. Whoever knows it can tell whether a guessed id is among the data. None: that of `salt_file`.
+        salt_file: where a salt is kept that is made at random, see `kept_salt`; it is read when the first id is made.
+            None, and no salt: one at random, kept nowhere.
     """
 
-    def __init__(self, salt: str) -> None:
-        self._key = blake2b(salt.encode(), digest_size=32).digest()
+    def __init__(self, salt: str | None = None, salt_file: str | Path | None = None) -> None:
+        self._salt = salt or (None if salt_file else random_salt())
+        self._salt_file = Path(salt_file or "")
+
+    @cached_property
+    def _key(self) -> bytes:
+        return blake2b((self._salt or kept_salt(self._salt_file)).encode(), digest_size=32).digest()
 
     @classmethod
     def of_environment(cls) -> Pseudonyms:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 
-from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt, path_below, random_salt, walk_files
+from anatomy_clip.core.pseudonyms import Pseudonyms, path_below, walk_files
 from anatomy_clip.core.radiographs import RadiographRecord
 from anatomy_clip.core.refusals import Doubt, Refusal, Refused
 from anatomy_clip.core.terms import Projection
@@ -62,16 +62,11 @@ class DicomFilms:
         self.root, self.name, self.seed, self.licence = Path(root), name, seed, licence
         self.shares = checked_shares(shares or {"all": 1.0})
         self._keep_burned_in = burned_in == "keep"
-        self._salt = salt or (None if salt_file else random_salt())
-        self._salt_file = Path(salt_file or "")
+        self._pseudonyms = Pseudonyms(salt, salt_file)
         self._table_name = labels
         self._table = read_labels(self.root / labels) if labels else {}
 
     masks: tuple[str, ...] = ()
-
-    @cached_property
-    def _pseudonyms(self) -> Pseudonyms:
-        return Pseudonyms(self._salt or kept_salt(self._salt_file))
 
     @cached_property
     def _files(self) -> dict[str, list[str]]:

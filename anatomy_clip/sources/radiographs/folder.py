@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt, random_salt, walk_files
+from anatomy_clip.core.pseudonyms import Pseudonyms, walk_files
 from anatomy_clip.core.radiographs import RadiographRecord
 from anatomy_clip.core.refusals import Refused
 from anatomy_clip.imaging.radiographs import Radiograph
@@ -56,12 +55,7 @@ class FilmFolder(ListedFilms[FolderRow]):
     ) -> None:
         super().__init__(root, name, shares, seed, licence)
         self._labels, self._parts = labels, dict(parts or {})
-        self._salt = salt or (None if salt_file else random_salt())
-        self._salt_file = Path(salt_file or "")
-
-    @cached_property
-    def _pseudonyms(self) -> Pseudonyms:
-        return Pseudonyms(self._salt or kept_salt(self._salt_file))
+        self._pseudonyms = Pseudonyms(salt, salt_file)
 
     def tables(self) -> Sequence[Path]:
         """The label table, where there is one."""

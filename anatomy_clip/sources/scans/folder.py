@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt, path_below, random_salt, walk_files
+from anatomy_clip.core.pseudonyms import Pseudonyms, path_below, walk_files
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.refusals import Doubt, Refusal
 from anatomy_clip.core.terms import Modality, Protocol
@@ -71,17 +70,12 @@ class Folder:
         self.collections = {PurePosixPath(folder): collection for folder, collection in collections.items()}
         self.modality = Modality(modality) if modality else None
         self.keep_burned_in = burned_in == "keep"
-        self._salt = salt or (None if salt_file else random_salt())
-        self._salt_file = Path(salt_file or "")
+        self._pseudonyms = Pseudonyms(salt, salt_file)
         self._table_path = self.root / labels if labels else None
         self._table: dict[str, list[LabelRow]] = {}
         if self._table_path:
             table = read_table(self._table_path, Taxonomy.load(taxonomy))
             self._table = {path: rows for path, rows in table.items() if self._takes(path)}
-
-    @cached_property
-    def _pseudonyms(self) -> Pseudonyms:
-        return Pseudonyms(self._salt or kept_salt(self._salt_file))
 
     def splits(self) -> Sequence[str]:
         """The one split."""

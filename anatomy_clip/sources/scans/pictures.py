@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
-from anatomy_clip.core.pseudonyms import Pseudonyms, kept_salt, path_below, random_salt
+from anatomy_clip.core.pseudonyms import Pseudonyms, path_below
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.refusals import Refusal, Refused
 from anatomy_clip.imaging.intensity import of_grey
@@ -52,17 +51,12 @@ class Pictures:
             raise ValueError(f"source.window={list(window)}: give level and width of the display, HU")
         self.root, self.name, self.split, self.licence = Path(root), name, split, licence
         self.window = (float(window[0]), float(window[1]))
-        self._salt = salt or (None if salt_file else random_salt())
-        self._salt_file = Path(salt_file or "")
+        self._pseudonyms = Pseudonyms(salt, salt_file)
         self._table_path = self.root / labels
         patients: dict[tuple[str, str], list[LabelRow]] = {}
         for row in read_pictures(self._table_path, Taxonomy.load(taxonomy)).values():
             patients.setdefault((row.source or name, row.patient), []).append(row)
         self._volumes = {rows[0].path: rows for rows in patients.values()}
-
-    @cached_property
-    def _pseudonyms(self) -> Pseudonyms:
-        return Pseudonyms(self._salt or kept_salt(self._salt_file))
 
     def splits(self) -> Sequence[str]:
         """The one split."""
