@@ -17,6 +17,7 @@ from anatomy_clip.sources.phantom.body import Body, make_body
 from anatomy_clip.sources.phantom.ct import CtScanner, CtSeries, acquire_ct, draw_ct
 from anatomy_clip.sources.phantom.figures import make_figures
 from anatomy_clip.sources.phantom.mr import MrScanner, MrSeries, acquire_mr, draw_mr
+from anatomy_clip.sources.phantom.muscles import fill_compartments
 from anatomy_clip.sources.phantom.options import from_options
 from anatomy_clip.sources.phantom.planes import Plane
 from anatomy_clip.sources.phantom.protocols import (
@@ -45,6 +46,8 @@ class Cohort:
         fov_scale: factor on in-plane fields of view.
         square_share: share of axial series with a square field of view.
         one_sided_weight: factor on the frequency of protocols that show one limb.
+        filled_share: share of series whose muscles fill their compartments, see `muscles.fill_compartments`.
+        septum_mm: range of the fat planes between such muscles, mm.
         figures: whether the slices are made into figures with captions of their own.
         ct: the CT scanners.
         mr: the MR scanners.
@@ -57,6 +60,8 @@ class Cohort:
     fov_scale: float = 1.0
     square_share: float = 0.6
     one_sided_weight: float = 1.0
+    filled_share: float = 0.0
+    septum_mm: tuple[float, float] = (0.0, 2.5)
     figures: bool = False
     ct: CtScanner = field(default_factory=CtScanner)
     mr: MrScanner = field(default_factory=MrScanner)
@@ -132,6 +137,8 @@ class PhantomSource:
             square_share=cohort.square_share,
         )
         settings = _settings(body, cohort, series, rng)
+        filled = bool(cohort.filled_share) and rng.uniform() < cohort.filled_share  # no draw where no series is
+        septum_mm = rng.uniform(*cohort.septum_mm) if filled else 0.0
         count = cohort.slices_per_series
         record = self._record(split, patient, number, series)
         for index in range(count):
@@ -139,6 +146,8 @@ class PhantomSource:
             plane = series.plane((index + rng.uniform()) / count, self.pixels)
             fine = plane.finer(_SUPERSAMPLING)
             labels = fine.cut(body)
+            if filled:
+                labels = fill_compartments(labels, fine.spacing_mm, septum_mm)
             if np.count_nonzero(labels) < _LEAST_BODY * labels.size:
                 continue
             pixels = _acquire(labels, plane, settings, rng)
