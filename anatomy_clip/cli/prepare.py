@@ -20,7 +20,7 @@ from anatomy_clip import __version__
 from anatomy_clip.core.kinds import Record
 from anatomy_clip.core.radiographs import RADIOGRAPHS, RadiographRecord
 from anatomy_clip.core.records import SLICES
-from anatomy_clip.imaging.intensity import Display
+from anatomy_clip.imaging.intensity import Display, SeveralDisplays
 from anatomy_clip.imaging.radiographs import Radiograph, square
 from anatomy_clip.imaging.slices import Slice
 from anatomy_clip.runs.wiring import build, check_targets
@@ -123,7 +123,7 @@ def _reading(cfg: DictConfig, source: Source | RadiographSource, split: str) -> 
     return partial(source.slices, split), partial(render_slice, build(cfg.display), cfg.side), ()
 
 
-def render_slice(display: Display, side: int, image: Slice, record: Record) -> Rendered:
+def render_slice(display: Display | SeveralDisplays, side: int, image: Slice, record: Record) -> Rendered:
     """What a store keeps of a slice."""
     return display.square(image, side), record, {}
 

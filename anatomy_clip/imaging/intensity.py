@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +56,31 @@ class Display:
     def square(self, image: Slice, side: int) -> Grey:
         """Make a slice grey, then square: (side, side) uint8."""
         return to_square(self.grey(image), image.spacing_mm, side)
+
+
+class SeveralDisplays:
+    """One of several displays for each slice, as if by lot: the slice's own pixels decide, so that it stays the same.
+
+    Args:
+        ct: windows (level, width) of CT, HU, each as likely as the others.
+        mr: percentiles (low, high) of an MR slice that become black and white, each pair as likely as the others.
+
+    Raises:
+        ValueError: no window, no percentiles, or as `Display`.
+    """
+
+    def __init__(self, ct: Sequence[tuple[float, float]], mr: Sequence[tuple[float, float]]) -> None:
+        if not ct or not mr:
+            raise ValueError("display.ct and display.mr: give at least one window and one pair of percentiles")
+        self._displays = {
+            Modality.CT: [Display(level=level, width=width) for level, width in ct],
+            Modality.MR: [Display(low=low, high=high) for low, high in mr],
+        }
+
+    def square(self, image: Slice, side: int) -> Grey:
+        """Make a slice grey, then square: (side, side) uint8; errors as `Display.grey`."""
+        displays = self._displays[image.modality]
+        return displays[crc32(np.ascontiguousarray(image.pixels)) % len(displays)].square(image, side)
 
 
 def ct_window(hu: NDArray[np.float32], level: float, width: float) -> Grey:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
-from anatomy_clip.imaging.intensity import Display, ct_window, percentile_scale, to_square
+from anatomy_clip.imaging.intensity import Display, SeveralDisplays, ct_window, percentile_scale, to_square
 from anatomy_clip.imaging.slices import Slice
 
 
@@ -76,3 +76,24 @@ def test_a_slice_without_extent_is_refused(shape, spacing):
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="NaN"):
         Display().grey(make_slice([[np.nan, 0.0]]))
+
+
+def test_several_displays_give_each_slice_one_of_theirs_and_always_the_same():
+    windows, percentiles = [(40, 400), (-600, 1500), (400, 1800)], [(0, 100), (5, 95)]
+    several = SeveralDisplays(windows, percentiles)
+    ct, mr = [], []
+    for seed in range(40):
+        pixels = np.random.default_rng(seed).normal(0, 400, (16, 16)).astype(np.float32)
+        square = several.square(make_slice(pixels), 16)
+        assert (square == several.square(make_slice(pixels.copy()), 16)).all()
+        ct.append([(square == ct_window(pixels, *window)).all() for window in windows])
+        square = several.square(make_slice(pixels, Modality.MR), 16)
+        mr.append([(square == percentile_scale(pixels, *pair)).all() for pair in percentiles])
+    for fits in (np.array(ct), np.array(mr)):
+        assert (fits.sum(axis=1) == 1).all() and fits.any(axis=0).all()
+
+
+@pytest.mark.parametrize(("ct", "mr"), [([], [(0, 100)]), ([(40, 400)], [])])
+def test_several_displays_need_some(ct, mr):
+    with pytest.raises(ValueError, match="at least one"):
+        SeveralDisplays(ct, mr)

@@ -240,14 +240,20 @@ def _model(described: Mapping[str, Any], checkpoint: Path) -> ImageTextModel:
 
 
 def _preprocessing(cfg: DictConfig, image_size: int) -> Preprocessing:
-    """How the training slices were made pictures."""
+    """How the training slices were made pictures; stores whose slices differ in display, for variety, don't count."""
     settings = []
     for store in (stores := training_stores(cfg.data)):
         meta = read_meta(store)
         display = meta.get("settings", {}).get("display")
         if display is None:
             raise ValueError(f"{store / 'store.json'}: doesn't say how its slices were displayed; prepare it again")
+        if _DISPLAY[0] not in display:  # SeveralDisplays
+            continue
         settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
+    if not settings:
+        raise ValueError(
+            f"{stores[0]}: no training store has one display for all slices; train on one of display=soft_tissue too"
+        )
     if any(one != settings[0] for one in settings):
         raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
     return settings[0]
