@@ -12,7 +12,7 @@ from anatomy_clip.anatomy.labels import shown_names
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.terms import Modality
 from anatomy_clip.evaluation.base import HELD_OUT, Evaluator, Score, TestedRun, left_out, patients_of, similarity
-from anatomy_clip.evaluation.cells import Cell, mean_over_patients, scores_of
+from anatomy_clip.evaluation.cells import Cell, Floats, mean_over_patients, scores_of
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ByPatient(Evaluator):
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _of_set(self, run: TestedRun, name: str, shown: EmbeddedSet) -> Iterator[dict[str, Any]]:
-        scores = {kind: similarity(run, shown.compared, run.embed_classes(self.prompts[kind])) for kind in KINDS}
+        scores = self._scores(run, shown)
         for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
             known: dict[str, Any] = {
                 key: str(getattr(record, key)) for key in ("source", "patient", "modality", "orientation")
@@ -73,6 +73,10 @@ class ByPatient(Evaluator):
                     f"{kind}_right": float(labels[best] == 1) if (labels == 1).any() else float("nan"),
                 }
             yield {"set": name, "row": row, **known}
+
+    def _scores(self, run: TestedRun, shown: EmbeddedSet) -> dict[str, Floats]:
+        """(N, K) scores of the labels of each kind."""
+        return {kind: similarity(run, shown.compared, run.embed_classes(self.prompts[kind])) for kind in KINDS}
 
     def choose(self, run: TestedRun, folder: Path) -> list[str]:
         """Nothing is chosen; say which sets aren't there."""

@@ -7,11 +7,13 @@ import pytest
 import torch
 from tested import FakeRun, embedded
 
+from anatomy_clip.anatomy.labels import label_matrices
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.core.records import SliceRecord
 from anatomy_clip.core.terms import Modality, Orientation, Protocol
 from anatomy_clip.evaluation.by_patient import ByPatient, cells_of, of_folds
 from anatomy_clip.evaluation.cells import mean_over_patients
+from anatomy_clip.evaluation.probe_by_patient import ProbeByPatient
 from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 TAXONOMY = Taxonomy.load("whole_body")
@@ -46,8 +48,6 @@ SLICES = [
 
 
 def rows(slices=SLICES):
-    from anatomy_clip.anatomy.labels import label_matrices
-
     records, images = zip(*slices, strict=True)
     labels = label_matrices(records, TAXONOMY)
     shown = embedded(images, list(records), **labels)
@@ -119,3 +119,32 @@ def test_the_runs_of_a_cross_validation_are_scored_as_one(tmp_path):
     for name, one in found.items():
         assert (one.value, one.n) == (pytest.approx(wanted[name].value), wanted[name].n)
     assert of_folds([tmp_path / "real_2"], 100) == []
+
+
+def test_a_probe_names_what_scikit_learns_regressions_score_highest():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    choices = [("brain", "head"), ("lungs", "chest"), ("liver", "abdomen")]
+    picks = rng.integers(0, 3, 60)
+    slices = [one(f"p{n}", "CT", (choices[k][0],), (choices[k][1],), [[], "head"]) for n, k in enumerate(picks)]
+    records = [record for record, _ in slices]
+    images = rng.normal(size=(60, 5)) + np.eye(5)[picks] * 1.5
+    labels = label_matrices(records, TAXONOMY)
+    train, test = (
+        embedded(images[part].tolist(), records[part], **{kind: values[part] for kind, values in labels.items()})
+        for part in (slice(0, 40), slice(40, 60))
+    )
+    evaluator = ProbeByPatient(EvaluationPrompts(["{organ}"], ["{station}"]), TAXONOMY, sets=["held_out"], strength=0.3)
+    table = evaluator.predict(FakeRun({"train": {"train": train}, "test": {"held_out": test}}, embed, records=records))
+    seen = train.pooled.numpy().astype(np.float64)
+    scores = []
+    for k in range(3):
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, tol=1e-8)).fit(seen, picks[:40] == k)
+        scores.append(fitted.decision_function(test.pooled.numpy().astype(np.float64)))
+    best = np.argmax(scores, axis=0)
+    assert table["organ_named"].tolist() == [choices[k][0] for k in best]
+    assert table["station_named"].tolist() == [choices[k][1] for k in best]
+    assert table["organ_right"].tolist() == [float(k == pick) for k, pick in zip(best, picks[40:], strict=True)]

@@ -1,0 +1,53 @@
+"""As `by_patient`, with linear classifiers on frozen features in place of prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anatomy_clip.anatomy.taxonomy import Taxonomy
+from anatomy_clip.evaluation.base import TestedRun
+from anatomy_clip.evaluation.by_patient import KINDS, ByPatient
+from anatomy_clip.evaluation.cells import Floats
+from anatomy_clip.evaluation.embedded import EmbeddedSet
+from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits
+from anatomy_clip.text.class_prompts import EvaluationPrompts
+
+
+class ProbeByPatient(ByPatient):
+    """Names the organ and the station whose logistic regression on the pooled features scores highest.
+
+    Each label is fitted on the training slices of which it is known, without augmentation. Nothing is chosen.
+
+    Args:
+        prompts: not used: a probe needs no prompts.
+        taxonomy: the labels.
+        sets: names of the test sets.
+        strength: inverse penalty (scikit-learn's C).
+        resamples: bootstrap resamples of patients.
+    """
+
+    compares = False
+
+    def __init__(
+        self,
+        prompts: EvaluationPrompts,
+        taxonomy: Taxonomy,
+        *,
+        sets: Sequence[str],
+        strength: float = 0.01,
+        resamples: int = 1000,
+    ) -> None:
+        super().__init__(prompts, taxonomy, sets=sets, resamples=resamples)
+        self.strength = strength
+
+    def _scores(self, run: TestedRun, shown: EmbeddedSet) -> dict[str, Floats]:
+        (train,) = run.sets("train").values()
+        features, scores = features_of(train), {}
+        for kind in KINDS:
+            labels = train.labels[kind]
+            weights = fit_labels(features, labels, np.ones(labels.shape, np.bool_), self.strength)
+            known = logits(features_of(shown), weights)
+            scores[kind] = np.where(np.isnan(known), -np.inf, known)  # a label that training never shows isn't named
+        return scores
