@@ -131,7 +131,7 @@ def _paths(config: Any, prefix: str = "") -> list[str]:
     if not isinstance(config, DictConfig):
         return []
     paths = []
-    for key in map(str, config):
+    for key in config:
         path = f"{prefix}.{key}".lstrip(".")
         plain = not (OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key))
         paths += [path, *(_paths(config._get_node(key), path) if plain else [])]

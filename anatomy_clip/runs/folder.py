@@ -87,7 +87,8 @@ def claim(cfg: DictConfig, folder: Path, step: str = "") -> None:
             folder and what differs.
     """
     path = folder / "config.yaml"
-    if path.exists():
+    begun = any((folder / name).exists() for name in (CHECKPOINT, STAGES_FILE, "results.json"))
+    if path.exists() and begun:  # a run that failed before anything was made leaves its config alone
         if (made := _made_by(folder)) not in (None, __version__):
             raise ValueError(
                 f"{folder}: was made by version {made} of anatomy_clip, whose numbers may differ from those of "

@@ -115,7 +115,8 @@ def prepare_split(
         settings: what decides the content; kept in the store with its digest.
         masks: names of the masks that `render` gives as bits of the row `MASKS`.
         workers: worker processes; 0 = this process, where no limit holds.
-        max_bad_share: share of the volumes that may be refused; work stops as soon as there are more.
+        max_bad_share: share of the volumes that may be refused, but at least one; work stops as soon as there are more.
+            0: none may be.
         limits: time and memory for one volume.
         selection: which slices are taken.
         progress: told after each volume how far the split is.
@@ -136,7 +137,7 @@ def prepare_split(
     if not len(records):
         raise ValueError(f"{store}: not one image came out of {len(volumes)} volume(s)")
     told = [one for n in range(len(volumes)) for one in _told(bad.get(n), parts / f"{n}.told")]
-    _write_table(store.with_name(f"{store.name}_refusals.csv"), told)
+    _write_table(_refusals_of(store), told)
     kept = {"settings": without_paths(settings), "digest": expected} | ({MASKS: list(masks)} if masks else {})
     arrays = {MASKS: (np.load(parts / f"{n}.{MASKS}.npy") for n in good)} if masks else {}
     write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept, arrays)
@@ -218,12 +219,18 @@ def _told(volume: Refusal | None, files: Path) -> Iterator[Refusal | Doubt]:
 
 
 def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mapping[int, Refusal]) -> None:
-    if len(bad) / len(volumes) > allowed:
+    if len(bad) > (max(1, allowed * len(volumes)) if allowed else 0):
+        table = _refusals_of(store)
+        _write_table(table, [bad[n] for n in sorted(bad)])
         first = "; ".join(f"{bad[n].where}: {bad[n].reason}" for n in sorted(bad)[:_SHOWN])
         raise ValueError(
             f"{store}: {len(bad)} of {len(volumes)} volume(s) could not be read, more than "
-            f"max_bad_share={allowed}: {first}"
+            f"max_bad_share={allowed}: {first}; {table} lists all that were refused so far"
         )
+
+
+def _refusals_of(store: Path) -> Path:
+    return store.with_name(f"{store.name}_refusals.csv")
 
 
 def _write_table(path: Path, told: Sequence[Refusal | Doubt]) -> None:

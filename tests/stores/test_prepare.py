@@ -2,6 +2,7 @@ import ctypes
 import faulthandler
 import json
 import time
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -71,9 +72,17 @@ def test_too_many_bad_volumes_stop_and_the_next_run_reads_only_those(tmp_path):
     ):
         prepare(tmp_path, tmp_path / "log", bad=("v0", "v5"), share=0.2)
     assert not (tmp_path / "train").exists()
+    rows = (tmp_path / "train_refusals.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["volume", "v0", "v5"]
     prepare(tmp_path, tmp_path / "second")
     assert {p.name for p in (tmp_path / "second").iterdir()} == {"v0", "v5"}
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.0])
+def test_one_bad_volume_stops_only_where_none_is_allowed(tmp_path, share):
+    with nullcontext() if share else pytest.raises(ValueError, match="1 of 6 volume"):
+        assert len(prepare(tmp_path, tmp_path / "log", bad=("v3",), share=share).refusals) == 1
 
 
 def test_it_stops_as_soon_as_too_many_are_bad(tmp_path):
