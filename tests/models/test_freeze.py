@@ -86,24 +86,6 @@ def test_frozen_weights_and_statistics_stay_put_and_trained_ones_move():
     assert modes == {False}
 
 
-@pytest.mark.parametrize("vision", ["resnet", "lite"])
-def test_frozen_norms_stay_as_they_are_and_the_layers_between_move(vision):
-    model = clip(VISIONS[vision])
-    prepare_towers(model, frozen_norms=True)
-    model.train()
-    freeze_statistics(model)
-    norms = {name for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = adamw([model], lr=0.1, weight_decay=0.5)
-    step(model)
-    optimizer.step()
-    moved = {
-        name.rpartition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
-    }
-    assert norms and not norms & moved
-    assert any(name.startswith("image") for name in moved)
-
-
 def test_more_blocks_than_there_are_and_unknown_designs_are_refused():
     with pytest.raises(ValueError, match="frozen_text=9: the text tower has 3 blocks; or give `all`"):
         prepare_towers(clip(), frozen_text=9)

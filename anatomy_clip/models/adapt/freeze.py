@@ -27,7 +27,6 @@ def prepare_towers(
     *,
     frozen_image: Frozen = 0,
     frozen_text: Frozen = 0,
-    frozen_norms: bool = False,
     low_rank: int | None = None,
     checkpoint_activations: bool = False,
     compile_backend: str | None = None,
@@ -38,8 +37,6 @@ def prepare_towers(
         model: the model, changed in place; the names of its weights stay, but with `low_rank`.
         frozen_image: lower blocks of the image tower, its stem counted in, that aren't trained; "all": none of it is.
         frozen_text: the same for the text tower.
-        frozen_norms: BatchNorm layers aren't trained and keep their statistics: those of the weights that training
-            starts from, not those of a mixture of training sets.
         low_rank: rank of the changes of weights that are trained in place of the weights, see `low_rank.adapt`; None
             trains the weights. Norms stay as they are.
         checkpoint_activations: keep no activations inside transformer blocks, compute them again in the backward pass.
@@ -57,8 +54,6 @@ def prepare_towers(
             adapt(tower, low_rank)
     for name, tower in model.towers().items():
         freeze(tower, {"image": frozen_image, "text": frozen_text}[name], name)
-        for norm in (module for module in tower.modules() if frozen_norms and isinstance(module, _BatchNorm)):
-            norm.requires_grad_(False)  # `freeze_statistics` keeps its statistics too
         if checkpoint_activations:
             _checkpoint_blocks(tower, name)
     if compile_backend is not None:
