@@ -55,7 +55,6 @@ class ImageAugment:
         clahe: `p`, `clip_limit` (lo, hi), `tiles` along a side.
         contrast: `p`, `factor` (lo, hi); PIL's definition, the blend with the mean grey.
         gamma: `p`, `gamma` (lo, hi); out = in ** gamma on [0, 1].
-        levels: `p`, `gain` (lo, hi), `offset` (lo, hi) share of the grey range; out = gain * in + offset, clipped.
         jitter: `p`, `brightness` (lo, hi) factor, `contrast` (lo, hi) factor, in random order.
         blur: `p`, `sigma` (lo, hi) in output pixels.
         noise: `p`, `std` (lo, hi) share of the grey range.
@@ -80,7 +79,6 @@ class ImageAugment:
         clahe: Options = None,
         contrast: Options = None,
         gamma: Options = None,
-        levels: Options = None,
         jitter: Options = None,
         blur: Options = None,
         noise: Options = None,
@@ -101,7 +99,6 @@ class ImageAugment:
             (_clahe, clahe),
             (_contrast, contrast),
             (_gamma, gamma),
-            (_levels, levels),
             (_jitter, jitter),
             (_blur, blur),
             (_noise, noise),
@@ -211,7 +208,7 @@ def _number_or_range(where: str, key: str, value: Any) -> Any:
             raise ValueError(f"{where} is {value}; it must be 1 or more")
         return int(value)
     low, high = _pair(where, value)
-    if low < 0 and key not in ("degrees", "share", "offset"):
+    if low < 0 and key not in ("degrees", "share"):
         raise ValueError(f"{where} is [{low}, {high}]; it can't be negative")
     return low, high
 
@@ -264,11 +261,6 @@ def _contrast(a: Any, size: int, *, p: float, factor: Range) -> Any:
 
 def _gamma(a: Any, size: int, *, p: float, gamma: Range) -> Any:
     return a.RandomGamma(gamma_limit=(100 * gamma[0], 100 * gamma[1]), p=p)  # in percent
-
-
-def _levels(a: Any, size: int, *, p: float, gain: Range, offset: Range) -> Any:
-    gains = (gain[0] - 1, gain[1] - 1)
-    return a.RandomBrightnessContrast(brightness_limit=offset, contrast_limit=gains, brightness_by_max=True, p=p)
 
 
 def _jitter(a: Any, size: int, *, p: float, brightness: Range, contrast: Range) -> Any:
