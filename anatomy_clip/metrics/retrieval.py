@@ -24,6 +24,9 @@ def precision_at(scores: ArrayLike, relevant: ArrayLike, cutoff: int) -> Floats:
 
     Raises:
         ValueError: shapes differ, or a score is NaN.
+
+    >>> precision_at([[0.9, 0.5, 0.1, 0.1]], [[True, False, True, False]], cutoff=3).round(4).tolist()
+    [0.5]
     """
     s, shown = _checked(scores, relevant)
     if cutoff > s.shape[1]:
@@ -48,6 +51,9 @@ def recall_at(scores: ArrayLike, relevant: ArrayLike, cutoff: int) -> Floats:
 
     Raises:
         ValueError: as `precision_at`.
+
+    >>> recall_at([[0.9, 0.5, 0.1, 0.1]], [[False, False, True, False]], cutoff=3).tolist()
+    [0.5]
     """
     from scipy.special import comb
 
@@ -69,13 +75,20 @@ def first_rank(scores: ArrayLike, relevant: ArrayLike) -> Floats:
 
     Raises:
         ValueError: as `precision_at`.
+
+    >>> first_rank([[0.9, 0.5, 0.1, 0.1]], [[False, False, True, False]]).tolist()
+    [3.5]
     """
     ahead, level, among = _first_relevant(*_checked(scores, relevant))
     return np.where(among > 0, ahead + (level + 1) / (among + 1), np.nan)
 
 
 def weighted_median(values: Floats, counts: Floats) -> Floats:
-    """Medians of N values, each taken so often: (N,), (R, N) -> (R,); as `numpy.median` of them repeated; else NaN."""
+    """Medians of N values, each taken so often: (N,), (R, N) -> (R,); as `numpy.median` of them repeated; else NaN.
+
+    >>> weighted_median(np.array([1.0, 2.0, 10.0]), np.array([[1, 1, 1], [0, 1, 3]])).tolist()
+    [2.0, 10.0]
+    """
     if not len(values):
         return np.full(len(counts), np.nan)
     order = np.argsort(values)

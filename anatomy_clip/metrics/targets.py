@@ -11,6 +11,9 @@ def as_targets(values: ArrayLike) -> NDArray[np.bool_]:
 
     Raises:
         ValueError: one is neither 0 nor 1, such as an unknown label (-1).
+
+    >>> as_targets([1, 0, 1]).tolist()
+    [True, False, True]
     """
     raw = np.asarray(values)
     targets = raw.astype(np.bool_)
