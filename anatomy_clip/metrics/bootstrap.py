@@ -65,7 +65,7 @@ def bootstrap_statistic(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile interval of what is no mean of rows, such as an AUROC, by resampling whole patients.
+    """Percentile interval of a statistic that isn't a mean of rows, such as an AUROC, by resampling whole patients.
 
     Args:
         statistic: from (R, N), how often each of R resamples holds each of the N rows, to (R,) values; NaN where a

@@ -1,4 +1,4 @@
-"""Scores to probabilities, and how far probabilities are from what happens."""
+"""Scores to probabilities, and how well probabilities agree with the observed shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means over training seeds crossed with patients: both are draws, and the interval holds the chance of both."""
+"""Means over training seeds crossed with patients: the interval includes the chance of seeds and of patients."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Retrieval: what stands first when candidates are ranked by a score; equal scores stand in any order equally likely.
+"""Retrieval: which candidates come first when they are ranked by a score.
 
-So a model that says the same of every candidate gets what chance gives, and no more.
+Values are expected values over all orders of candidates of equal score. So a model with the same score for every
+candidate gets the value of chance.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def precision_at(scores: ArrayLike, relevant: ArrayLike, cutoff: int) -> Floats:
         return np.full(len(s), np.nan)
     last = -np.partition(-s, cutoff - 1, axis=1)[:, cutoff - 1 : cutoff]  # (Q, 1) score of the K-th
     above, level = s > last, s == last
-    room = (cutoff - above.sum(axis=1)) / level.sum(axis=1)  # share of those on a level with it that find room
+    room = (cutoff - above.sum(axis=1)) / level.sum(axis=1)  # share of the candidates of this score that are among the first
     value = ((above & shown).sum(axis=1) + room * (level & shown).sum(axis=1)) / cutoff
     return np.where(np.isneginf(last[:, 0]), np.nan, value)
 

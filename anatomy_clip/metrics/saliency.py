@@ -1,6 +1,6 @@
 """Saliency maps against masks: does a map point into the mask, does it cover it, is it like another map.
 
-Equal values of a map stand in any order equally likely. So a flat map gets what chance gives, and no more.
+Scores are expected values over all orders of pixels of equal value. So a flat map gets the score of chance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Naming only where one is sure: how many slices are left, and how often they are wrong."""
+"""Naming only the surest slices: how many slices are named, and how often they are wrong."""
 
 from __future__ import annotations
 

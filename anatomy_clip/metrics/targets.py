@@ -1,4 +1,4 @@
-"""What slices show, as every metric takes it: known labels only."""
+"""Targets of all metrics: which labels a slice shows, known labels only."""
 
 from __future__ import annotations
 
