@@ -34,7 +34,7 @@ def precision_at(scores: ArrayLike, relevant: ArrayLike, cutoff: int) -> Floats:
         return np.full(len(s), np.nan)
     last = -np.partition(-s, cutoff - 1, axis=1)[:, cutoff - 1 : cutoff]  # (Q, 1) score of the K-th
     above, level = s > last, s == last
-    room = (cutoff - above.sum(axis=1)) / level.sum(axis=1)  # share of the candidates of this score that are among the first
+    room = (cutoff - above.sum(axis=1)) / level.sum(axis=1)  # of those of this score, the share among the first
     value = ((above & shown).sum(axis=1) + room * (level & shown).sum(axis=1)) / cutoff
     return np.where(np.isneginf(last[:, 0]), np.nan, value)
 
