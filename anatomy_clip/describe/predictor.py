@@ -1,4 +1,4 @@
-"""Files in, a description out: the library's front door."""
+"""The entry of the library: `Describer` reads files and returns a description."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ class Describer:
     Attributes:
         bundle: the bundle.
         onnx: whether the bundle's ONNX file is run instead of the network itself.
+
+    With `STUDY`, a folder of two axial CT slices and a text file:
+
+    >>> from anatomy_clip import Describer
+    >>> with Describer.from_bundle() as describer:
+    ...     description = describer.describe(STUDY)
+    >>> [(series.modality, series.orientation, len(series.slices)) for series in description.series]
+    [('CT', 'axial', 2)]
+    >>> len(description.refusals)
+    1
     """
 
     def __init__(self, bundle: Bundle, *, onnx: bool = False) -> None:
@@ -57,6 +67,10 @@ class Describer:
 
         Raises:
             ValueError: there is none, a file of it is missing or damaged, or ONNX Runtime isn't installed.
+
+        >>> describer = Describer.from_bundle()
+        >>> describer.bundle.taxonomy.stations
+        ('head', 'chest', 'abdomen', 'pelvis', 'lower body')
         """
         bundle = read_bundle(path)
         if onnx:
@@ -87,6 +101,11 @@ class Describer:
 
         Raises:
             ValueError: a path is missing, or an argument is out of range.
+
+        >>> with Describer.from_bundle() as describer:
+        ...     description = describer.describe(STUDY, workers=0, pictures=True)
+        >>> description.series[0].slices[0].picture.dtype
+        dtype('uint8')
         """
         if modality is not None and modality not in tuple(Modality):
             raise ValueError(f"modality={modality!r}: give one of {', '.join(Modality)}")
@@ -107,7 +126,11 @@ class Describer:
         return Description(tuple(series), tuple(dict.fromkeys([*refusals, *_in_order(pipeline.refusals)])))
 
     def close(self) -> None:
-        """Remove the files of unpacked archives."""
+        """Remove the files of unpacked archives.
+
+        >>> describer = Describer.from_bundle()
+        >>> describer.close()  # at the end of a `with` this happens by itself
+        """
         while self._scratch:
             self._scratch.pop().cleanup()
 

@@ -50,6 +50,10 @@ def bootstrap_interval(
 
     Raises:
         ValueError: lengths differ, `resamples` < 1, or `level` is not between 0 and 1.
+
+    >>> hits, patients = [1, 1, 1, 0, 0, 0], ["a", "a", "b", "b", "c", "c"]
+    >>> bootstrap_interval(hits, patients, seed=0)
+    Interval(lo=0.0, hi=1.0)
     """
     return _percentiles(_means(values, patients, resamples, seed, per), level)
 
@@ -61,7 +65,7 @@ def bootstrap_statistic(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval:
-    """Percentile interval of what is no mean of rows, such as an AUROC, by resampling whole patients.
+    """Percentile interval of a statistic that isn't a mean of rows, such as an AUROC, by resampling whole patients.
 
     Args:
         statistic: from (R, N), how often each of R resamples holds each of the N rows, to (R,) values; NaN where a
@@ -76,6 +80,10 @@ def bootstrap_statistic(
 
     Raises:
         ValueError: `resamples` < 1, or `level` is not between 0 and 1.
+
+    >>> values = [1.0, 0.0, 3.0, 2.0, 8.0, 4.0]
+    >>> bootstrap_statistic(lambda counts: counts @ values / counts.sum(axis=1), ["a", "a", "b", "b", "c", "c"])
+    Interval(lo=0.5, hi=6.0)
     """
     if resamples < 1:
         raise ValueError(f"resamples={resamples} must be 1 or more")

@@ -1,4 +1,4 @@
-"""Scores to probabilities, and how far probabilities are from what happens."""
+"""Scores to probabilities, and how well probabilities agree with the observed shares."""
 
 from __future__ import annotations
 
@@ -35,14 +35,22 @@ class Reliability(NamedTuple):
 
 
 def sigmoid(values: ArrayLike) -> Floats:
-    """Logits to probabilities, without overflow; any shape."""
+    """Logits to probabilities, without overflow; any shape.
+
+    >>> sigmoid([-1000.0, 0.0, 2.0]).round(3).tolist()
+    [0.0, 0.5, 0.881]
+    """
     from scipy.special import expit
 
     return np.asarray(expit(np.asarray(values, dtype=np.float64)), dtype=np.float64)
 
 
 def logit(share: float) -> float:
-    """Log odds of a share strictly between 0 and 1."""
+    """Log odds of a share strictly between 0 and 1.
+
+    >>> round(logit(0.75), 4)
+    1.0986
+    """
     return float(np.log(share) - np.log1p(-share))
 
 
@@ -60,6 +68,10 @@ def platt(scores: ArrayLike, targets: ArrayLike, penalty: float = 1.0) -> Line:
 
     Raises:
         ValueError: lengths differ, a score isn't finite, or all targets are equal.
+
+    >>> line = platt([0.1, 0.2, 0.3, 0.4], [False, False, True, True])
+    >>> sigmoid(line.slope * np.array([0.1, 0.4]) + line.intercept).round(2).tolist()
+    [0.22, 0.78]
     """
     from scipy.optimize import minimize
 
@@ -95,6 +107,10 @@ def reliability(probabilities: ArrayLike, targets: ArrayLike, bins: int = 15) ->
 
     Raises:
         ValueError: lengths differ, a probability isn't in 0 to 1, or `bins` < 1.
+
+    >>> found = reliability([0.2, 0.2, 0.8, 0.8], [False, False, True, False], bins=2)
+    >>> found.promised.tolist(), found.happened.tolist(), found.size.tolist()
+    ([0.2, 0.8], [0.0, 0.5], [2, 2])
     """
     p, t = _checked(probabilities, targets, "probabilities")
     if bins < 1 or ((p < 0) | (p > 1)).any():
@@ -126,6 +142,9 @@ def calibration_error(probabilities: ArrayLike, targets: ArrayLike, bins: int = 
 
     Raises:
         ValueError: as `reliability`.
+
+    >>> round(calibration_error([0.2, 0.2, 0.8, 0.8], [False, False, True, False], bins=2), 4)
+    0.25
     """
     found = reliability(probabilities, targets, bins)
     if not len(found.size):
@@ -142,6 +161,9 @@ def brier(probabilities: ArrayLike, targets: ArrayLike) -> float:
 
     Raises:
         ValueError: lengths differ, or a probability isn't finite.
+
+    >>> brier([0.5, 1.0], [True, True])
+    0.125
     """
     p, t = _checked(probabilities, targets, "probabilities")
     return float(((p - t) ** 2).mean()) if len(p) else float("nan")
@@ -153,6 +175,9 @@ def cross_entropy(probabilities: ArrayLike, targets: ArrayLike) -> float:
     Args:
         probabilities: 0 to 1, any shape; nearer to 0 or 1 than 1e-15 counts as that.
         targets: bool, the same shape.
+
+    >>> round(cross_entropy([0.5, 1.0], [True, True]), 4)
+    0.3466
     """
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 1e-15, 1 - 1e-15)
     t = as_targets(targets)

@@ -74,6 +74,9 @@ def hits(scores: ArrayLike, targets: ArrayLike) -> Hits:
 
     Raises:
         ValueError: shapes differ or aren't (N, K) with K >= 1, a score is NaN, or a target isn't 0 or 1.
+
+    >>> hits([[0.7, 0.3], [0.4, 0.6]], [[1, 0], [1, 0]]).hit.tolist()
+    [True, False]
     """
     s, t = _checked(scores, targets)
     hit = t[np.arange(len(t)), s.argmax(axis=1)]  # False where the set is empty
@@ -89,6 +92,9 @@ def hit_at_1(scores: ArrayLike, targets: ArrayLike) -> Rate:
 
     Raises:
         ValueError: as `hits`.
+
+    >>> hit_at_1([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]], [[1, 0], [1, 0], [0, 0]])
+    Rate(value=0.5, n=2)
     """
     hit, counted = hits(scores, targets)
     return _rate(hit, counted)
@@ -108,6 +114,9 @@ def macro_hit_at_1(scores: ArrayLike, targets: ArrayLike) -> float:
 
     Raises:
         ValueError: as `hits`.
+
+    >>> macro_hit_at_1([[0.7, 0.3], [0.8, 0.2], [0.9, 0.1]], [[1, 0], [1, 0], [0, 1]])
+    0.5
     """
     hit, _ = hits(scores, targets)
     shows = as_targets(targets)
@@ -129,6 +138,9 @@ def majority_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Maj
 
     Raises:
         ValueError: not (N, K) with K >= 1, or a target isn't 0 or 1.
+
+    >>> majority_baseline([[1, 0], [1, 1], [1, 0], [0, 1]])
+    Majority(label=0, value=0.75, n=4)
     """
     t, given = _of_known(_checked_targets(targets), known)
     counted = _counted(t)
@@ -149,6 +161,9 @@ def chance_baseline(targets: ArrayLike, known: ArrayLike | None = None) -> Rate:
 
     Raises:
         ValueError: as `majority_baseline`.
+
+    >>> chance_baseline([[1, 0], [1, 1], [1, 0], [0, 1]])
+    Rate(value=0.625, n=4)
     """
     t, given = _of_known(_checked_targets(targets), known)
     counted = _counted(t)
@@ -171,6 +186,9 @@ def auroc(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | None = None)
 
     Raises:
         ValueError: as `hits`, or a score is infinite.
+
+    >>> auroc([[0.9], [0.6], [0.4], [0.1]], [[1], [0], [1], [0]]).value.tolist()
+    [0.75]
     """
     from sklearn.metrics import roc_auc_score
 
@@ -193,6 +211,10 @@ def resampled_auroc(scores: ArrayLike, targets: ArrayLike, counts: NDArray[np.fl
 
     Returns:
         (R, K); NaN where a resample has no positive or no negative of a label.
+
+    >>> counts = np.array([[1, 1, 1, 1], [2, 1, 0, 1]])
+    >>> resampled_auroc([[0.9], [0.6], [0.4], [0.1]], [[1], [0], [1], [0]], counts).tolist()
+    [[0.75], [1.0]]
     """
     s, shown = np.asarray(scores, dtype=np.float64), as_targets(targets)
     areas = np.full((len(counts), s.shape[1]), np.nan)
@@ -224,6 +246,9 @@ def average_precision(scores: ArrayLike, targets: ArrayLike, known: ArrayLike | 
 
     Raises:
         ValueError: as `auroc`.
+
+    >>> average_precision([[0.9], [0.6], [0.4], [0.1]], [[1], [0], [1], [0]]).round(4).tolist()
+    [0.8333]
     """
     from sklearn.metrics import average_precision_score
 

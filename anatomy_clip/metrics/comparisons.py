@@ -19,6 +19,9 @@ def holm(p: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         ValueError: not (m,), or a value outside 0 to 1.
+
+    >>> holm([0.01, 0.04, 0.03, np.nan]).tolist()
+    [0.03, 0.06, 0.06, nan]
     """
     values = np.asarray(p, dtype=np.float64)
     known = ~np.isnan(values)

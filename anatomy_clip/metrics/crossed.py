@@ -1,4 +1,4 @@
-"""Means over training seeds crossed with patients: both are draws, and the interval holds the chance of both."""
+"""Means over training seeds crossed with patients: the interval includes the chance of seeds and of patients."""
 
 from __future__ import annotations
 
@@ -55,6 +55,10 @@ def crossed_mean(values: ArrayLike, level: float = 0.95, bounds: tuple[float, fl
 
     Raises:
         ValueError: `values` isn't (S, P) with one seed and patient at least, or `level` isn't between 0 and 1.
+
+    >>> found = crossed_mean([[0.7, 0.8, 0.9], [0.6, 0.8, 0.9], [0.8, 0.7, 1.0]], bounds=(0.0, 1.0))
+    >>> round(found.value, 3), round(found.lo, 3), round(found.hi, 3), round(found.p, 3)
+    (0.8, 0.513, 1.0, 0.007)
     """
     from scipy.special import stdtrit
 
@@ -85,6 +89,9 @@ def moments(values: ArrayLike) -> Moments:
 
     Returns:
         Error and degrees NaN with fewer than two patients; an error of 0 has degrees NaN.
+
+    >>> [round(float(x), 3) for x in moments([[0.7, 0.8, 0.9], [0.6, 0.8, 0.9]])]
+    [0.783, 0.073, 1.984]
     """
     table = np.asarray(values, dtype=np.float64)
     seeds, patients = table.shape[-2:]
@@ -110,7 +117,11 @@ def moments(values: ArrayLike) -> Moments:
 
 
 def p_values(value: ArrayLike, error: ArrayLike, df: ArrayLike) -> Floats:
-    """Two-sided p-values of Student's t test of `value` against 0; NaN where the error is 0 or NaN."""
+    """Two-sided p-values of Student's t test of `value` against 0; NaN where the error is 0 or NaN.
+
+    >>> p_values([0.0, 2.0, 4.0], 1.0, 10).round(4).tolist()
+    [1.0, 0.0734, 0.0025]
+    """
     from scipy.special import stdtr
 
     v, e = np.asarray(value, dtype=np.float64), np.asarray(error, dtype=np.float64)
@@ -135,6 +146,9 @@ def ratio_values(values: ArrayLike, patients: ArrayLike, per: ArrayLike | None =
 
     Raises:
         ValueError: shapes differ.
+
+    >>> ratio_values([1, 1, 0, 1], ["a", "a", "b", "b"]).tolist()
+    [[1.0, 0.5]]
     """
     v = np.atleast_2d(np.asarray(values, dtype=np.float64))
     ids: NDArray[Any] = np.asarray(patients)
@@ -168,6 +182,10 @@ def pseudo_values(statistic: Callable[[Floats], Floats], patients: ArrayLike) ->
 
     Returns:
         (P,), patients in sorted order; the value itself where there is one patient.
+
+    >>> values = [1.0, 0.0, 0.5]
+    >>> pseudo_values(lambda counts: counts @ values / counts.sum(axis=1), ["a", "b", "c"]).round(6).tolist()
+    [1.0, 0.0, 0.5]
     """
     names, of_row = np.unique(np.asarray(patients), return_inverse=True)
     whole = float(statistic(np.ones((1, len(of_row))))[0])

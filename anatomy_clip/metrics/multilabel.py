@@ -34,6 +34,10 @@ def f1(named: ArrayLike, targets: ArrayLike) -> F1:
 
     Raises:
         ValueError: shapes differ or aren't (N, K).
+
+    >>> found = f1([[1, 0], [1, 1]], [[1, 0], [0, 1]])
+    >>> round(found.micro, 3), round(found.macro, 3)
+    (0.8, 0.833)
     """
     p, t = _checked(named, targets)
     seen = t.any(axis=0)
@@ -55,6 +59,9 @@ def sample_f1(named: ArrayLike, targets: ArrayLike) -> Floats:
 
     Raises:
         ValueError: shapes differ or aren't (N, K).
+
+    >>> sample_f1([[1, 0], [1, 1], [0, 0]], [[1, 0], [0, 1], [0, 0]]).round(3).tolist()
+    [1.0, 0.667, 1.0]
     """
     p, t = _checked(named, targets)
     return _f1_of_columns(p.T, t.T, 1.0)
@@ -82,6 +89,9 @@ def exact_match(named: ArrayLike, targets: ArrayLike) -> Bools:
 
     Raises:
         ValueError: shapes differ or aren't (N, K).
+
+    >>> exact_match([[1, 0], [1, 1], [0, 0]], [[1, 0], [0, 1], [0, 0]]).tolist()
+    [True, False, True]
     """
     p, t = _checked(named, targets)
     return np.asarray((p == t).all(axis=1), dtype=np.bool_)
@@ -100,6 +110,10 @@ def consistent(organs: ArrayLike, stations: ArrayLike, belongs: ArrayLike) -> Fl
 
     Raises:
         ValueError: shapes don't fit.
+
+    >>> belongs = [[1, 0], [0, 1]]  # organ 0 lies in station 0, organ 1 in station 1
+    >>> consistent([[1, 0], [1, 1], [0, 0]], [[1, 0], [1, 0], [1, 0]], belongs).tolist()
+    [1.0, 0.0, nan]
     """
     o, s, b = (np.asarray(part, dtype=np.bool_) for part in (organs, stations, belongs))
     if o.ndim != 2 or s.ndim != 2 or len(o) != len(s) or b.shape != (o.shape[1], s.shape[1]):
@@ -117,6 +131,9 @@ def best_threshold(scores: ArrayLike, targets: ArrayLike) -> float:
 
     Raises:
         ValueError: lengths differ, or no target is True.
+
+    >>> round(best_threshold([0.9, 0.8, 0.4, 0.2], [True, True, False, False]), 4)
+    0.6
     """
     s, t = np.asarray(scores, dtype=np.float64), as_targets(targets)
     if s.ndim != 1 or s.shape != t.shape or not t.any():

@@ -1,6 +1,7 @@
-"""Retrieval: what stands first when candidates are ranked by a score; equal scores stand in any order equally likely.
+"""Retrieval: which candidates come first when they are ranked by a score.
 
-So a model that says the same of every candidate gets what chance gives, and no more.
+Values are expected values over all orders of candidates of equal score. So a model with the same score for every
+candidate gets the value of chance.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ def precision_at(scores: ArrayLike, relevant: ArrayLike, cutoff: int) -> Floats:
 
     Raises:
         ValueError: shapes differ, or a score is NaN.
+
+    >>> precision_at([[0.9, 0.5, 0.1, 0.1]], [[True, False, True, False]], cutoff=3).round(4).tolist()
+    [0.5]
     """
     s, shown = _checked(scores, relevant)
     if cutoff > s.shape[1]:
         return np.full(len(s), np.nan)
     last = -np.partition(-s, cutoff - 1, axis=1)[:, cutoff - 1 : cutoff]  # (Q, 1) score of the K-th
     above, level = s > last, s == last
-    room = (cutoff - above.sum(axis=1)) / level.sum(axis=1)  # share of those on a level with it that find room
+    room = (cutoff - above.sum(axis=1)) / level.sum(axis=1)  # of those of this score, the share among the first
     value = ((above & shown).sum(axis=1) + room * (level & shown).sum(axis=1)) / cutoff
     return np.where(np.isneginf(last[:, 0]), np.nan, value)
 
@@ -48,6 +52,9 @@ def recall_at(scores: ArrayLike, relevant: ArrayLike, cutoff: int) -> Floats:
 
     Raises:
         ValueError: as `precision_at`.
+
+    >>> recall_at([[0.9, 0.5, 0.1, 0.1]], [[False, False, True, False]], cutoff=3).tolist()
+    [0.5]
     """
     from scipy.special import comb
 
@@ -69,13 +76,20 @@ def first_rank(scores: ArrayLike, relevant: ArrayLike) -> Floats:
 
     Raises:
         ValueError: as `precision_at`.
+
+    >>> first_rank([[0.9, 0.5, 0.1, 0.1]], [[False, False, True, False]]).tolist()
+    [3.5]
     """
     ahead, level, among = _first_relevant(*_checked(scores, relevant))
     return np.where(among > 0, ahead + (level + 1) / (among + 1), np.nan)
 
 
 def weighted_median(values: Floats, counts: Floats) -> Floats:
-    """Medians of N values, each taken so often: (N,), (R, N) -> (R,); as `numpy.median` of them repeated; else NaN."""
+    """Medians of N values, each taken so often: (N,), (R, N) -> (R,); as `numpy.median` of them repeated; else NaN.
+
+    >>> weighted_median(np.array([1.0, 2.0, 10.0]), np.array([[1, 1, 1], [0, 1, 3]])).tolist()
+    [2.0, 10.0]
+    """
     if not len(values):
         return np.full(len(counts), np.nan)
     order = np.argsort(values)

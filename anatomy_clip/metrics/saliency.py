@@ -1,6 +1,6 @@
 """Saliency maps against masks: does a map point into the mask, does it cover it, is it like another map.
 
-Equal values of a map stand in any order equally likely. So a flat map gets what chance gives, and no more.
+Scores are expected values over all orders of pixels of equal value. So a flat map gets the score of chance.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ def grown(masks: ArrayLike, tolerance: float) -> Bools:
 
     Returns:
         (N, H, W), true where the nearest pixel of the mask is at most that far; an empty mask stays empty.
+
+    >>> grown([[[True, False, False, False]]], tolerance=1).tolist()
+    [[[True, True, False, False]]]
     """
     from scipy.ndimage import distance_transform_edt
 
@@ -41,6 +44,9 @@ def pointing(maps: ArrayLike, masks: ArrayLike) -> Floats:
 
     Raises:
         ValueError: shapes differ, or a map holds what is no number.
+
+    >>> pointing([[[0.1, 0.9, 0.2]]], [[[False, True, True]]]).tolist()
+    [1.0]
     """
     heights, shown = _flat(maps, masks)
     top = heights == heights.max(axis=1, keepdims=True)
@@ -60,6 +66,9 @@ def equal_area_iou(maps: ArrayLike, masks: ArrayLike) -> Floats:
 
     Raises:
         ValueError: as `pointing`.
+
+    >>> equal_area_iou([[[0.1, 0.9, 0.2, 0.3]]], [[[False, True, True, False]]]).round(4).tolist()
+    [0.3333]
     """
     heights, shown = _flat(maps, masks)
     area = shown.sum(axis=1)  # (N,)
@@ -80,6 +89,9 @@ def rank_correlation(maps: ArrayLike, others: ArrayLike) -> Floats:
 
     Returns:
         (N,) -1 to 1; NaN where a map is flat.
+
+    >>> rank_correlation([[[0.1, 0.9, 0.2]]], [[[1.0, 7.0, 3.0]]]).round(6).tolist()
+    [1.0]
     """
     from scipy.stats import rankdata
 

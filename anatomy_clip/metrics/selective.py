@@ -1,4 +1,4 @@
-"""Naming only where one is sure: how many slices are left, and how often they are wrong."""
+"""Naming only the surest slices: how many slices are named, and how often they are wrong."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def risk_coverage(confidence: ArrayLike, loss: ArrayLike) -> RiskCoverage:
 
     Raises:
         ValueError: lengths differ, there is no slice, or a number isn't finite.
+
+    >>> found = risk_coverage([0.9, 0.8, 0.6, 0.5], [0, 0, 1, 0])
+    >>> found.coverage.tolist(), found.risk.round(3).tolist(), round(found.area, 4)
+    ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.333, 0.25], 0.1458)
     """
     c, x = np.asarray(confidence, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     if c.ndim != 1 or c.shape != x.shape or not len(c):

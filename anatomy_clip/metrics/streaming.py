@@ -26,6 +26,11 @@ class ZeroShotMetric(Metric):
 
     Attributes:
         labels: (K) label names, in the order of the score columns.
+
+    >>> metric = ZeroShotMetric(["liver", "brain"])
+    >>> metric.update(torch.tensor([[0.7, 0.3], [0.6, 0.4]]), torch.tensor([[1, 0], [0, 1]]))
+    >>> {name: value.item() for name, value in metric.compute().items()}
+    {'hit_at_1': 0.5, 'auroc/liver': 1.0, 'auroc/brain': 1.0}
     """
 
     higher_is_better = True
@@ -106,6 +111,11 @@ class Spread(Metric):
 
     The standard deviation of a coordinate, averaged over the D coordinates, times sqrt(D). Source: Chen and He 2021,
     "Exploring Simple Siamese Representation Learning", section 4.1.
+
+    >>> spread = Spread()
+    >>> spread.update(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    >>> round(spread.compute().item(), 4)
+    1.0
     """
 
     higher_is_better = None

@@ -1,4 +1,4 @@
-"""What slices show, as every metric takes it: known labels only."""
+"""Targets of all metrics: which labels a slice shows, known labels only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ def as_targets(values: ArrayLike) -> NDArray[np.bool_]:
 
     Raises:
         ValueError: one is neither 0 nor 1, such as an unknown label (-1).
+
+    >>> as_targets([1, 0, 1]).tolist()
+    [True, False, True]
     """
     raw = np.asarray(values)
     targets = raw.astype(np.bool_)
