@@ -19,7 +19,18 @@ CONFIGS = {f"{name}.py": config for name, (config, _) in PROGRAMS.items()} | {"r
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", flags=re.S | re.M)
 PROSE = re.compile(r"^ *```.*?^ *```|`[^`\n]*`", flags=re.S | re.M)  # what isn't: blocks and code within a line
 LINK = re.compile(r"\]\(([^()\s]+)\)|<img [^>]*src=\"([^\"]+)\"|^\[[^\]]+\]: (\S+)", flags=re.M)
-OTHERS = {"cd", "curl", "export", "git", "pip", "pytest", "ssh", "sha256sum", "unzip", "wandb"}  # programs that aren't ours
+OTHERS = {
+    "cd",
+    "curl",
+    "export",
+    "git",
+    "pip",
+    "pytest",
+    "ssh",
+    "sha256sum",
+    "unzip",
+    "wandb",
+}  # programs that aren't ours
 OURS = re.compile(r"(make|anatomy-clip|python|\.venv/bin/\S+) ")
 
 

@@ -216,7 +216,7 @@ def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_
         ({"summary": {"one": {"text": "x", "sets": []}}}, r"summary\.one: measures is missing"),
         (
             {"summary": {"one": {"text": "x", "sets": [], "measures": {"a": {"text": "a", "cells": "b"}}}}},
-            r"summary\.one\.measures\.a: cell is missing, cells is unknown; keys are cell, chance, shares, text",
+            r"summary\.one\.measures\.a: cell is missing, cells is unknown; keys are cell, chance, plain, shares, text",
         ),
         ({"published": [{**PUBLISHED[0], "part": "two"}]}, r"published\[0\]: part=two is none of the summary's parts"),
         ({"published": [{**PUBLISHED[0], "values": {"x": 1}}]}, r"published\[0\]: x is no measure of one: report, cla"),

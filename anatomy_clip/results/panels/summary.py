@@ -67,13 +67,14 @@ def small_table(layout: Layout, found: Sequence[Found]) -> str:
         for column, text in layout.columns.items()
         if any((key, column) in cells for key in shown)
     ]
-    lines.append(["guessing", *(number(100 * c) if isinstance(c := one.chance, float) else _NONE for one in shown.values())])
+    lines.append(
+        ["guessing", *(number(100 * c) if isinstance(c := one.chance, float) else _NONE for one in shown.values())]
+    )
     lines.append(["films (patients)", *(films[key] for key in shown)])
     seeds = {column: one.seeds for (key, column), one in cells.items() if key in shown}
-    return (
-        _markdown(Shown("", [one.plain for one in shown.values()], lines, []))
-        + f"\n\nAUROC in percent, {trainings_words(layout.columns, seeds)}. In brackets: {interval_words(seeds.values())}."
-    )
+    table = _markdown(Shown("", [one.plain for one in shown.values()], lines, []))
+    words = f"{trainings_words(layout.columns, seeds)}. In brackets: {interval_words(seeds.values())}."
+    return f"{table}\n\nAUROC in percent, {words}"
 
 
 class Panel(MeasuredPanel):
