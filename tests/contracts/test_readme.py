@@ -121,6 +121,23 @@ def test_every_interval_of_the_readme_is_recorded():
     assert [f"{value} {interval}" for value, interval in shown if f"{value} {interval}" not in known] == []
 
 
+def test_what_the_readme_says_of_its_tables_is_recorded():
+    said = " ".join(README.split())
+    table3, claims = (
+        read(f"experiments/{file}") for file in ("table3/recorded/table3.md", "pretraining/recorded/claims.md")
+    )
+    assert (
+        'The constant answer "intestine" is right in 70 % of its slices' in said
+        and "| `organ/set2_ct` | intestine | 70.4 |" in table3
+    )
+    assert "significantly above PMC-MS in all three rows (p = 0.003 or less" in said
+    gains = re.findall(r"`\w+/set1_\w+` \| PMC-MSA \| PMC-MS \| (\*\*).* \| (.*) \|", table3)
+    assert sorted(gains) == [("**", "0.003"), ("**", "< 0.001"), ("**", "< 0.001")]
+    assert "8.5 points above random weights (p = 0.010)" in said
+    assert "ConVIRT over random weights, on test | 65.0 | 56.5 | **+8.5 [+6.2, +10.9]** | 0.010 |" in claims
+    assert "ConVIRT over SimCLR, on test | 65.0 | 64.2 | +0.8 [-2.8, +4.5] | 1.000 |" in claims
+
+
 def test_every_make_target_is_in_help():
     makefile = (ROOT / "Makefile").read_text()
     for target in ("help", "setup", "lint", "test", "reproduce-table3", "benchmark", "results"):

@@ -151,9 +151,10 @@ class Panel(MeasuredPanel):
             text += [f"## {one.title}", _markdown(one)]
         return {"summary.md": "\n\n".join(text) + "\n", "summary.csv": rows_csv(self.found)}
 
-    def readme(self) -> str:
-        """The first part's main measures."""
-        return small_table(self.suite.layout, self.found)
+    def readme(self) -> str | None:
+        """The measures of the first part that have a plain heading."""
+        first = next(iter(self.suite.layout.story.parts.values()))
+        return small_table(self.suite.layout, self.found) if any(one.plain for one in first.measures.values()) else None
 
     def terminal(self) -> Sequence[Any]:
         """The tables."""
