@@ -66,7 +66,7 @@ def find_problem(arguments: Sequence[str], config_dir: Path, config_name: str) -
         for override in (o for o in overrides if o not in groups):
             problem = _key_problem(override, known, options, config)
             if problem and len(single) < len(groups):
-                problem += "; of a group with several choices no key can be set, unless the config has it without them"
+                problem += "; with several choices of a group, only keys can be set that the config has without it"
             problem = problem or _place_problem(override)
             if problem:
                 return problem

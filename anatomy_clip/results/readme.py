@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from anatomy_clip.core.files import write_text
-from anatomy_clip.results.formats import interval, interval_words, number, printed
+from anatomy_clip.results.formats import interval, number, printed
 from anatomy_clip.results.gains import FEW
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.table import Cell, by_row
@@ -39,7 +39,7 @@ def _words(layout: Layout, cells: Sequence[Cell]) -> str:
     text = (
         f"Percent of slices whose likeliest organ (or station) is right (hit@1), "
         f"{trainings_words(layout.columns, {cell.column: cell.seeds for cell in cells})}. In brackets: "
-        f"{interval_words(cell.seeds for cell in cells if cell.column == last)}. The paper's number was measured on "
+        f"{bracket_words(cell.seeds for cell in cells if cell.column == last)}. The paper's number was measured on "
         "other data, so it can't be compared with ours directly."
     )
     if any(0 < cell.patients < FEW for cell in cells):
@@ -52,6 +52,15 @@ def trainings_words(columns: Mapping[str, str], seeds: Mapping[str, int]) -> str
     most = max(seeds.values(), default=0)
     fewer = ", ".join(f"{columns[column]}: {count}" for column, count in seeds.items() if count < most)
     return f"mean over {most} training{'s' if most != 1 else ''}{f' ({fewer})' if fewer else ''}"
+
+
+def bracket_words(seeds: Iterable[int]) -> str:
+    """What stands in brackets; `seeds` are the trainings behind each interval."""
+    known = set(seeds)
+    if max(known, default=0) < 2:
+        return "95 % interval over patients, without the variation between trainings"
+    one = " (a column with one training: over patients alone)" if 1 in known else ""
+    return f"95 % interval over trainings and patients{one}"
 
 
 def markers(suite: str) -> tuple[str, str]:

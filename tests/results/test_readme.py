@@ -5,7 +5,7 @@ from fake_suite import write_suite
 from support import compose_config
 
 from anatomy_clip.results.read import read_suite
-from anatomy_clip.results.readme import insert_block, markers, refresh, small_table, trainings_words
+from anatomy_clip.results.readme import bracket_words, insert_block, markers, refresh, small_table, trainings_words
 from anatomy_clip.results.table import build, by_row
 from anatomy_clip.results.trainings import one_a_training
 from anatomy_clip.runs import wiring
@@ -69,3 +69,9 @@ def test_columns_with_fewer_trainings_are_named():
     columns = {"a": "A", "b": "B"}
     assert trainings_words(columns, {"a": 1, "b": 3}) == "mean over 3 trainings (A: 1)"
     assert trainings_words(columns, {"a": 1, "b": 1}) == "mean over 1 training"
+
+
+def test_brackets_of_one_training_are_over_patients_alone():
+    assert bracket_words([3, 3]) == "95 % interval over trainings and patients"
+    assert bracket_words([1, 3]).endswith("(a column with one training: over patients alone)")
+    assert bracket_words([1]) == "95 % interval over patients, without the variation between trainings"

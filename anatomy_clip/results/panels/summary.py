@@ -11,7 +11,7 @@ from anatomy_clip.results.formats import interval_words, number, printed
 from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.measured import MeasuredPanel
 from anatomy_clip.results.panel import Section, render
-from anatomy_clip.results.readme import trainings_words
+from anatomy_clip.results.readme import bracket_words, trainings_words
 from anatomy_clip.results.render import rows_csv
 from anatomy_clip.results.story import Measure, Part, of_set
 
@@ -73,7 +73,7 @@ def small_table(layout: Layout, found: Sequence[Found]) -> str:
     lines.append(["films (patients)", *(films[key] for key in shown)])
     seeds = {column: one.seeds for (key, column), one in cells.items() if key in shown}
     table = _markdown(Shown("", [one.plain for one in shown.values()], lines, []))
-    words = f"{trainings_words(layout.columns, seeds)}. In brackets: {interval_words(seeds.values())}."
+    words = f"{trainings_words(layout.columns, seeds)}. In brackets: {bracket_words(seeds.values())}."
     return f"{table}\n\nAUROC in percent, {words}"
 
 
