@@ -166,7 +166,7 @@ endif
 		share=$$(echo "$$percent" | awk '{print $$1 / 100}'); \
 		echo "fine-tuning: $$task, $$percent % of the labels, draw $$draw"; \
 		$(RUN) --multirun sweep=finetune experiment=$(call joined,$(PRETRAINED:%=finetune/%)) suite=finetune_$$one \
-			task=$$task data.label_share=$$share data.label_draw=$$draw seed=$(SEEDS) $(PATHS); \
+			data=labelled_films task=$$task data.label_share=$$share data.label_draw=$$draw seed=$(SEEDS) $(PATHS); \
 	done
 	$(PY) experiments/results.py suite=pretraining table=pretraining $(PATHS)
 

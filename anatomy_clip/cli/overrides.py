@@ -56,13 +56,18 @@ def find_problem(arguments: Sequence[str], config_dir: Path, config_name: str) -
             problem = _group_problem(override, loader)
             if problem:
                 return problem
-        # `~group` takes a group away and `group=null` leaves it out: neither has keys of its own
-        chosen = [f"{o.key_or_group}={c}" for o in groups if (c := _choices(o)[0]) != "null"]
+        # `~group` takes a group away and `group=null` leaves it out: neither has keys of its own. Where a group has
+        # several choices, Hydra composes the config without it before it starts the first run.
+        single = [o for o in groups if not o.is_sweep_override()]
+        chosen = [f"{o.key_or_group}={c}" for o in single if (c := _choices(o)[0]) != "null"]
         config = compose(config_name, overrides=chosen)
         known = set(_paths(config)) | {"hydra"}
         options = sorted(known | set(loader.list_groups("")))
         for override in (o for o in overrides if o not in groups):
-            problem = _key_problem(override, known, options, config) or _place_problem(override)
+            problem = _key_problem(override, known, options, config)
+            if problem and len(single) < len(groups):
+                problem += "; with several choices of a group, only keys can be set that the config has without it"
+            problem = problem or _place_problem(override)
             if problem:
                 return problem
         return None

@@ -15,6 +15,11 @@ def number(value: float, digits: int = 1, sign: bool = False, missing: str = DAS
     return f"{value:{'+' if sign else ''}.{digits}f}"
 
 
+def printed(value: float) -> str:
+    """A published number as its paper prints it: 54.0 and 91.62."""
+    return f"{value:.2f}".removesuffix("0")
+
+
 def interval(lo: float, hi: float, sign: bool = False, digits: int = 1) -> str:
     """An interval in brackets; empty where it is undefined."""
     return "" if math.isnan(lo) else f"[{number(lo, digits, sign)}, {number(hi, digits, sign)}]"

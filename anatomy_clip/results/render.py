@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anatomy_clip.metrics.crossed import FEW_SEEDS
-from anatomy_clip.results.formats import interval, interval_words, number, p_value
+from anatomy_clip.results.formats import interval, interval_words, number, p_value, printed
 from anatomy_clip.results.gains import FEW, SIGNIFICANT
 from anatomy_clip.results.layout import RowSpec
 from anatomy_clip.results.table import Cell, Table, by_row
@@ -39,7 +39,7 @@ def _csv(columns: Sequence[str], rows: Iterable[Iterable[Any]], digits: int) -> 
 
 
 def main_markdown(table: Table) -> str:
-    """The paper's rows only, with what the numbers are: the block that the README shows."""
+    """The paper's rows only, with what the numbers are."""
     return _markdown_rows(table, table.layout.rows, table.cells) + "\n\n" + _legend(table)
 
 
@@ -203,8 +203,7 @@ def _spread(cell: Cell) -> str:
 
 
 def _paper(cell: Cell) -> str:
-    # 54.0 and 91.62: as the paper prints them
-    return "" if math.isnan(cell.paper) else f" ({f'{cell.paper:.2f}'.removesuffix('0')})"
+    return "" if math.isnan(cell.paper) else f" ({printed(cell.paper)})"
 
 
 def _tex(text: str) -> str:

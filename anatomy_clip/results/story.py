@@ -17,11 +17,13 @@ class Measure:
         text: its name in print.
         cells: names of cells; of each method the first that it has. The test set stands in the place of `{set}`.
         chance: what guessing gives, 0 to 1, or the cell that holds it; None where it isn't shown.
+        plain: its heading in the README; empty where it isn't shown there.
     """
 
     text: str
     cells: tuple[str, ...]
     chance: float | str | None = None
+    plain: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def story(
 
     Args:
         summary: part -> `text`, `sets` and `measures` (name -> `text`, `cell`, which may be several, and, at will,
-            `chance` and `shares`, percent, of which each makes a measure `<name>_<share>`).
+            `chance`, `plain` and `shares`, percent, of which each makes a measure `<name>_<share>`).
         published: lines with `part`, `method`, `paper`, `data` and `values`.
         claims: `sets`, and `of`: lines with `text`, `better` and `than`.
         columns: the suite's columns.
@@ -117,13 +119,15 @@ def _part(where: str, spec: Mapping[str, Any]) -> Part:
     _keys(where, spec, {"text", "sets", "measures"})
     measures = {}
     for name, one in spec["measures"].items():
-        _keys(f"{where}.measures.{name}", one, {"text", "cell"}, {"chance", "shares"})
+        _keys(f"{where}.measures.{name}", one, {"text", "cell"}, {"chance", "plain", "shares"})
         cells = [one["cell"]] if isinstance(one["cell"], str) else one["cell"]
+        more = one.get("chance"), one.get("plain", "")
         if "shares" not in one:
-            measures[name] = Measure(one["text"], tuple(cells), one.get("chance"))
+            measures[name] = Measure(one["text"], tuple(cells), *more)
         for share in one.get("shares", ()):
             of_share = tuple(cell.replace(_SHARE, str(share)) for cell in cells)
-            measures[f"{name}_{share}"] = Measure(f"{one['text']}, {share} %", of_share, one.get("chance"))
+            plain = more[1].replace(_SHARE, str(share))
+            measures[f"{name}_{share}"] = Measure(f"{one['text']}, {share} %", of_share, more[0], plain)
     return Part(spec["text"], tuple(spec["sets"]), measures)
 
 

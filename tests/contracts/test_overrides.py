@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from anatomy_clip.cli.configs import config_folder
@@ -31,6 +34,8 @@ def test_a_typo_is_met_with_the_nearest_right_name(override, nearest):
         ["experiment=table3/pmc_m,table3/pmc_msa", "seed=0,1"],
         ["experiment=table3/pmc_msa", "trainer.max_steps=5", "+data.extra=1", "~logger"],
         ["experiment=augmentation/no_crop", "sweep=learning_curve"],
+        ["experiment=finetune/convirt", "data.label_share=0.01"],
+        ["experiment=finetune/convirt,finetune/simclr", "data=labelled_films", "data.label_share=0.01"],
         ["seed=range(0,3)", "hydra.verbose=true", "experiment=null"],
     ],
 )
@@ -81,3 +86,17 @@ def test_the_program_ends_with_status_2(capsys):
         check_overrides(["--multirun", "--cfg", "job", "sede=0"], CONF, "config")
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("error: sede=0")
+
+
+def test_a_key_that_only_one_of_several_choices_has_is_refused_as_hydra_refuses_it():
+    problem = find_problem(["experiment=finetune/convirt,finetune/simclr", "data.label_share=0.01"], CONF, "config")
+    assert problem is not None and "several choices" in problem
+
+
+def test_the_overrides_of_fine_tuning_in_the_makefile_are_right():
+    makefile = (Path(__file__).resolve().parents[2] / "Makefile").read_text()
+    words = re.search(r"(sweep=finetune .*?) seed=", makefile, flags=re.S)[1].replace("\\\n", " ")
+    values = {"one": "pneumonia_1_0", "task": "pneumonia", "share": "0.01", "draw": "0"}
+    words = re.sub(r"\$\(call joined,\$\([^)]*\)\)", "finetune/simclr,finetune/convirt", words)
+    words = re.sub(r"\$\$(\w+)", lambda name: values[name[1]], words)
+    assert find_problem(words.split(), CONF, "config") is None

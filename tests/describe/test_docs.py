@@ -1,47 +1,37 @@
-"""docs/DESCRIBE.md: its library example runs, its JSON example fits the schema, its commands are parsed."""
+"""docs/DESCRIBE.md and the README: library examples run. The JSON example fits the schema (commands: contracts)."""
 
 import json
-import re
-import shlex
-from pathlib import Path
 
 import jsonschema
-import pytest
+from pages import ROOT, blocks, read
 
-from anatomy_clip.cli.main import command_line
 from anatomy_clip.describe import command
 from anatomy_clip.describe.table import COLUMNS
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs" / "DESCRIBE.md").read_text()
+PAGE = "docs/DESCRIBE.md"
 SCHEMA = json.loads((ROOT / "anatomy_clip" / "describe" / "description.schema.json").read_text())
-
-
-def block(language):
-    return re.search(rf"```{language}\n(.*?)```", TEXT, flags=re.S)[1]
 
 
 def test_the_library_example_runs(bundle_folder, write, capsys):
     files = [write(f"{n}.dcm", z=5.0 * n) for n in range(2)]
     (files[0].parent / "words").write_text("no image")
-    exec(block("python"), {"BUNDLE": bundle_folder, "FILES": files[0].parent})
+    exec(blocks(PAGE, "python")[0], {"BUNDLE": bundle_folder, "FILES": files[0].parent})
     said = capsys.readouterr().out
     assert "CT axial 2 slices" in said
     assert "refused: is no DICOM file" in said
 
 
 def test_the_json_example_fits_the_schema():
-    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(block("json")))
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(blocks(PAGE, "json")[0]))
 
 
-@pytest.mark.parametrize("line", [line for line in block("bash").splitlines() if line])
-def test_the_commands_are_parsed(line):
-    words = shlex.split(line.split("#")[0].split(">")[0])
-    assert words[0] == "anatomy-clip"
-    assert callable(command_line().parse_args(words[1:]).run)
+def test_the_library_example_of_the_readme_runs(write, capsys):
+    files = [write(f"{n}.dcm", z=5.0 * n) for n in range(2)]
+    exec(blocks("README.md", "python")[0].replace('"STUDY"', repr(str(files[0].parent))), {})
+    assert capsys.readouterr().out.startswith("CT axial [")
 
 
 def test_exit_statuses_and_columns_are_those_of_the_program():
     for status in (command.ALL, command.NOTHING, 2, command.SOME):
-        assert f"| {status} |" in TEXT
-    assert ", ".join(COLUMNS) in " ".join(TEXT.split())
+        assert f"| {status} |" in read(PAGE)
+    assert ", ".join(COLUMNS) in " ".join(read(PAGE).split())

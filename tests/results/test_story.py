@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from scipy import stats
 from support import compose_config
 from test_cells import FINDINGS, class_rows, known, retrieval_rows, zero_shot_rows
 
+from anatomy_clip.results.cells import text_of
 from anatomy_clip.results.join import joined
 from anatomy_clip.results.layout import layout
 from anatomy_clip.results.page import page
@@ -27,7 +29,8 @@ SUMMARY = {
         "measures": {
             "report": {"text": "report", "cell": ["retrieval/image_report/both/p_at_5/{set}", AT_5],
                        "chance": "retrieval/image_report/chance/p_at_5/{set}"},
-            "classes": {"text": "classes", "cell": "classes/accuracy/{share}/{set}", "shares": [1, 10], "chance": 0.25},
+            "classes": {"text": "classes", "cell": "classes/accuracy/{share}/{set}", "shares": [1, 10], "chance": 0.25,
+                        "plain": "{share} % of the labels"},
         },
     }
 }  # fmt: skip
@@ -171,6 +174,22 @@ def test_the_summary_shows_the_cells_of_the_panels_beside_chance_and_published_n
     assert "real patients" in panel.caption
 
 
+def test_the_readme_shows_the_measures_that_have_a_plain_heading(suite):
+    panel = panels_of(suite)["summary"]
+    lines = [line.strip("| ").split(" | ") for line in panel.readme().splitlines()]
+    found = {one.column: one for one in panel.found if one.measure == "classes_10"}
+    assert lines[0] == ["10 % of the labels"]
+    assert lines[2:5] == [[COLUMNS[column], text_of(found[column])] for column in ("random", "simclr", "convirt")]
+    assert lines[5:7] == [["guessing", "25.0"], ["films (patients)", f"{found['random'].units} (12)"]]
+    assert "(SimCLR: 1)" in lines[-1][0]
+    assert suite_without_plain(suite).readme() is None
+
+
+def suite_without_plain(suite):
+    parts = {"one": {**SUMMARY["one"], "measures": {"report": SUMMARY["one"]["measures"]["report"]}}}
+    return panels_of(replace(suite, layout=made(summary=parts)))["summary"]
+
+
 def test_a_method_without_use_for_an_evaluator_has_no_gap_and_one_that_wasnt_run_has(suite):
     panels = panels_of(suite)
     assert panels["zero_shot_findings"].gaps() == [] and panels["retrieval"].gaps() == ["simclr"]
@@ -216,7 +235,7 @@ def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_
         ({"summary": {"one": {"text": "x", "sets": []}}}, r"summary\.one: measures is missing"),
         (
             {"summary": {"one": {"text": "x", "sets": [], "measures": {"a": {"text": "a", "cells": "b"}}}}},
-            r"summary\.one\.measures\.a: cell is missing, cells is unknown; keys are cell, chance, shares, text",
+            r"summary\.one\.measures\.a: cell is missing, cells is unknown; keys are cell, chance, plain, shares, text",
         ),
         ({"published": [{**PUBLISHED[0], "part": "two"}]}, r"published\[0\]: part=two is none of the summary's parts"),
         ({"published": [{**PUBLISHED[0], "values": {"x": 1}}]}, r"published\[0\]: x is no measure of one: report, cla"),

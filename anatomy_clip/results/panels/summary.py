@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from anatomy_clip.results.cells import CellScore, text_of
-from anatomy_clip.results.formats import interval_words, number
+from anatomy_clip.results.formats import interval_words, number, printed
+from anatomy_clip.results.layout import Layout
 from anatomy_clip.results.measured import MeasuredPanel
 from anatomy_clip.results.panel import Section, render
+from anatomy_clip.results.readme import bracket_words, trainings_words
 from anatomy_clip.results.render import rows_csv
 from anatomy_clip.results.story import Measure, Part, of_set
 
@@ -42,16 +44,37 @@ class Shown(NamedTuple):
     published: list[list[str]]
 
 
-def _printed(value: float) -> str:
-    """A published number as its paper prints it: 70.0 and 50.25."""
-    return f"{value:.2f}".removesuffix("0")
-
-
 def _markdown(table: Shown) -> str:
     lines = ["| " + " | ".join(["", *table.measures]) + " |", "|---|" + "---:|" * len(table.measures)]
     lines += ["| " + " | ".join(line) + " |" for line in table.lines]
     lines += ["| " + " | ".join([f"*{line[0]}*", *line[1:]]) + " |" for line in table.published]
     return "\n".join(lines)
+
+
+def small_table(layout: Layout, found: Sequence[Found]) -> str:
+    """The measures of the first part that have a plain heading, and the number of films: what the README shows.
+
+    Args:
+        layout: the columns, and the parts of the summary.
+        found: the numbers, computed or read from `summary.csv`.
+    """
+    part = layout.story.parts[found[0].part]
+    cells = {(one.measure, one.column): one for one in found if one[:2] == found[0][:2]}
+    films = {one.measure: f"{one.units:,} ({one.patients})" for one in cells.values()}
+    shown = {key: spec for key, spec in part.measures.items() if spec.plain and key in films}
+    lines = [
+        [text, *(text_of(cells[key, column]) if (key, column) in cells else _NONE for key in shown)]
+        for column, text in layout.columns.items()
+        if any((key, column) in cells for key in shown)
+    ]
+    lines.append(
+        ["guessing", *(number(100 * c) if isinstance(c := one.chance, float) else _NONE for one in shown.values())]
+    )
+    lines.append(["films (patients)", *(films[key] for key in shown)])
+    seeds = {column: one.seeds for (key, column), one in cells.items() if key in shown}
+    table = _markdown(Shown("", [one.plain for one in shown.values()], lines, []))
+    words = f"{trainings_words(layout.columns, seeds)}. In brackets: {bracket_words(seeds.values())}."
+    return f"{table}\n\nAUROC in percent, {words}"
 
 
 class Panel(MeasuredPanel):
@@ -93,7 +116,7 @@ class Panel(MeasuredPanel):
         published = [
             [
                 f"{one.method}: {one.paper}, {one.data}",
-                *(_printed(one.values[k]) if k in one.values else _NONE for k in names),
+                *(printed(one.values[k]) if k in one.values else _NONE for k in names),
             ]
             for one in self.suite.layout.story.published
             if one.part == name and test_set == part.sets[0] and set(one.values) & set(names)
@@ -128,9 +151,10 @@ class Panel(MeasuredPanel):
             text += [f"## {one.title}", _markdown(one)]
         return {"summary.md": "\n\n".join(text) + "\n", "summary.csv": rows_csv(self.found)}
 
-    def readme(self) -> str:
-        """The first table."""
-        return _markdown(self.tables[0])
+    def readme(self) -> str | None:
+        """The measures of the first part that have a plain heading."""
+        first = next(iter(self.suite.layout.story.parts.values()))
+        return small_table(self.suite.layout, self.found) if any(one.plain for one in first.measures.values()) else None
 
     def terminal(self) -> Sequence[Any]:
         """The tables."""

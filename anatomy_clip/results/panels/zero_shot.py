@@ -17,10 +17,10 @@ from anatomy_clip.results.measures import Measures, measure
 from anatomy_clip.results.panel import Section, render
 from anatomy_clip.results.plots import reliability_plot, risk_plot, roc_plot
 from anatomy_clip.results.read import TASKS, Run
+from anatomy_clip.results.readme import small_table
 from anatomy_clip.results.render import (
     bold_words,
     gain_words,
-    main_markdown,
     rows_csv,
     to_csv,
     to_latex,
@@ -65,7 +65,7 @@ class Panel(panel.Panel):
 
     def readme(self) -> str:
         """The block that the README shows."""
-        return main_markdown(self.table)
+        return small_table(self.table.layout, self.table.cells)
 
     def files(self) -> Mapping[str, str | bytes]:
         """The table in three forms, its plot, and what stands behind it as CSV, a file a kind of row."""
