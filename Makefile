@@ -44,6 +44,8 @@ RUN := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_
 	$(PY) experiments/run.py
 PATHS := paths.outputs=$(OUTPUTS) paths.data=$(DATA)
 PREPARE := $(PY) experiments/prepare.py paths.data=$(DATA)
+# The same slices in several windows, with the same ids, in stores of their own.
+WINDOWS := display=several paths.data=$(DATA)/windows source.salt_file=$(DATA)/.salt
 
 export NO_ALBUMENTATIONS_UPDATE := 1
 export HF_HUB_OFFLINE := 1
@@ -92,15 +94,16 @@ data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (t
 real-stores: $(STAMP) ## Make folds of real slices, by patient and by source (REAL_DATA=, REAL_SLICES=)
 	@test -n "$(POOLED)" || \
 		{ echo "name a folder of volumes, of pictures, or both: make $@ REAL_DATA=FOLDER REAL_SLICES=FOLDER"; exit 1; }
-	@set -e; for by in patient source; do \
-		REAL_DATA="$(REAL_DATA)" REAL_SLICES="$(REAL_SLICES)" $(PREPARE) source=pool source.by=$$by source.only=[$(POOLED)]; \
-	done
+	@set -e; for by in patient source; do for more in "" "$(WINDOWS)"; do \
+		REAL_DATA="$(REAL_DATA)" REAL_SLICES="$(REAL_SLICES)" $(PREPARE) source=pool source.by=$$by source.only=[$(POOLED)] $$more; \
+	done; done
 
 imagenet-weights: $(STAMP)
 	$(BIN)/anatomy-clip download imagenet $(WEIGHTS)
 
 reproduce-real: real-stores imagenet-weights ## Cross-validate on real slices, over patients and over sources (two hours on two cores)
 	$(PREPARE) source=phantom
+	$(PREPARE) source=phantom_close display=several paths.data=$(DATA)/windows
 	$(RUN) --multirun sweep=real seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
 	$(RUN) --multirun experiment=real/phantoms seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
 	$(PY) experiments/results.py suite=real_pool_0 table=real $(PATHS)

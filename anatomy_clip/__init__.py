@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anatomy_clip.describe.predictor import Describer
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 __all__ = ["Describer", "__version__"]
 
 

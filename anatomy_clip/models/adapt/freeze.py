@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from anatomy_clip.models.adapt.low_rank import adapt
+from anatomy_clip.models.adapt.mix_styles import mix_styles
 from anatomy_clip.models.image_text import ImageTextModel
 
 Frozen = int | Literal["all"]
@@ -27,6 +28,7 @@ def prepare_towers(
     *,
     frozen_image: Frozen = 0,
     frozen_text: Frozen = 0,
+    mixed_styles: float = 0.0,
     low_rank: int | None = None,
     checkpoint_activations: bool = False,
     compile_backend: str | None = None,
@@ -37,6 +39,8 @@ def prepare_towers(
         model: the model, changed in place; the names of its weights stay, but with `low_rank`.
         frozen_image: lower blocks of the image tower, its stem counted in, that aren't trained; "all": none of it is.
         frozen_text: the same for the text tower.
+        mixed_styles: probability with which the styles of a batch's images are mixed behind each of the second to
+            fourth blocks of the image tower, see `mix_styles.mix_styles`.
         low_rank: rank of the changes of weights that are trained in place of the weights, see `low_rank.adapt`; None
             trains the weights. Norms stay as they are.
         checkpoint_activations: keep no activations inside transformer blocks, compute them again in the backward pass.
@@ -52,6 +56,8 @@ def prepare_towers(
             )
         for tower in model.towers().values():
             adapt(tower, low_rank)
+    if mixed_styles:
+        mix_styles(model.image, lower_layers(model.image, "image")[1][1:4], mixed_styles)
     for name, tower in model.towers().items():
         freeze(tower, {"image": frozen_image, "text": frozen_text}[name], name)
         if checkpoint_activations:
