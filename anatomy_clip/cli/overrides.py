@@ -87,7 +87,7 @@ def _group_problem(override: Override, loader: ConfigLoader) -> str | None:
         folder, _, _ = choice.rpartition("/")
         options = [f"{folder}/{o}".lstrip("/") for o in _options(loader, f"{group}/{folder}".rstrip("/"))]
         near = did_you_mean(choice, options, 0.4)
-        return f"{group}={choice}: no such option{near}; there are {', '.join(sorted(options))}"
+        return f"{group}={choice}: no such option{near}; known options: {', '.join(sorted(options))}"
     return None
 
 

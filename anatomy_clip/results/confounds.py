@@ -30,7 +30,7 @@ def confounds(runs: Sequence[Run], layout: Layout) -> list[str]:
             other = _counterpart(run, column, runs)
             if other is not None and (odd := list(undeclared(run.config, other.config, declared))):
                 names = [f"{r.name}, seed {r.seed}" for r in (run, other)]
-                found.append(f"undeclared difference between {names[0]}, and {names[1]}: {'; '.join(odd)}")
+                found.append(f"undeclared difference between {names[0]} and {names[1]}: {'; '.join(odd)}")
     return found
 
 

@@ -108,14 +108,14 @@ def test_a_missing_file_and_no_bundle_at_all(copy, tmp_path):
     (copy / "captions.json").unlink()
     with pytest.raises(ValueError, match=r"captions\.json: is missing from the bundle"):
         read_bundle(copy)
-    with pytest.raises(ValueError, match=r"is no bundle, it has no readable SHA256SUMS"):
+    with pytest.raises(ValueError, match=r"is not a bundle, it has no readable SHA256SUMS"):
         read_bundle(tmp_path)
 
 
 @pytest.mark.parametrize("line", ["0 ../../etc/hosts", "0 /etc/hosts"])
 def test_a_list_that_names_files_elsewhere_is_refused(copy, line):
     (copy / SUMS).write_text((copy / SUMS).read_text() + line.replace(" ", "  ") + "\n")
-    with pytest.raises(ValueError, match="which is no file of a bundle"):
+    with pytest.raises(ValueError, match="which is not a file of a bundle"):
         read_bundle(copy)
 
 

@@ -42,7 +42,7 @@ def study(tmp_path):
         ({"plot": "a.txt"}, "unknown ending '.txt'; give .png"),
         ({"csv": "a.png", "plot": "study/../a.png"}, "both name .*; give each a file of its own"),
         ({"csv": "a.nii", "paths": ["a.nii"]}, "is what is to be described; name another place"),
-        ({"sr_out": "old.csv"}, "--sr-out .*old.csv: is no folder; name another place"),
+        ({"sr_out": "old.csv"}, "--sr-out .*old.csv: is not a folder; name another place"),
         ({"sr_out": "sr"}, "holds reports already; name another folder"),
         ({"sr_out": "study"}, "lies in the folder of the study; name a folder outside"),
         ({"sr_out": "study/series/sr"}, "lies in the folder of the study; name a folder outside"),

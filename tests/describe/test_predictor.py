@@ -186,7 +186,7 @@ def test_bad_files_cost_only_themselves(describer, study, write, tmp_path):
         "cut.dcm", "words.txt", "again.dcm", "xr.dcm",
     }  # fmt: skip
     assert "cut off" in reasons["cut.dcm"]
-    assert "is no CT or MR: it is a radiograph (CR)" in reasons["xr.dcm"]
+    assert "is not CT or MR: it is a radiograph (CR)" in reasons["xr.dcm"]
     assert all("; " in reason for reason in reasons.values())
 
 

@@ -98,5 +98,5 @@ def test_what_cannot_be_fitted_or_chosen_is_refused():
         probe().predict(run_of(train={"train": bare}))
     with pytest.raises(Refused, match=r"data\.validation names none"):
         probe().predict(run_of(validation={}))
-    with pytest.raises(Refused, match=r"covid_patern is none of the labels \(did you mean 'covid_pattern'\?\)"):
+    with pytest.raises(Refused, match=r"covid_patern is not one of the labels \(did you mean 'covid_pattern'\?\)"):
         probe(classes=["covid_patern"])

@@ -255,7 +255,7 @@ def test_by_study_the_mean_score_of_its_slices_counts():
     *_, cell = one.score(table)
     assert cell.cell == "probe/finding/100/set1/edema_by_study" and cell.n == len(known) == len(scores)
     assert cell.value == pytest.approx(expected)
-    with pytest.raises(Refused, match="oedema is none of the labels"):
+    with pytest.raises(Refused, match="oedema is not one of the labels"):
         LinearProbe(findings, space="finding", by_study=["oedema"])
 
 

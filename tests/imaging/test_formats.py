@@ -69,7 +69,7 @@ def test_a_name_decides_where_the_content_says_nothing(tmp_path):
         read_headers(tmp_path / "a.MHA")
     for name in ("a.txt", "a"):
         (tmp_path / name).write_bytes(b"some words")
-        with pytest.raises(Refused, match="is no DICOM file, or has no preamble"):
+        with pytest.raises(Refused, match="is not a DICOM file, or has no preamble"):
             read_headers(tmp_path / name)
 
 

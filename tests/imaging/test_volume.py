@@ -96,7 +96,7 @@ def bad(tmp_path, kind):
     ("kind", "message"),
     [
         ("missing", "file is missing"), ("text", "can't be read"), ("cut", "can't be read"),
-        ("infinite", "infinite values, or no number at all; mend"), ("empty", "no number at all; mend"),
+        ("infinite", "infinite values, or no number at all; correct"), ("empty", "no number at all; correct"),
         ("4d", "holds 2 volumes; take out one"), ("oblique", "40 degrees off"), ("no affine", "says no orientation"),
     ],
 )  # fmt: skip

@@ -222,9 +222,9 @@ def test_position_ids_of_older_versions_are_known(folder):
         ({"hf_pooler_type": "mean_pooler"}, r"text.hf_pooler_type is cls_last_hidden_state_pooler there"),
         (
             {"hf_pooler_type": "cls_poolr"},
-            r"hf_pooler_type=cls_poolr can't be built; known are mean_pooler",
+            r"hf_pooler_type=cls_poolr can't be built; known: mean_pooler",
         ),
-        ({"hf_proj_type": None}, r"hf_proj_type=None can't be built; known are mlp, linear"),
+        ({"hf_proj_type": None}, r"hf_proj_type=None can't be built; known: mlp, linear"),
         ({"tokenizer_kwargs": {"strip_sep_token": True}}, r"tokenizer_kwargs=.*can't be built"),
         ({"heads": None}, r"someone/a-bert as a text tower can only be built as a BERT whose heads the config states"),
     ],

@@ -68,7 +68,7 @@ def test_a_folder_that_is_there_is_kept_unless_told(tmp_path):
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "README.md", "open_clip_config.json", "open_clip_model.safetensors",
     }  # fmt: skip
-    with pytest.raises(ValueError, match="layout 'onnx' is unknown; known are open_clip, transformers"):
+    with pytest.raises(ValueError, match="layout 'onnx' is unknown; known: open_clip, transformers"):
         export(build(VIT), tmp_path / "other", "onnx", "card")
 
 

@@ -227,7 +227,7 @@ def test_a_folder_without_a_layout_says_what_it_wants(tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "holds no mapping"),
         ("{}", "has no whole model_cfg"),
         (

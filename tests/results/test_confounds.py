@@ -77,7 +77,7 @@ def test_pairs_to_measure_follow_the_declaration():
 
 @pytest.mark.parametrize(
     ("differs", "words"),
-    [({"b": {"a": ["x"]}}, "c is missing"), (CHAIN | {"b": {"z": ["x"]}}, "z is no column")],
+    [({"b": {"a": ["x"]}}, "c is missing"), (CHAIN | {"b": {"z": ["x"]}}, "z is not a column")],
 )
 def test_a_declaration_that_does_not_fit_the_columns_is_refused(differs, words):
     with pytest.raises(ValueError, match=rf"differs: {words}.*; columns are a, b, c"):

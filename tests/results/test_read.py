@@ -75,7 +75,7 @@ def test_missing_column_unknown_target_and_wrong_length(tmp_path):
         select(read_run(folder), "organ", "set1", ["CT"])
     renamed = {"organ": [*ORGANS[:4], "spleen"], "station": []}
     (folder / "results.json").write_text(json.dumps(results | {"labels": renamed}))
-    with pytest.raises(ValueError, match="target 'knee' is no label"):
+    with pytest.raises(ValueError, match="target 'knee' is not a label"):
         select(read_run(folder), "organ", "set1", ["CT"])
 
 

@@ -212,14 +212,14 @@ def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optional": ["moco"]}, "optional: moco is no column"),
+        ({"optional": ["moco"]}, "optional: moco is not a column"),
         ({"summary": {"one": {"text": "x", "sets": []}}}, r"summary\.one: measures is missing"),
         (
             {"summary": {"one": {"text": "x", "sets": [], "measures": {"a": {"text": "a", "cells": "b"}}}}},
             r"summary\.one\.measures\.a: cell is missing, cells is unknown; keys are cell, chance, shares, text",
         ),
-        ({"published": [{**PUBLISHED[0], "part": "two"}]}, r"published\[0\]: part=two is none of the summary's parts"),
-        ({"published": [{**PUBLISHED[0], "values": {"x": 1}}]}, r"published\[0\]: x is no measure of one: report, cla"),
+        ({"published": [{**PUBLISHED[0], "part": "two"}]}, r"published\[0\]: part=two is not one of the summary's"),
+        ({"published": [{**PUBLISHED[0], "values": {"x": 1}}]}, r"published\[0\]: x is not a measure of one: report"),
         ({"published": [{"part": "one"}]}, r"published\[0\]: data is missing, method is missing, paper is missing"),
         ({"claims": {"sets": ["test"], "of": [{"text": "x", "better": ["moco", "c"], "than": ["random", "c"]}]}},
          r"claims\.of\[0\]: better must be \[column, cell\]; columns are random"),

@@ -148,7 +148,7 @@ def test_the_first_hash_is_noted_and_holds_from_then_on(server, tmp_path):
     with pytest.raises(ValueError, match="has not the hash sha256"):
         quiet(one(server, body=b"another file"), tmp_path)
     (tmp_path / "toy" / "checksums.json").write_text("{")
-    with pytest.raises(ValueError, match=r"checksums\.json: is no JSON"):
+    with pytest.raises(ValueError, match=r"checksums\.json: is not a JSON"):
         quiet(one(server), tmp_path)
 
 

@@ -331,7 +331,7 @@ def test_links_out_of_a_tree_and_what_is_no_file_are_refused(tmp_path):
     assert sum(not isinstance(item, Refusal) for item in items) == 3
     reasons = {Path(item.where).name: item.reason for item in items if isinstance(item, Refusal)}
     assert set(reasons) == {"linked", "out.dcm", "pipe.dcm"}
-    assert reasons["pipe.dcm"] == "is no regular file" and "symbolic link" in reasons["linked"]
+    assert reasons["pipe.dcm"] == "is not a regular file" and "symbolic link" in reasons["linked"]
     with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root by a symbolic link"):
         list(source.slices("all", "linked.nii.gz"))
 

@@ -128,7 +128,7 @@ def test_a_crash_a_hang_a_memory_bomb_and_a_panic_cost_their_volumes_only(tmp_pa
 
 def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
     def partly(volume):
-        yield Refusal("is no image", "leave it out", str(tmp_path / f"{volume}.dcm"))
+        yield Refusal("is not an image", "leave it out", str(tmp_path / f"{volume}.dcm"))
         yield from read(tmp_path, (), volume)
 
     for workers in (0, 2):
@@ -137,7 +137,7 @@ def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
         )
         assert (summary.images, summary.volumes) == (4, 2)
         assert [str(one) for one in summary.refusals] == [
-            f"{tmp_path}/v{n}.dcm: is no image; leave it out" for n in (0, 1)
+            f"{tmp_path}/v{n}.dcm: is not an image; leave it out" for n in (0, 1)
         ]
 
 

@@ -137,7 +137,7 @@ class Engine:
                 case ("stopped",):
                     raise Stopped
                 case ("failed", kind):
-                    raise EngineError(f"a fault that nobody foresaw ({kind}); please report it, without the files")
+                    raise EngineError(f"an unexpected fault ({kind}); please report it, without the files")
 
 
 def _serve(connection: Connection, bundle: str) -> None:

@@ -72,7 +72,7 @@ def of_study(page, path=""):
 def test_a_study_is_added_looked_at_and_forgotten(page, files, server):
     add(page, files)
     assert page.text_content("#status") == "2 series with 7 slices described, 1 file refused."
-    assert "<b>notes.txt: is no DICOM file" in page.text_content("#refused")
+    assert "<b>notes.txt: is not a DICOM file" in page.text_content("#refused")
     assert page.evaluate("document.activeElement.id") == "result-h"
     with page.expect_download() as saved:
         page.click("#json")

@@ -200,7 +200,7 @@ def test_what_it_needs_is_named(monkeypatch, bundle_folder, tmp_path):
         serve.run(settings(bundle=bundle_folder, port=70000))
     with pytest.raises(ValueError, match="--host"):
         serve.run(settings(bundle=bundle_folder, host="203.0.113.7"))
-    with pytest.raises(ValueError, match="is no bundle"):
+    with pytest.raises(ValueError, match="is not a bundle"):
         serve.run(settings(bundle=tmp_path))
     with pytest.raises(ValueError, match="megabytes=0"):
         serve.run(settings(bundle=bundle_folder, max_upload=0))

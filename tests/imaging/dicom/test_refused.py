@@ -30,7 +30,7 @@ def reason(path):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("SC_rgb_rle.dcm", "Modality (0008,0060) is no CT or MR"),
+        ("SC_rgb_rle.dcm", "Modality (0008,0060) is not CT or MR"),
         ("badVR.dcm", "no CT or MR"),
         ("rtplan.dcm", "no Pixel Data"),
         ("reportsi.dcm", "no Pixel Data"),

@@ -94,7 +94,7 @@ def test_patients_are_split_whole_and_by_nothing_but_their_id(tmp_path):
     [
         ({"labels": "Cardiomegalie"}, r"labels.csv, line 2: finding 'Cardiomegalie' .*did you mean 'Cardiomegaly'"),
         ({"patient": ""}, "line 2: Image Index or Patient ID is empty"),
-        ({"bbox": "Mass:1,2,3"}, "line 2: a box of nodule is no x,y,w,h within 1024"),
+        ({"bbox": "Mass:1,2,3"}, "line 2: a box of nodule is not x,y,w,h within 1024"),
         ({"bbox": "Mass:1000,2,300,4"}, "a box of nodule"),
         ({"bbox": "Mass:nan,2,300,4"}, "a box of nodule"),
     ],
