@@ -90,7 +90,7 @@ def test_every_bad_task_is_reported_and_every_good_one_done(workers):
             assert outcome.reason == REASONS.get(deed, outcome.reason), deed
     remedies = {deed: outcome.remedy for deed, outcome in outcomes if deed != "good"}
     assert remedies["value"] == "fetch it again"
-    assert remedies["hang"] == "raise seconds, or leave it out"
+    assert remedies["hang"] == "increase seconds, or leave it out"
     assert remedies["memory"] == "raise memory_gb, or leave it out"
 
 

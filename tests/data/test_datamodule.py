@@ -206,7 +206,7 @@ def test_ranks_share_the_batches(stores):
         ),
         (
             {"test": {"set1": "more"}},
-            r"leakage: more stands in data\.train and in data\.test\.set1; leave it out of one",
+            r"leakage: more is in data\.train and in data\.test\.set1; remove it from one of them",
         ),
         ({"train": ["train", "torn"]}, r"torn: the manifest lists 4 slice\(s\).*holds 3"),
         ({"texts": PromptSampler(["{organ} " * 20, "{modality}"])}, "longer than the model's context"),
@@ -261,7 +261,7 @@ def test_a_validation_set_smaller_than_the_number_of_ranks_is_refused(stores):
         return data.val_dataloader()
 
     assert len(loaders(3)) == 2
-    with pytest.raises(ValueError, match=r"set 'b': holds 3 slice\(s\), less than one for each of 4 ranks"):
+    with pytest.raises(ValueError, match=r"set 'b': holds 3 slice\(s\), fewer than one for each of 4 ranks"):
         loaders(4)
 
 
@@ -326,7 +326,7 @@ def test_a_few_patients_train_and_all_others_stay_what_they_are(stores):
     for batch in data.train_dataloader():
         assert (batch.images[:, 0].numpy() == of_kept[batch.rows.numpy()]).all()
     assert len(data.val_dataloader()[0].dataset) == 5
-    with pytest.raises(ValueError, match="the training stores hold 11"):
+    with pytest.raises(ValueError, match="the training stores have 11"):
         make(train_patients=99).setup("fit")
 
 

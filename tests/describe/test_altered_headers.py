@@ -95,7 +95,7 @@ def test_one_slice_turned_or_scaled_is_a_stranger_to_its_series(sees_a_head, ser
     description = sees_a_head.describe(series([4], **changes), workers=0)
     assert sorted(len(one.slices) for one in description.series) == [1, 5]
     whole = max(description.series, key=lambda one: len(one.slices))
-    assert [note for note in whole.notes if f"of 1 other slice(s) too, of another {what}" in note]
+    assert [note for note in whole.notes if f"1 other slice(s) with another {what}" in note]
     assert whole.orientation == "axial"
 
 

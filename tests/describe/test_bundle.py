@@ -169,7 +169,7 @@ def test_a_run_that_lacks_something_says_which_stage(run_folder, tmp_path, name)
     for path in run_folder.iterdir():
         if path.is_file() and path.name != name:
             (tmp_path / path.name).symlink_to(path)
-    with pytest.raises(ValueError, match=rf"has no {name}; name the folder of a run with the stage (fit|evaluate)"):
+    with pytest.raises(ValueError, match=rf"has no {name}; give the folder of a run with the stage (fit|evaluate)"):
         export_run(tmp_path, tmp_path / "bundle")
 
 
@@ -179,7 +179,7 @@ def test_stores_elsewhere(run_folder, tmp_path):
     (moved / "config.yaml").write_text(
         (moved / "config.yaml").read_text().replace(str(run_folder), str(tmp_path / "no"))
     )
-    with pytest.raises(ValueError, match="no slice store there"):
+    with pytest.raises(ValueError, match="this is not a slice store"):
         export_run(moved, tmp_path / "bundle")
     bundle = export_run(moved, tmp_path / "bundle", str(tmp_path / "data"))
     assert len(bundle.captions) == 5

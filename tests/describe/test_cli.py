@@ -57,7 +57,7 @@ def test_a_missing_path_or_bundle_is_one_clear_line(tmp_path, capsys):
     said = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in said] == ["error"] * 3
     assert "is not a bundle" in said[0]
-    assert "its folder is missing" in said[1]
+    assert "its folder does not exist" in said[1]
     assert "has no config.yaml" in said[2]
 
 

@@ -107,7 +107,7 @@ def test_a_server_that_isnt_there_is_one_clear_line(bundle_folder, capsys, monke
         (["--dicomweb", "http://localhost"], "add --study UID"),
         (["x", "--store"], "--store: goes with --dicomweb"),
         (["x", "--ca-bundle", "y"], "--ca-bundle: goes with --dicomweb"),
-        (["x", "--sr-patient"], "--sr-patient: goes with --sr-out"),
+        (["x", "--sr-patient"], "--sr-patient: needs --sr-out"),
     ],
 )
 def test_options_that_dont_go_together_are_wrong_usage(capsys, words, message):

@@ -234,7 +234,7 @@ def test_the_named_test_sets_alone_are_scored_and_an_unknown_one_is_refused():
     (test,) = fake().sets("test").values()
     run = fake(test={"set1": test, "set2": test})
     assert set(probe(sets=["set2"]).predict(run)["set"]) == {"set2"}
-    with pytest.raises(Refused, match=r"test set sett1, which data.test lacks \(did you mean 'set1'\?\)"):
+    with pytest.raises(Refused, match=r"test set sett1, which is not in data.test \(did you mean 'set1'\?\)"):
         probe(sets=["sett1"]).predict(run)
     with pytest.raises(Refused, match="needs labels of findings; the taxonomy has organ, station, modality"):
         probe(space="finding")

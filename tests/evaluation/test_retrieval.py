@@ -151,7 +151,9 @@ def test_a_method_that_compares_no_texts_finds_films_by_films_alone():
     }
     run, one = FakeRun({"test": bare}), evaluator()
     assert set(one.predict(run)["task"]) == {"image_image"}
-    assert one.choose(run, None) == ["retrieval: no texts, the method compares no images with texts"]
+    assert one.choose(run, None) == [
+        "retrieval: no texts are used, because the method does not compare images with texts"
+    ]
 
 
 def test_unknown_classes_and_sets_without_queries_are_refused():

@@ -33,7 +33,7 @@ def tar():
 CASES = {
     "nrrd": (b"NRRD0004\ntype: short\n", "is an NRRD file, which isn't read; convert it to .nii.gz"),
     "metaimage": (b"ObjectType = Image\nNDims = 3\n", "is a MetaImage file"),
-    "nifti": (nib.Nifti1Image(GREY, np.eye(4)).to_bytes(), "is a NIfTI file under another name, .*; name it .nii"),
+    "nifti": (nib.Nifti1Image(GREY, np.eye(4)).to_bytes(), "is a NIfTI file under another name, .*; rename it to .nii"),
     "mgh": (nib.MGHImage(GREY, np.eye(4)).to_bytes(), "is a FreeSurfer volume"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
     "tiff": (picture("TIFF"), "is a TIFF picture, which isn't read; convert it to PNG"),
@@ -42,7 +42,7 @@ CASES = {
     "gif": (picture("GIF"), "is a GIF picture"),
     "xz": (lzma.compress(b"x"), "is a file compressed by xz, which isn't read; unpack it"),
     "bzip2": (bz2.compress(b"x"), "is a file compressed by bzip2"),
-    "gzip": (gzip.compress(b"x"), "is a file compressed by gzip, .*; unpack it yourself; name it .nii.gz"),
+    "gzip": (gzip.compress(b"x"), "is a file compressed by gzip, .*; unpack it yourself; rename a NIfTI file"),
     "tar": (tar(), "is a tar archive"),
 }
 

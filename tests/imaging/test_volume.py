@@ -96,8 +96,8 @@ def bad(tmp_path, kind):
     ("kind", "message"),
     [
         ("missing", "file is missing"), ("text", "can't be read"), ("cut", "can't be read"),
-        ("infinite", "infinite values, or no number at all; correct"), ("empty", "no number at all; correct"),
-        ("4d", "holds 2 volumes; take out one"), ("oblique", "40 degrees off"), ("no affine", "says no orientation"),
+        ("infinite", "infinite values, or no valid number at all; correct"), ("empty", "no number at all; correct"),
+        ("4d", "has 2 volumes; extract one"), ("oblique", "40 degrees from"), ("no affine", "gives no orientation"),
     ],
 )  # fmt: skip
 def test_bad_files_give_one_clear_message(tmp_path, kind, message):

@@ -91,9 +91,13 @@ def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
     _, folder, results = evaluated(data, tmp_path, "simclr")
     assert not (folder / "zero_shot_findings.parquet").exists() and results["scores"]["zero_shot_findings"] == []
     assert {score["cell"].split("/")[1] for score in results["scores"]["retrieval"]} == {"image_image"}
-    assert results["notes"]["retrieval"][1:] == ["retrieval: no texts, the method compares no images with texts"]
+    assert results["notes"]["retrieval"][1:] == [
+        "retrieval: no texts are used, because the method does not compare images with texts"
+    ]
     assert {score["cell"].split("/")[1] for score in results["scores"]["saliency"]} == {"chance", "probe"}
-    assert results["notes"]["saliency"][1:] == ["saliency: no pair's score, the method compares no images with texts"]
+    assert results["notes"]["saliency"][1:] == [
+        "saliency: there is no score of a pair, because the method does not compare images with texts"
+    ]
 
 
 def test_the_same_encoder_and_seed_give_the_same_tables_to_the_bit_in_another_process(data, tmp_path):

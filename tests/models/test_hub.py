@@ -66,7 +66,7 @@ def test_what_is_not_cached_says_what_to_do(snapshot):
 
 @pytest.mark.parametrize("bad", ["hf:someone/a-clip", "hf:someone/a-clip@main", "hf:a-clip@" + COMMIT, REPO + "0"])
 def test_a_reference_without_a_whole_commit_is_refused(bad):
-    with pytest.raises(ValueError, match="with the whole hash of a commit"):
+    with pytest.raises(ValueError, match="with the full hash of a commit"):
         load(bad)
 
 

@@ -51,7 +51,7 @@ def test_an_interrupted_training_is_no_starting_point(tmp_path):
     saved = checkpoint(build(0))
     saved["recipe"]["finished"] = False
     torch.save(saved, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match="training hasn't finished"):
+    with pytest.raises(ValueError, match="training has not finished"):
         build(0, tmp_path / "last.ckpt")
 
 

@@ -83,7 +83,7 @@ def test_its_own_pooling_layer_is_read_where_the_tower_pools_by_it(bert):
     ("change", "message"),
     [
         (lambda c: c | {"model_type": "roberta"}, "model_type is 'roberta'; only 'bert'"),
-        (lambda c: c | {"hidden_act": "relu"}, "hidden_act=relu, which isn't the base design's"),
+        (lambda c: c | {"hidden_act": "relu"}, "hidden_act=relu, which differs from the base design"),
         (lambda c: c | {"num_attention_heads": 4}, "text.heads is 4 there, 2 in the model"),
         (lambda c: c | {"vocab_size": 7}, "text.vocab_size is 7 there"),
     ],

@@ -92,7 +92,7 @@ def test_the_preprocessor_tells_the_normalisation(folder):
     with pytest.raises(ValueError, match="normalisation is imagenet there, clip in the model"):
         load(folder)
     edit(folder, lambda c: c.update(image_mean=[0.5, 0.5, 0.5]), "preprocessor_config.json")
-    with pytest.raises(ValueError, match=r": mean \[0.5, 0.5, 0.5\].* no known normalisation"):
+    with pytest.raises(ValueError, match=r": mean \[0.5, 0.5, 0.5\].* not a known normalisation"):
         load(folder)
 
 

@@ -228,8 +228,8 @@ def test_a_folder_without_a_layout_says_what_it_wants(tmp_path):
     ("content", "match"),
     [
         ("{", "is not JSON"),
-        ("[]", "holds no mapping"),
-        ("{}", "has no whole model_cfg"),
+        ("[]", "not a mapping"),
+        ("{}", "has no complete model_cfg"),
         (
             json.dumps({"model_cfg": {"embed_dim": 8, "vision_cfg": {"with": 1}, "text_cfg": {}}}),
             "unknown to open_clip: with",

@@ -142,7 +142,9 @@ def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
     suite = Suite("probe", LAYOUT, read_suite(tmp_path, "probe")[0])
     panels = panels_of(suite)
     assert {one.seeds for one in panels["linear_probe"].scores} == {1}
-    assert "linear probe of clip, set1, 10 %: left out 1 seed(s) with other slices" in notes_of(suite, panels)
+    assert "linear probe of clip, set1, 10 %: left out 1 seed(s), because their slices differ" in notes_of(
+        suite, panels
+    )
 
 
 def test_a_damaged_table_is_named(tmp_path):

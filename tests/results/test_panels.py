@@ -95,5 +95,5 @@ def test_an_evaluator_that_was_left_out_has_no_table_and_one_whose_table_is_gone
 
 def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(folder):
     (folder / "zero_shot.parquet").rename(folder / "predictions.parquet")
-    with pytest.raises(ValueError, match=r"an earlier version made it \(predictions\.parquet.*overwrite=true"):
+    with pytest.raises(ValueError, match=r"it was made by an earlier version \(predictions\.parquet.*overwrite=true"):
         read_run(folder)

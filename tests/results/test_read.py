@@ -66,12 +66,12 @@ def test_missing_column_unknown_target_and_wrong_length(tmp_path):
     folder = write_run(tmp_path, "pmc", 0, 0.5, sets=["set1"])
     run = read_run(folder)
     run.tables["zero_shot"].drop(columns="organ_scores").to_parquet(folder / "zero_shot.parquet")
-    with pytest.raises(ValueError, match=r"lacks the column.*organ_scores"):
+    with pytest.raises(ValueError, match=r"does not have the column.*organ_scores"):
         read_run(folder)
     results = json.loads((folder / "results.json").read_text())
     run.tables["zero_shot"].to_parquet(folder / "zero_shot.parquet")
     (folder / "results.json").write_text(json.dumps(results | {"labels": {"organ": ORGANS[:4], "station": []}}))
-    with pytest.raises(ValueError, match="must hold 4 numbers"):
+    with pytest.raises(ValueError, match="must have 4 numbers"):
         select(read_run(folder), "organ", "set1", ["CT"])
     renamed = {"organ": [*ORGANS[:4], "spleen"], "station": []}
     (folder / "results.json").write_text(json.dumps(results | {"labels": renamed}))

@@ -134,7 +134,7 @@ def test_a_claim_that_cant_be_tested_says_why_and_one_of_an_optional_column_that
     notes = [note for note in notes_of(suite, panels_of(suite)) if note.startswith("not tested")]
     assert notes == [
         "not tested: maps help, on test: no run of convirt has the cell saliency/x/test",
-        "not tested: medians, on test: its cells aren't means of the same patients",
+        "not tested: medians, on test: its cells are not means over the same patients",
     ]
 
 
@@ -146,7 +146,7 @@ def test_claims_over_other_patients_are_not_tested(tmp_path):
         rows[rows["patient"] != "p0"].to_parquet(path)
     panel = panels_of(suite_of(tmp_path))["claims"]
     assert [one.text for one in panel.tested] == ["reports name, on test"]
-    assert "not tested: reports help, on test: its cells aren't means of the same patients" in panel.notes()
+    assert "not tested: reports help, on test: its cells are not means over the same patients" in panel.notes()
 
 
 def test_the_summary_shows_the_cells_of_the_panels_beside_chance_and_published_numbers(suite):

@@ -38,7 +38,7 @@ def test_a_finished_run_costs_nothing_and_an_evaluation_does_not_train():
     done, base = planned(finished=True), planned(name="pmc", train_slices=0, epochs=0)
     assert done.hours(HARDWARE) == done.disk_bytes == base.hours(HARDWARE) == 0
     text = render("title", [base, done], HARDWARE, [])
-    assert "evaluates only" in text and "is done" in text
+    assert "evaluation only" in text and "finished" in text
 
 
 def test_disk_holds_every_checkpoint_and_one_more():
@@ -138,7 +138,7 @@ def test_weights_are_looked_at(tmp_path):
     assert "no such file" in missing.what and "github.com/sarahESL/PubMedCLIP" in missing.remedy[0]
     file.write_bytes(b"x" * 100)
     (missing,) = program.missing_weights(cfg, runs)
-    assert "not downloaded whole" in missing.what
+    assert "the download is not complete" in missing.what
     file.write_bytes(b"x" * 2000)
     (missing,) = program.missing_weights(cfg, runs)
     assert "can't be read as weights" in missing.what
@@ -161,8 +161,8 @@ def test_disk_and_gpus_are_looked_at(tmp_path, monkeypatch):
         return [m.what for m in program.missing_gpus(cfg, run, program.planned(cfg, run).memory_bytes)]
 
     assert gpus(8, 40) == []
-    assert gpus(4, 40) == ["GPUs: 8 wanted on this node, 4 there"]
-    assert "4.0 GB on the smallest GPU" in gpus(8, 4)[0]
+    assert gpus(4, 40) == ["GPUs: 8 are needed on this node, it has 4"]
+    assert "4.0 GB are on the smallest GPU" in gpus(8, 4)[0]
 
 
 def test_stores_are_looked_at(tmp_path):

@@ -57,7 +57,7 @@ def test_what_the_model_leaves_open_is_theirs(tmp_path, file):
         (["model=tiny"], "tf_efficientnet_lite0 there, test_resnet in the model.*such as model=lite"),
         (["model=tiny_vit", "model.vision.patch_size=8"], "tf_efficientnet_lite0 there, None in.*such as model=lite"),
         (["model.normalisation=clip"], "normalisation is inception there, clip in the model"),
-        (["model.weights=w.pt"], "init.image and model.weights both say"),
+        (["model.weights=w.pt"], "init.image and model.weights both give starting weights"),
         (["paths.weights=nowhere"], "nowhere/.*isn't there; get it by `anatomy-clip download imagenet nowhere`"),
     ],
 )  # fmt: skip

@@ -212,7 +212,7 @@ def test_up_to_date_means_whole_and_made_with_these_settings(tmp_path):
 
 
 def test_nothing_at_all_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="not one image"):
+    with pytest.raises(ValueError, match="gave no image"):
         prepare(tmp_path, tmp_path / "log", volumes=[])
 
 

@@ -123,7 +123,7 @@ def test_a_store_of_version_1_is_refused_with_the_command_that_makes_it_again(tm
 
 
 def test_counts_must_agree_when_writing(tmp_path):
-    with pytest.raises(ValueError, match=r"2 row\(s\) in images.npy and 3 record\(s\) make no store"):
+    with pytest.raises(ValueError, match=r"2 row\(s\) in images.npy do not match 3 record\(s\)"):
         write_store(tmp_path / "train", images(2), records(3), {})
 
 

@@ -51,7 +51,7 @@ def test_a_run_waits_until_a_gpu_is_free(monkeypatch):
 
 def test_no_gpus_named_says_what_to_do(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    with pytest.raises(ValueError, match=r"trainer=one_gpu: CUDA_VISIBLE_DEVICES must name the GPUs"):
+    with pytest.raises(ValueError, match=r"trainer=one_gpu: CUDA_VISIBLE_DEVICES must list the GPUs"):
         devices.free_gpu()
 
 

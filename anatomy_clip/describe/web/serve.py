@@ -114,7 +114,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         what = {
-            errno.EADDRINUSE: f"port {port} is used by another program; give another with --port, or 0 for any free port",
+            errno.EADDRINUSE: f"port {port} is used by another program; give another with --port (0: any free port)",
             errno.EACCES: f"port {port} is reserved for the system; give a port above 1023 with --port",
         }.get(
             error.errno or 0,

