@@ -1,4 +1,4 @@
-"""Check Hydra overrides before anything runs, and name the nearest right name for a wrong one."""
+"""Check Hydra overrides before anything runs, and suggest the nearest known name for a wrong one."""
 
 from __future__ import annotations
 

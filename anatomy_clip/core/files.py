@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and their checksums."""
+"""Files and folders that are written completely or not at all, and their checksums."""
 
 from __future__ import annotations
 

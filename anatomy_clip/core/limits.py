@@ -1,4 +1,4 @@
-"""What one task may use, and what becomes of one that raises; the limits are set on the process that does it."""
+"""Limits of one task, and refusals for tasks that raise; the limits are set on the process that does the task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST = 1000  # characters of a reason
 
 @dataclass(frozen=True)
 class Limits:
-    """What one task may use; None = as much as it likes.
+    """Limits of one task; None = no limit.
 
     Attributes:
         seconds: wall-clock time.

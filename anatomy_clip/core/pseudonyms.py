@@ -1,4 +1,4 @@
-"""What keeps a folder of patients' files to itself: ids that name nobody, and paths that stay inside."""
+"""Pseudonyms for the ids of patients, and paths that stay below a source's root."""
 
 from __future__ import annotations
 

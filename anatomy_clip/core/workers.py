@@ -1,4 +1,4 @@
-"""Worker processes in which a crash, a hang or a memory bomb costs one task and nothing else."""
+"""Worker processes: a crash, a hang or excessive memory use ends only the task that caused it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before a training: sets that share patients or slices, and stores that can't teach; what is cut."""
+"""Checks before a training: sets that share patients or slices, stores without usable texts, and texts that are cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of slices by source, patient or rarest label, so that none of them is drowned by what is common."""
+"""Weights of slices by source, patient or rarest label, so that frequent ones do not dominate a training."""
 
 from __future__ import annotations
 

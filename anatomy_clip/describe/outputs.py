@@ -1,4 +1,4 @@
-"""Where answers are to be written: checked before the work, not after minutes of it."""
+"""The files that results are written to, checked before the work begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A linear classifier on frozen features: what an encoder has learned, by how well a line tells labels apart."""
+"""A linear classifier on frozen features: it measures what an encoder has learned."""
 
 from __future__ import annotations
 

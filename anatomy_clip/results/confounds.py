@@ -1,4 +1,4 @@
-"""Columns of a suite may differ only in what they declare: all else would pass for the effect of what is declared."""
+"""Columns of a suite may differ only in what they declare: another difference could be mistaken for its effect."""
 
 from __future__ import annotations
 

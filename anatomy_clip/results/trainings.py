@@ -1,4 +1,4 @@
-"""Which runs are trainings of their own: the same weights, evaluated twice, say nothing of the chance of training."""
+"""Which runs count as separate trainings: runs that evaluate the same weights count as one."""
 
 from __future__ import annotations
 

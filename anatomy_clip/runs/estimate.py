@@ -1,4 +1,4 @@
-"""What a suite of runs would take: images, steps, hours, disk. Pure: the numbers come in, text goes out."""
+"""What a suite of runs would take: images, steps, hours, disk. Pure functions of numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one guard against leakage: patients in whatever spelling, and slices of equal pixels, in stores that share none.
+"""The guard against leakage: it finds patients, in any spelling, and slices of equal pixels that are in two stores.
 
 Patient ids are compared within a source, since two collections number their patients alike. Ids that name their own
 collection (`COLLECTIONS`), and articles of PubMed Central, are compared across sources too.

@@ -1,4 +1,4 @@
-"""A run that goes on exactly where it stopped: at an epoch's end, between two steps, or after an error inside one."""
+"""A run that continues exactly where it stopped: at an epoch's end, between two steps, or after an error inside one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process that reads files and runs the network: whatever happens to it, the page stays up and quick."""
+"""The process that reads files and runs the network: if it fails, the page keeps working."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may talk to the server: this page alone, under a name of this machine; and what no answer lacks."""
+"""Who may talk to the server: this page alone, under a name of this machine; and the headers of every answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies that the page was given: received within limits, described one at a time, and forgotten again."""
+"""Studies that the page was given: received within limits, described one at a time, and removed again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, read before a decoder trusts it.
+"""The header of a compressed frame, checked before the frame is decoded.
 
 GDCM ends the whole process (SIGSEGV, SIGABRT) on a lossless JPEG whose markers are damaged; a size that differs from
 the header's makes any decoder take memory for it. Both are found here, without decoding.

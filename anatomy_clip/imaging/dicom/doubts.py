@@ -1,4 +1,4 @@
-"""What the frames of one stack say against each other: places, thickness and identifiers."""
+"""Contradictions between the frames of one stack: places, thickness and identifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does what a file holds fit the model? Answered by name."""
+"""Check that the weights of a file fit the model, and name what does not."""
 
 from __future__ import annotations
 
