@@ -49,7 +49,7 @@ def test_a_column_whose_training_store_holds_a_patient_of_another_set_is_refused
     for name, stage in zip(SETS, cycle(("fit", "test"))):
         changed = cfg.copy()
         OmegaConf.update(changed, f"data.{name}", f"{data}/known")
-        with pytest.raises(ValueError, match=r"^leakage: same patient, in two spellings: data\.train") as refused:
+        with pytest.raises(ValueError, match=r"^leakage: same patient, spelled in two ways: data\.train") as refused:
             set_up(changed, stage)
         assert f"data.{name}" in str(refused.value) and "train-3" not in str(refused.value)
 

@@ -58,13 +58,13 @@ DEEDS = {
     "good": lambda: "good",
 }
 REASONS = {
-    "segfault": "its process died of SIGSEGV",
+    "segfault": "its process was ended by SIGSEGV",
     "hang": "took longer than seconds=4",
     "hang with the GIL held": "took longer than seconds=4",
     "memory": "needs too much memory, more than memory_gb=0.25",
     "memory in steps": "needs too much memory, more than memory_gb=0.25",
     "exit": "its process ended with status 7",
-    "killed": "its process died of SIGKILL (out of memory?)",
+    "killed": "its process was ended by SIGKILL (out of memory?)",
     "panic": "Panic: index out of bounds",
     "system exit": "SystemExit: gone",
     "recursion": "RecursionError: nested too deeply",

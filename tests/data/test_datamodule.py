@@ -287,7 +287,7 @@ def test_leaks_across_sources_are_refused_without_an_id(stores, role):
     stores["planted"] = patients("planted", "nodules", ["2", "1", "lidc_7", "pmcid: pmc12"], 3)
     given = {"train": ["train"], "validation": {}, "test": {}}
     make(**given | {role: {"a": "other"}}).setup("test")
-    with pytest.raises(ValueError, match=r"leakage: same patient, in two spellings: ") as refused:
+    with pytest.raises(ValueError, match=r"leakage: same patient, spelled in two ways: ") as refused:
         make(**given | {role: {"a": "planted"}}).setup("test")
     said = str(refused.value)
     for row in (1, 3):
@@ -352,7 +352,7 @@ def test_stores_that_are_tested_are_left_out_of_training(stores):
     data = make(**sets, leave_out_tested=True)
     data.setup("fit")
     assert {record.split for record in data.training_records()} == {"train", "more"}
-    with pytest.raises(ValueError, match=r"leakage: val_a stands in data\.train and in data\.validation"):
+    with pytest.raises(ValueError, match=r"leakage: val_a is in data\.train and in data\.validation"):
         make(**sets).setup("fit")
     with pytest.raises(ValueError, match="leakage: same patient"):  # the guards stay what they are
         make(**sets | {"train": ["train", "leaky"], "test": {"held_out": "leaky"}}, leave_out_tested=True).setup("fit")

@@ -112,13 +112,13 @@ PROMPTS = PromptSampler(["{organ} {modality}", "{modality}"])
 def test_a_store_of_the_other_kind_is_refused(stores, tmp_path):
     slices = organ_store(tmp_path / "slices")
     with pytest.raises(
-        Refused, match="slices: holds slices, and the taxonomy labels radiographs; set taxonomy=whole_body"
+        Refused, match="slices: holds slices, but the taxonomy is for radiographs; set taxonomy=whole_body"
     ):
         make(stores, train=[slices]).setup("fit")
     with pytest.raises(Refused, match=r"test: holds slices.*set taxonomy=whole_body"):
         organ_store(Path(stores["test"]))
         make(stores).setup("test")
-    with pytest.raises(Refused, match="holds radiographs, and the taxonomy labels slices; set taxonomy=findings"):
+    with pytest.raises(Refused, match="holds radiographs, but the taxonomy is for slices; set taxonomy=findings"):
         make(stores, taxonomy=ORGANS, texts=PROMPTS).setup("fit")
 
 
@@ -126,7 +126,7 @@ def test_a_store_of_the_other_kind_is_refused(stores, tmp_path):
     ("options", "said"),
     [
         ({"texts": PROMPTS}, "make texts of slices, not of radiographs; set prompts=report_sentence"),
-        ({"kinds": ("caption", "answer")}, "the objective wants answer too"),
+        ({"kinds": ("caption", "answer")}, "the objective also needs answer"),
         (
             {"augment": ImageAugment(24, horizontal_flip=FLIP)},
             r"sides in the reports would be wrong.*prompts\.flip=as_published",

@@ -124,7 +124,7 @@ class Owned:
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        ({"phantm": 0.4}, r"data\.balance\.phantm: no slice is of this source; the stores hold a, b, c"),
+        ({"phantm": 0.4}, r"data\.balance\.phantm: no slice comes from this source; the stores contain a, b, c"),
         ({"b": 0}, r"data\.balance\.b=0: give a share above 0"),
         ({"b": 0.7, "c": 0.3}, "sum to 1; give shares that sum to less than 1"),
         ({"a": 0.3, "b": 0.3, "c": 0.3}, "sum to 0.9; give shares that sum to 1, because there is no other source"),

@@ -129,7 +129,7 @@ def test_a_bundle_of_another_version(copy):
 
 
 def test_nothing_half_written_and_nothing_overwritten(bundle_folder, run_folder):
-    with pytest.raises(ValueError, match="is there already; add --overwrite"):
+    with pytest.raises(ValueError, match="already exists; add --overwrite"):
         export_run(run_folder, bundle_folder)
     assert [path.name for path in bundle_folder.parent.iterdir()] == ["bundle"]
 
@@ -157,7 +157,7 @@ def test_a_killed_export_loses_no_bundle(copy, run_folder):
     assert [to.exists() for to, _ in exports] == [True, False]
     assert all(list(to.parent.glob(f".{to.name}.*")) for to, _ in exports)  # what a killed process leaves
     for to, _ in exports:
-        with pytest.raises(ValueError, match="is there already; add --overwrite"):
+        with pytest.raises(ValueError, match="already exists; add --overwrite"):
             export_run(run_folder, to)
         assert read_bundle(to).digest == older
         assert export_run(run_folder, to, overwrite=True).digest != older

@@ -138,7 +138,7 @@ def test_what_cannot_be_exported_is_one_sentence(folder, tmp_path):
     with pytest.raises(ValueError, match=r"chosen on scores with eval\.zero_shot\.label_prior.*overwrite=true"):
         export_run(made, tmp_path / "bundle")
     (made / "decisions.json").write_text("null")
-    with pytest.raises(ValueError, match=r"decisions\.json: holds no thresholds"):
+    with pytest.raises(ValueError, match=r"decisions\.json: has no thresholds"):
         export_run(made, tmp_path / "bundle")
     (made / "decisions.json").write_text(whole)
     cfg = OmegaConf.load(made / "config.yaml")

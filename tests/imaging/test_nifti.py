@@ -111,7 +111,7 @@ def test_without_an_affine_sizes_are_known_and_the_orientation_is_not(tmp_path, 
 
 def test_voxels_without_a_size_are_refused(tmp_path):
     save(tmp_path / "v.nii", grey(4, 5, 6), codes=(0, 0), pixdim=[1, np.nan, 1, 1, 0, 0, 0, 0])
-    with pytest.raises(ValueError, match=r"v\.nii: its voxels have no size .*; set its affine"):
+    with pytest.raises(ValueError, match=r"v\.nii: it gives no voxel size .*; set its affine"):
         read_header(tmp_path / "v.nii")
 
 
@@ -163,4 +163,4 @@ def test_nothing_outside_the_field_of_view_is_background(tmp_path):
     notes = volume.notes
     assert (volume.array[:, :2] == np.nanmin(array)).all()
     np.testing.assert_array_equal(volume.array[:, 2:], array[:, 2:])
-    assert notes == ("20 % of its voxels hold no number (NaN): they are shown as background",)
+    assert notes == ("20 % of its voxels are not numbers (NaN): they are shown as background",)

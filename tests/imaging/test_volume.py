@@ -179,8 +179,8 @@ def changed_checksum(path):
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        ("v.nii", claims_more, "claims .* more than a file of its size can hold; fetch"),
-        ("v.nii.gz", claims_more, "claims .* more than a file of its size can hold; fetch"),
+        ("v.nii", claims_more, "states .* more than a file of its size can contain; fetch"),
+        ("v.nii.gz", claims_more, "states .* more than a file of its size can contain; fetch"),
         ("v.nii.gz", changed_checksum, "can't be read as NIfTI .*checksum.*; fetch"),
     ],
 )

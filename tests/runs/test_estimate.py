@@ -188,7 +188,7 @@ def test_stores_are_looked_at(tmp_path):
         write_store(store, np.zeros((1, side, side), np.uint8), [record], {})
         missing = list(program.missing_stores(cfg, runs))
         assert len(missing) == left
-    assert any("holds 1 slices of 128 px; the model sees 224 px" in m.what for m in missing)
+    assert any("contains 1 slices of 128 px; the model takes 224 px" in m.what for m in missing)
 
 
 @pytest.mark.parametrize("only", [True, False])

@@ -117,7 +117,7 @@ def test_a_crash_a_hang_a_memory_bomb_and_a_panic_cost_their_volumes_only(tmp_pa
         stores.append([(tmp_path / name / "train" / file).read_bytes() for file in files])
         if deeds:
             assert [(one.where, one.reason) for one in summary.refusals] == [
-                ("v0", "its process died of SIGSEGV"),
+                ("v0", "its process was ended by SIGSEGV"),
                 ("v2", "took longer than seconds=3"),
                 ("v3", "needs too much memory, more than memory_gb=0.5"),
                 ("v5", "Panic: slice index out of range"),

@@ -55,7 +55,7 @@ def test_named_arrays_lie_beside_the_images(tmp_path):
         assert isinstance(found[name], np.memmap) and not found[name].flags.writeable
         np.testing.assert_array_equal(found[name], array)
     np.save(tmp_path / "train" / "masks.npy", arrays["masks"][:2])
-    with pytest.raises(ValueError, match=r"masks\.npy: holds \(2, 2, 4\) for 3 image\(s\); prepare the data again"):
+    with pytest.raises(ValueError, match=r"masks\.npy: contains \(2, 2, 4\) for 3 image\(s\); prepare the data again"):
         Store.open(tmp_path / "train")
 
 
@@ -141,8 +141,8 @@ def test_parts_are_written_one_by_one(tmp_path):
 
 def test_parts_must_fit_each_other_and_a_failure_leaves_nothing(tmp_path):
     for parts, match in (
-        ([np.zeros((1, 8, 8), np.uint8), np.zeros((1, 9, 9), np.uint8)], r"a part holds uint8 \(1, 9, 9\)"),
-        ([np.zeros((2, 8, 8), np.float32)], r"a part holds float32"),
+        ([np.zeros((1, 8, 8), np.uint8), np.zeros((1, 9, 9), np.uint8)], r"a part has uint8 \(1, 9, 9\)"),
+        ([np.zeros((2, 8, 8), np.float32)], r"a part has float32"),
         ([], r"0 row\(s\) in images.npy and 2 record\(s\)"),
     ):
         with pytest.raises(ValueError, match=match):

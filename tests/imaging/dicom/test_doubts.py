@@ -69,7 +69,7 @@ def test_a_lost_end_of_one_b_value_is_noted(write, tmp_path):
         for n in range(5 if b == 50 else 4):
             write(f"{b}_{n}.dcm", z=float(2 * n), modality="MR", DiffusionBValue=b)
     whole, short = found(tmp_path)
-    assert whole.notes == () and "holds 4 of the 5 places" in short.notes[0]
+    assert whole.notes == () and "it has 4 of the 5 positions" in short.notes[0]
 
 
 def test_one_sop_instance_uid_for_all_slices_loses_none(write, tmp_path):

@@ -129,7 +129,7 @@ def test_bad_films_cost_only_themselves(published):
 
 
 def test_without_a_table_and_with_wrong_shares(tmp_path):
-    with pytest.raises(ValueError, match=r"holds none of labels\.csv, Data_Entry_2017\.csv"):
+    with pytest.raises(ValueError, match=r"has none of labels\.csv, Data_Entry_2017\.csv"):
         NihChestXray14(tmp_path).splits()
     with pytest.raises(ValueError, match="give shares from 0 that sum to 1"):
         NihChestXray14(tmp_path, shares={"train": 0.5})
