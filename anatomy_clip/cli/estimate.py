@@ -152,7 +152,7 @@ def missing_gpus(cfg: DictConfig, run: DictConfig, needed: float) -> Iterator[Mi
         remedy = (f"use a machine with that many, or set trainer.devices in conf/scale/{cfg.at_scale}.yaml",)
         yield Missing(f"GPUs: {devices} are needed on this node, it has {len(sizes)}", remedy)
     elif min(sizes[:devices]) < needed:
-        found = f"{min(sizes[:devices]) / _GB:.1f} GB are on the smallest GPU"
+        found = f"the smallest GPU has {min(sizes[:devices]) / _GB:.1f} GB"
         yield Missing(
             f"GPU memory: about {needed / _GB:.1f} GB are needed, {found}", ("set a smaller data.batch_size",)
         )

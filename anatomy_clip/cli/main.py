@@ -70,7 +70,11 @@ def _add_describe(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--csv", metavar="FILE", help="write a CSV file with one row for each slice")
     add("--plot", "--figure", metavar="FILE", help="write a plot of slices and stations (.png, .pdf, .svg)")
-    add("--audit", action="store_true", help="list only series whose header names another body part than the image")
+    add(
+        "--audit",
+        action="store_true",
+        help="list only series whose header names another body part than the image shows",
+    )
     add("--bundle", metavar="FOLDER", help="a folder, or hf:OWNER/NAME@COMMIT (default: the package's bundle)")
     add("--onnx", action="store_true", help="use the bundle's ONNX file, which starts much faster")
     add(

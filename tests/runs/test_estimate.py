@@ -162,7 +162,7 @@ def test_disk_and_gpus_are_looked_at(tmp_path, monkeypatch):
 
     assert gpus(8, 40) == []
     assert gpus(4, 40) == ["GPUs: 8 are needed on this node, it has 4"]
-    assert "4.0 GB are on the smallest GPU" in gpus(8, 4)[0]
+    assert "the smallest GPU has 4.0 GB" in gpus(8, 4)[0]
 
 
 def test_stores_are_looked_at(tmp_path):
