@@ -139,5 +139,5 @@ def test_first_rows_of_patients():
 def test_a_patient_in_two_splits_of_one_manifest_is_refused(tmp_path):
     records = [replace(RECORD, patient=p, split=s) for p in ("p1", "p2") for s in ("train", "set1")]
     Manifest([*records, replace(RECORD, patient="p0")]).write(tmp_path / "m.parquet")
-    with pytest.raises(ValueError, match=r"patient p1 \(and 1 more patients\) stands in the splits set1, train"):
+    with pytest.raises(ValueError, match=r"patient p1 \(and 1 more patients\) is in the splits set1, train"):
         Manifest.read(tmp_path / "m.parquet")

@@ -67,7 +67,7 @@ REASONS = {
     "killed": "its process was ended by SIGKILL (out of memory?)",
     "panic": "Panic: index out of bounds",
     "system exit": "SystemExit: gone",
-    "recursion": "RecursionError: nested too deeply",
+    "recursion": "RecursionError: it is nested too deeply",
     "value": "a.nii: truncated; not whole",
     "broken": "Broken",
 }

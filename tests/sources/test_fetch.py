@@ -145,7 +145,7 @@ def test_the_first_hash_is_noted_and_holds_from_then_on(server, tmp_path):
     noted = json.loads((tmp_path / "toy" / "checksums.json").read_text())
     assert noted == {"data.zip": f"sha256:{hashlib.sha256(BODY).hexdigest()}"}
     path.unlink()
-    with pytest.raises(ValueError, match="has not the hash sha256"):
+    with pytest.raises(ValueError, match="does not have the hash sha256"):
         quiet(one(server, body=b"another file"), tmp_path)
     (tmp_path / "toy" / "checksums.json").write_text("{")
     with pytest.raises(ValueError, match=r"checksums\.json: is not a JSON"):

@@ -331,7 +331,7 @@ def test_links_out_of_a_tree_and_what_is_no_file_are_refused(tmp_path):
     assert sum(not isinstance(item, Refusal) for item in items) == 3
     reasons = {Path(item.where).name: item.reason for item in items if isinstance(item, Refusal)}
     assert set(reasons) == {"linked", "out.dcm", "pipe.dcm"}
-    assert reasons["pipe.dcm"] == "is not a regular file" and "symbolic link" in reasons["linked"]
+    assert reasons["pipe.dcm"] == "is no regular file" and "symbolic link" in reasons["linked"]
     with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root through a symbolic link"):
         list(source.slices("all", "linked.nii.gz"))
 
@@ -405,7 +405,7 @@ def test_what_describe_notes_is_told_once_a_series_and_by_no_path(tmp_path):
         assert sum(isinstance(item, tuple) for item in items) == (4 if volume == "good/ct" else 5)
     assert told["good/ct"] == []
     assert [(one.where, one.reason.split(", but")[0]) for one in told["odd/ct"]] == [
-        ("odd/ct", "Rescale Type (0028,1054) is US: values may not be HU"),
+        ("odd/ct", "Rescale Type (0028,1054) is US: the values may not be HU"),
         ("odd/ct", "slices are usually 3 mm apart"),
     ]
 

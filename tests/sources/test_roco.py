@@ -177,7 +177,7 @@ def test_captions_go_on_over_lines(tmp_path):
     with pytest.raises(ValueError, match=r"captions\.txt, line 1: 'id caption' isn't"):
         read_roco(tmp_path)
     path.unlink()
-    with pytest.raises(ValueError, match=r"captions\.txt: file is missing"):
+    with pytest.raises(ValueError, match=r"captions\.txt: the file is missing"):
         read_roco(tmp_path)
 
 

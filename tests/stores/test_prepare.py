@@ -194,7 +194,7 @@ def test_slices_are_selected(tmp_path, selection, kept):
 
 
 def test_a_selection_that_takes_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"selection\.every=0: give a whole number from 1"):
+    with pytest.raises(ValueError, match=r"selection\.every=0: give a whole number of at least 1"):
         Selection(every=0)
     assert not Selection() and Selection(at_most=5)
 

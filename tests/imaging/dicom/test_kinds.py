@@ -68,7 +68,7 @@ def test_a_mosaic_is_known_by_its_maker_s_count_too(write):
         data.private_block(0x19, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", tiles)
         data.save_as(path)
         reasons, _ = told(path)
-        assert len(reasons) == refused and all("counts 16 slices side by side" in one for one in reasons)
+        assert len(reasons) == refused and all("states 16 slices side by side" in one for one in reasons)
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_hu_do_not_depend_on_how_they_are_shown(write):
 )
 def test_useless_values_are_refused(write, changes, why):
     series = only([write("x.dcm", **changes)])
-    with pytest.raises(ValueError, match=rf"x\.dcm: frame 1 .*{why}"):
+    with pytest.raises(ValueError, match=rf"x\.dcm: .*frame 1 .*{why}"):
         first(series)
 
 
