@@ -111,7 +111,9 @@ def _add_exchange(parser: argparse.ArgumentParser) -> None:
     add("--series", metavar="UID", help="fetch only this series of the study")
     add("--store", action="store_true", help="store the SR documents on that server")
     add("--ca-bundle", metavar="FILE", help="file of certificates to trust instead of the usual ones (PEM)")
-    add("--client-cert", metavar="FILE", help="client certificate with its key, which is sent to the server (PEM)")
+    add(
+        "--client-cert", metavar="FILE", help="client certificate and key, to identify this program to the server (PEM)"
+    )
 
 
 def _check_exchange(arguments: argparse.Namespace) -> None:

@@ -120,11 +120,11 @@ class Panel(MeasuredPanel):
     def caption(self) -> str:
         """What the numbers are."""
         return (
-            "The claims were declared before anything was measured, and every result is shown. Difference: points, "
-            "seed by seed and patient by patient; in brackets the "
+            "The claims were declared before anything was measured, and every result is shown. Difference: percentage "
+            "points, seed by seed and patient by patient; in brackets the "
             f"{interval_words(one.seeds for one in self.tested)}. p: two-sided t test over trainings and patients, "
-            f"corrected by Holm over all claims; not known with fewer than {FEW_SEEDS} trainings of either column, or "
-            f"{FEW} patients. Bold: p below {SIGNIFICANT}."
+            "corrected by Holm over all claims; not known with fewer than "
+            f"{FEW_SEEDS} trainings of either column, or {FEW} patients. Bold: p below {SIGNIFICANT}."
         )
 
     def _lines(self) -> list[tuple[list[str], bool]]:
