@@ -215,7 +215,7 @@ def place_of(name: str, names: Sequence[str]) -> int:
         Refused: it is none of them.
     """
     if name not in names:
-        hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
+        hint = did_you_mean(name, names) or f"; known: {', '.join(names)}"
         raise Refused(f"eval: {name} is not one of the labels{hint}", "use one of them")
     return names.index(name)
 
@@ -229,7 +229,7 @@ def test_sets(run: TestedRun, names: Sequence[str] | None) -> dict[str, Embedded
     sets = run.sets("test")
     for name in names or ():
         if name not in sets:
-            hint = did_you_mean(name, sets) or f"; there are {', '.join(sets)}"
+            hint = did_you_mean(name, sets) or f"; known: {', '.join(sets)}"
             raise Refused(f"eval: it uses the test set {name}, which is not in data.test{hint}", "use one of data.test")
     return {name: sets[name] for name in (sets if names is None else names)}
 

@@ -82,7 +82,7 @@ def read_suite(
         try:
             runs.append(read_run(folder))
         except ValueError as error:
-            notes.append(f"left out: {folder.parent.name}, seed {_name_and_seed(folder)[1]}: {error}")
+            notes.append(f"{folder.parent.name}, seed {_name_and_seed(folder)[1]} is left out: {error}")
     if not runs:
         found = "; ".join(notes) if notes else f"no folder {root}/<name>/seed_<n>"
         raise ValueError(f"suite '{suite}' has no finished run ({found}); run the experiments first")

@@ -154,7 +154,9 @@ def evaluate(tested: Tested, name: str) -> None:
         "has no head that scores labels": evaluator.predicts and not objective.predicts,
     }
     if any(lacks.values()):
-        notes += [f"{name}: left out, {type(objective).__name__} {what}" for what, lacking in lacks.items() if lacking]
+        notes += [
+            f"{name} is left out: {type(objective).__name__} {what}" for what, lacking in lacks.items() if lacking
+        ]
         print(f"{folder}: {notes[0]}")
     else:
         for absent in tested.data.absent_tests():

@@ -100,7 +100,7 @@ def test_one_changed_byte_is_refused_by_name(copy, name):
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
     (copy / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}: its checksum.*fetch it again"):
+    with pytest.raises(ValueError, match=rf"{name}: its checksum.*download it again"):
         read_bundle(copy)
 
 
@@ -108,7 +108,7 @@ def test_a_missing_file_and_no_bundle_at_all(copy, tmp_path):
     (copy / "captions.json").unlink()
     with pytest.raises(ValueError, match=r"captions\.json: is missing from the bundle"):
         read_bundle(copy)
-    with pytest.raises(ValueError, match=r"is not a bundle, it has no readable SHA256SUMS"):
+    with pytest.raises(ValueError, match=r"is not a bundle: it has no readable SHA256SUMS"):
         read_bundle(tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_a_bundle_of_another_version(copy):
     (copy / "bundle.json").write_text(json.dumps(about))
     lines = [f"{bundles.sha256_of(copy / n)}  {n}\n" for n in FILES]
     (copy / SUMS).write_text("".join(lines))
-    with pytest.raises(ValueError, match=r"has version 99, this program reads 1 and 2"):
+    with pytest.raises(ValueError, match=r"has version 99, but this program reads 1 and 2"):
         read_bundle(copy)
 
 

@@ -168,7 +168,7 @@ def test_nobody_there(tmp_path, paths):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://localhost:{free.getsockname()[1]}/dicom-web"
-        with pytest.raises(ValueError, match=r"localhost:\d+: no connection; check address and port"):
+        with pytest.raises(ValueError, match=r"localhost:\d+: no connection; check the address and the port"):
             fetch_study(url, study_of(paths), tmp_path / "out", access=QUICK)
 
 
@@ -204,7 +204,7 @@ def test_a_full_disk_is_said_so(tmp_path, pacs, paths):
 
 @pytest.mark.parametrize("uid", ["", "1.2/../..", "PLANTED", "1." * 40])
 def test_only_uids_are_asked_for(tmp_path, uid):
-    with pytest.raises(ValueError, match="--study: no valid UID") as raised:
+    with pytest.raises(ValueError, match="--study: not a valid UID") as raised:
         fetch_study("http://localhost:9", uid, tmp_path)
     assert "PLANTED" not in str(raised.value)
 

@@ -105,8 +105,8 @@ def test_a_server_that_isnt_there_is_one_clear_line(bundle_folder, capsys, monke
     [
         (["x", "--dicomweb", "http://localhost"], "either PATHs"),
         (["--dicomweb", "http://localhost"], "add --study UID"),
-        (["x", "--store"], "--store: goes with --dicomweb"),
-        (["x", "--ca-bundle", "y"], "--ca-bundle: goes with --dicomweb"),
+        (["x", "--store"], "--store: needs --dicomweb"),
+        (["x", "--ca-bundle", "y"], "--ca-bundle: needs --dicomweb"),
         (["x", "--sr-patient"], "--sr-patient: needs --sr-out"),
     ],
 )

@@ -63,7 +63,7 @@ def test_what_is_missing_or_no_file(tmp_path, scratch):
         gather([], scratch)
     os.mkfifo(tmp_path / "pipe")
     assert shown([tmp_path / "pipe"], scratch)[1] == [
-        (str(tmp_path / "pipe"), "is not a regular file; take it out of the folder")
+        (str(tmp_path / "pipe"), "is not a regular file; remove it from the folder")
     ]
 
 

@@ -31,7 +31,7 @@ def test_slices_are_shown_as_those_of_dicom_however_they_lie(describer, write, t
     (nifti,) = describer.describe(tmp_path / "n.nii.gz", modality="CT", workers=0, pictures=True).series
     assert nifti.orientation == dicom.orientation and nifti.caption == dicom.caption
     oblique = [note for note in dicom.notes if "degrees from the nearest plane" in note]
-    assert [note for note in nifti.notes if "degrees off" in note] == oblique
+    assert [note for note in nifti.notes if "degrees from" in note] == oblique
     for a, b in zip(nifti.slices, dicom.slices, strict=True):
         np.testing.assert_array_equal(a.picture, b.picture)
         assert a.position_mm == pytest.approx(b.position_mm - dicom.slices[0].position_mm, abs=2e-3)

@@ -36,12 +36,12 @@ def study(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"csv": "study"}, "--csv .*study: is a folder; name a file in it"),
-        ({"plot": "study"}, "--plot .*study: is a folder; name a file in it"),
+        ({"csv": "study"}, "--csv .*study: is a folder; give a file in it"),
+        ({"plot": "study"}, "--plot .*study: is a folder; give a file in it"),
         ({"csv": "no/a.csv"}, "its folder does not exist; create it first"),
         ({"plot": "a.txt"}, "unknown ending '.txt'; give .png"),
         ({"csv": "a.png", "plot": "study/../a.png"}, "both name .*; give each its own file"),
-        ({"csv": "a.nii", "paths": ["a.nii"]}, "is what is to be described; choose another place"),
+        ({"csv": "a.nii", "paths": ["a.nii"]}, "is one of the inputs; choose another place"),
         ({"sr_out": "old.csv"}, "--sr-out .*old.csv: is not a folder; choose another place"),
         ({"sr_out": "sr"}, "already contains reports; choose another folder"),
         ({"sr_out": "study"}, "is inside the folder of the study; choose a folder outside"),
@@ -69,7 +69,7 @@ def test_a_folder_without_permission_is_told(study):
 
 
 def test_an_output_that_fails_in_the_end_is_one_line():
-    with pytest.raises(ValueError, match=r"standard output: can't be written \(No space left on device\); name"):
+    with pytest.raises(ValueError, match=r"standard output: can't be written \(No space left on device\); choose"):
         with written("standard output"), open("/dev/full", "w") as full:
             full.write("x")
             full.flush()

@@ -59,7 +59,9 @@ def test_a_file_is_told_by_how_it_begins(tmp_path, kind):
 @pytest.mark.parametrize("name", ["p.hdr", "p.img"])
 def test_both_halves_of_a_pair_are_told(tmp_path, name):
     nib.save(nib.Nifti1Pair(GREY, np.eye(4)), tmp_path / "p.hdr")
-    with pytest.raises(Refused, match=r"is half of a NIfTI or ANALYZE pair( by its name)?, which can't be read; convert"):
+    with pytest.raises(
+        Refused, match=r"is half of a NIfTI or ANALYZE pair( by its name)?, which can't be read; convert"
+    ):
         read_headers(tmp_path / name)
 
 

@@ -142,4 +142,4 @@ def test_the_head_of_supervised_pretraining_is_measured_too_and_one_that_is_not_
     simclr = composed(folder, "experiment=pretraining/simclr", *left_out, "stages=[evaluate]")
     run(simclr)
     notes = json.loads((run_folder(simclr) / "results.json").read_text())["notes"]["head"]
-    assert notes == ["head: left out, SimCLR has no head that scores labels"]
+    assert notes == ["head is left out: SimCLR has no head that scores labels"]

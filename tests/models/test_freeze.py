@@ -93,7 +93,7 @@ def test_more_blocks_than_there_are_and_unknown_designs_are_refused():
         prepare_towers(clip(), frozen_text=9)
     model = clip()
     model.image = torch.nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="frozen_image: the blocks of a Linear aren't known"):
+    with pytest.raises(ValueError, match="frozen_image: the blocks of a Linear are not known"):
         prepare_towers(model, frozen_image=1)
 
 

@@ -88,5 +88,5 @@ def test_online_only_the_first_weights_are_fetched_and_every_request_is_pinned(s
         "open_clip_model.safetensors", "open_clip_config.json", "config.json", "preprocessor_config.json",
         *TOKENIZER_FILES,
     ]  # fmt: skip
-    with pytest.raises(ValueError, match=r"neither in the Hugging Face cache nor to be had from the hub: x.bin"):
+    with pytest.raises(ValueError, match=r"found neither in the Hugging Face cache nor on the hub: x.bin"):
         load(f"{REPO}:x.bin")

@@ -28,7 +28,7 @@ def test_weights_temperature_and_normalisation_come_back(tmp_path):
     assert model.normalisation == "imagenet"
     for key, value in build(0).state_dict().items():
         assert torch.equal(model.state_dict()[key], value), key
-    with pytest.raises(ValueError, match="normalisation is imagenet there, clip in the model"):
+    with pytest.raises(ValueError, match="normalisation is imagenet in the file and clip in the model"):
         build(1, tmp_path / "last.ckpt", normalisation="clip")
 
 

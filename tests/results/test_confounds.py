@@ -49,13 +49,13 @@ def test_what_is_declared_passes_and_so_does_what_decides_no_number():
 )
 def test_more_than_declared_is_named_with_both_values(change, words):
     (found,) = confounds([run(A), run(B), run(C | change)], made())
-    assert found == f"undeclared difference between c, seed 0, and b, seed 0: {words}"
+    assert found == f"undeclared difference between c, seed 0 and b, seed 0: {words}"
 
 
 def test_seeds_of_a_column_may_differ_in_nothing():
     other = run(B | {"stages": ["evaluate"]}, seed=1)
     found = confounds([run(A), run(B), other], made())
-    assert len(found) == 1 and found[0].startswith("undeclared difference between b, seed 1, and b, seed 0: stages is")
+    assert len(found) == 1 and found[0].startswith("undeclared difference between b, seed 1 and b, seed 0: stages is")
 
 
 def test_runs_are_compared_seed_by_seed_and_with_the_first_where_a_seed_is_missing():
@@ -91,7 +91,7 @@ def test_the_report_shows_an_undeclared_difference_everywhere_and_fails_unless_i
     cfg = compose_config("results", f"paths.outputs={tmp_path}", "page.stores={}", "gallery.stores={}")
     with pytest.raises(ValueError, match=r"1 undeclared difference.*allow_confounds=true"):
         results(cfg)
-    words = "undeclared difference between pmc_m, seed 0, and pmc, seed 0: optim.lr is 0.2, not 0.1"
+    words = "undeclared difference between pmc_m, seed 0 and pmc, seed 0: optim.lr is 0.2, not 0.1"
     for name in ("table3.md", "results.html"):
         assert words in (tmp_path / "table3" / name).read_text()
     cfg.allow_confounds = True

@@ -131,7 +131,7 @@ def test_the_program_shows_the_probe_alone(outputs, capsys):
     written = {path.name for path in (outputs / "probe").iterdir() if path.is_file()}
     assert written == {"probe.md", "probe.csv", "results.html"}
     out = capsys.readouterr().out
-    assert "left out convirt: not run yet" in out and "20" in out
+    assert "convirt is left out: it was not run yet" in out and "20" in out
 
 
 def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
@@ -150,5 +150,5 @@ def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
 def test_a_damaged_table_is_named(tmp_path):
     folder = write_probe(tmp_path, "clip", 0, 0.5)
     pd.read_parquet(folder / "linear_probe.parquet").drop(columns="share").to_parquet(folder / "linear_probe.parquet")
-    with pytest.raises(ValueError, match=r"linear_probe\.parquet lacks the column\(s\) share"):
+    with pytest.raises(ValueError, match=r"linear_probe\.parquet does not have the column\(s\) share"):
         read_run(folder)

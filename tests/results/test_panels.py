@@ -80,7 +80,9 @@ def test_an_evaluator_without_a_panel_is_noted(folder):
         folder / "of_tomorrow.parquet"
     )
     suite = suite_of(folder)
-    assert "of_tomorrow isn't shown: there is no results/panels/of_tomorrow.py" in notes_of(suite, panels_of(suite))
+    assert "of_tomorrow is not shown, because there is no results/panels/of_tomorrow.py" in notes_of(
+        suite, panels_of(suite)
+    )
 
 
 def test_an_evaluator_that_was_left_out_has_no_table_and_one_whose_table_is_gone_is_named(folder):

@@ -25,7 +25,7 @@ def test_only_the_named_experiments_are_read(tmp_path):
     (tmp_path / "table3" / "table3.md").write_text("")
     runs, notes = read_suite(tmp_path, "table3", ["pmc", "pmc_m"])
     assert [r.name for r in runs] == ["pmc"]
-    assert notes == ("left out pmc_m: not run yet",)
+    assert notes == ("pmc_m is left out: it was not run yet",)
 
 
 def test_select_gives_rows_in_order_with_targets_by_label(tmp_path):

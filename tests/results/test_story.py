@@ -203,8 +203,8 @@ def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_
         tables["convirt"]["class_probe"], own
     )  # the declared evaluator's rows alone are taken
     assert notes == (
-        "suite finetune_1: left out random: not run yet",
-        "suite finetune_1: left out convirt, seed 1: this suite has no such run",
+        "suite finetune_1: random is left out: it was not run yet",
+        "suite finetune_1: convirt, seed 1 is left out, because this suite has no such run",
         "other: no suite none_* was run",
     )
 

@@ -85,7 +85,7 @@ def recorded(folder, recipe):
 
 
 def test_patients_that_cannot_be_compared_are_refused(folder, monkeypatch):
-    with pytest.raises(ValueError, match=r"other.ckpt: its run kept no list of its training patients, as versions"):
+    with pytest.raises(ValueError, match=r"other.ckpt: its run has no list of its training patients, because"):
         earlier_patients(recorded(folder, {"finished": True}))
     cfg = recorded(folder, patients_entry(["ab"]))
     assert earlier_patients(cfg) == {"ab"}

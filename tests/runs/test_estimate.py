@@ -30,7 +30,7 @@ def test_steps_images_time_and_cost_by_hand():
     text = render("title", [long], HARDWARE, [])
     hours = 21_000 * 512 / 20_000 * 1.2 / 3600
     assert f"{hours:,.1f} h on 8 GPU(s) = {hours * 8:,.1f} GPU hours" in text
-    assert f"{hours * 16:,.2f} at 2 a GPU hour" in text
+    assert f"{hours * 16:,.2f} at 2 per GPU hour" in text
     assert "nothing is missing" in text
 
 

@@ -104,7 +104,8 @@ def _modality(fields: Fields) -> Modality:
     if sop_class and sop_class not in (_CT if name == "CT" else _MR):
         kind = UID(sop_class).name if UID(sop_class).is_valid else "unknown"
         raise Refused(
-            f"{named('SOPClassUID')} is {kind}: it is not a {name} image", "leave it out: it contains no slice"
+            f"{named('SOPClassUID')} is {kind}: it does not fit the modality {name}",
+            "leave it out: it contains no slice",
         )
     return Modality(name)
 

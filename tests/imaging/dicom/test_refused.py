@@ -51,7 +51,10 @@ def test_files_that_hold_no_slice(sample, name, why):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "Secondary Capture Image Storage: it is not a CT image"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+            "Secondary Capture Image Storage: it does not fit the modality CT",
+        ),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a CT localizer is a projection"),
         ({"ImageOrientationPatient": None}, "Image Orientation (Patient) (0020,0037) is missing"),
         ({"ImageOrientationPatient": [1, 0, 0]}, "has 3 numbers, not 6"),
