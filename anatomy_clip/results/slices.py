@@ -120,7 +120,7 @@ def by_run(runs: Iterable[Run], row: RowSpec, notes: list[str] | None = None) ->
             found.append((run, slices))
         elif notes is not None:
             notes.append(
-                f"left out {run.name}, seed {run.seed}, in {row.row}: its slices are not those of the first seed"
+                f"{run.name}, seed {run.seed} is left out in {row.row}: its slices are not those of the first seed"
             )
     return found
 

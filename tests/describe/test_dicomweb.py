@@ -204,7 +204,7 @@ def test_a_full_disk_is_said_so(tmp_path, pacs, paths):
 
 @pytest.mark.parametrize("uid", ["", "1.2/../..", "PLANTED", "1." * 40])
 def test_only_uids_are_asked_for(tmp_path, uid):
-    with pytest.raises(ValueError, match="--study: not a valid UID") as raised:
+    with pytest.raises(ValueError, match="--study: this is not a valid UID") as raised:
         fetch_study("http://localhost:9", uid, tmp_path)
     assert "PLANTED" not in str(raised.value)
 

@@ -161,5 +161,5 @@ def test_unknown_classes_and_sets_without_queries_are_refused():
         evaluator(classes=["nodul"])
     with pytest.raises(Refused, match="test set queries: no film shows exactly one of the classes"):
         evaluator(classes=["edema"]).predict(run_of(queries=class_films("queries", 0, 1, [("nodule",)])))
-    with pytest.raises(Refused, match=r"test set querys, which data\.test lacks"):
+    with pytest.raises(Refused, match=r"test set querys, which is not in data\.test"):
         evaluator(queries="querys").predict(run_of())

@@ -96,7 +96,7 @@ def bad(tmp_path, kind):
     ("kind", "message"),
     [
         ("missing", "file is missing"), ("text", "can't be read"), ("cut", "can't be read"),
-        ("infinite", "infinite values, or no valid number at all; correct"), ("empty", "no valid number at all; correct"),
+        ("infinite", "has infinite values, or no valid number at all"), ("empty", "no valid number at all; correct"),
         ("4d", "has 2 volumes; extract one"), ("oblique", "40 degrees from"), ("no affine", "gives no orientation"),
     ],
 )  # fmt: skip

@@ -242,7 +242,7 @@ def test_a_tower_of_clips_own_kind_is_not_loaded_with_a_bert(published):
 def test_a_bert_without_weights_has_no_tokenizer(tmp_path):
     with pytest.raises(ValueError, match=r"a-bert has its own tokenizer, which is stored with the weights; set"):
         from_config(EMBED, VISION, KEYS)
-    with pytest.raises(ValueError, match="roberta-base has a tokenizer of its own"):
+    with pytest.raises(ValueError, match="roberta-base has its own tokenizer"):
         from_name("roberta-ViT-B-32")
     torch.manual_seed(0)
     clip = from_config(EMBED, VIT, TEXT)

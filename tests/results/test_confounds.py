@@ -62,7 +62,7 @@ def test_runs_are_compared_seed_by_seed_and_with_the_first_where_a_seed_is_missi
     a0, a1, b1, b2 = run(A), run(A | {"optim": {"lr": 0.2}}, 1), run(B | {"optim": {"lr": 0.2}}, 1), run(B, 2)
     pairs = [text.split(":")[0] for text in confounds([a0, a1, b1, b2], made())]
     begin = "undeclared difference between"
-    assert pairs == [f"{begin} a, seed 1, and a, seed 0", f"{begin} b, seed 2, and b, seed 1"]
+    assert pairs == [f"{begin} a, seed 1 and a, seed 0", f"{begin} b, seed 2 and b, seed 1"]
 
 
 def test_without_a_declaration_or_a_config_nothing_is_checked():
