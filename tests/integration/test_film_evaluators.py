@@ -77,7 +77,7 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     assert cells["saliency/chance/iou/test/consolidation"]["value"] == pytest.approx(share / (2 - share))
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
-    absent = ["test set nih was absent", "folds_probe: there is no test set nih"]
+    absent = ["test set nih was missing", "folds_probe: there is no test set nih"]
     assert results["notes"]["folds_probe"] == absent and results["scores"]["folds_probe"] == []
     results_of(compose_config("results", "suite=pretraining", "table=pretraining", f"paths.outputs={tmp_path}"))
     table = pd.read_csv(folder.parents[1] / "summary.csv")
