@@ -130,7 +130,7 @@ def test_files_are_gone_after_the_answer(client, server, write, tmp_path_factory
 def test_it_ends_and_leaves_nothing(bundle_folder, tmp_path, how):
     temporary = tmp_path / "temporary"
     with served("--host", "0.0.0.0", bundle=bundle_folder, temporary=temporary) as (address, process, printed):
-        assert "isn't encrypted" in printed() and "0.0.0.0" in address
+        assert "not encrypted" in printed() and "0.0.0.0" in address
         with Client(address.replace("0.0.0.0", "127.0.0.1")) as client:
             assert client.upload(client.begin(), "a", b"x").status_code == 200
             assert client.get("/", headers={"Host": "evil.example"}).status_code == 421
@@ -196,7 +196,7 @@ def test_what_it_needs_is_named(monkeypatch, bundle_folder, tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=rf"port {port} is used.*--port"):
             serve.run(settings(bundle=bundle_folder, port=port))
-    with pytest.raises(ValueError, match=r"--port 70000: give one"):
+    with pytest.raises(ValueError, match=r"--port 70000: give a port"):
         serve.run(settings(bundle=bundle_folder, port=70000))
     with pytest.raises(ValueError, match="--host"):
         serve.run(settings(bundle=bundle_folder, host="203.0.113.7"))
