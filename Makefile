@@ -1,15 +1,15 @@
-# Every target makes or refreshes .venv itself; a stamp file keeps that quick when nothing changed.
-# Any Python from 3.11 to 3.13, the first that is there.
+# Every target makes or updates .venv itself. A stamp file makes this fast when nothing changed.
+# The first Python from 3.11 to 3.13 that is found.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell $(name) -c \
 	"import sys; v = sys.version_info[:2]; v in ((3, 11), (3, 12), (3, 13)) and print('$(name)')" 2>/dev/null)))
 SEEDS ?= 0
 SUITE ?= table3
-# QUICK=1: fewer films and columns, in folders of their own, so that they never meet the full ones. FULL=1: further ones.
+# QUICK=1: fewer films and columns, in separate folders, so that they do not mix with the full ones. FULL=1: more columns.
 QUICK ?=
 FULL ?=
 OUTPUTS ?= $(if $(QUICK),outputs/quick,outputs)
-# SCALE=paper wants DATA (stores) and WEIGHTS (folder of PubMedCLIP's files); SUITE=table3_rn50 takes the second backbone.
-# PLAN=1 only prints the plan, PRICE= is what a GPU hour costs.
+# SCALE=paper needs DATA (stores) and WEIGHTS (folder of PubMedCLIP's files). SUITE=table3_rn50 uses the second backbone.
+# PLAN=1 only prints the plan. PRICE= is the price of a GPU hour.
 SCALE ?= laptop
 WEIGHTS ?= weights
 PRICE ?= null
@@ -17,8 +17,8 @@ TABLE3_RUN = $(OUTPUTS)/table3/pmc_msa/seed_$(firstword $(subst $(COMMA), ,$(SEE
 COLUMNS := pmc pmc_m pmc_ms pmc_msa
 COMMA := ,
 FUZZ_FILES ?= 20000
-# A folder of real CT and MR files with a labels.csv, for one more test set; one of labelled pictures, with a labels.csv
-# too (both are what `make real-stores` trains on); one of real films in NIH's layout.
+# REAL_DATA: a folder of real CT and MR files with a labels.csv, for one more test set. REAL_SLICES: a folder of labelled pictures
+# with a labels.csv (`make real-stores` makes training stores of both). REAL_FILMS: a folder of real films in NIH's layout.
 REAL_DATA ?=
 REAL_SLICES ?=
 REAL_FILMS ?=
@@ -26,7 +26,7 @@ POOLED = $(subst $() ,$(COMMA),$(strip $(if $(REAL_SLICES),slices) $(if $(REAL_D
 DATA ?= $(if $(QUICK),data/quick,data)
 PRETRAINED := $(if $(QUICK),random simclr clip convirt,\
 	random simclr moco contrastive_binary caption_lstm caption_transformer clip convirt gloria supervised)
-# What fine-tuning takes: task_percent_draw.
+# The fine-tuning runs, as task_percent_draw.
 FINETUNED := pneumonia_1_0 pneumonia_10_0
 ifdef FULL
 FINETUNED := $(foreach task,pneumonia findings covid fracture,$(task)_100_0 \
@@ -39,7 +39,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PY := $(BIN)/python
-# glibc gives freed memory back and asks for it anew at every step; kept, a step on a CPU takes a tenth less time.
+# By default, glibc returns freed memory and requests it again at every step. Keeping it makes a step on a CPU 10 % faster.
 RUN := MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 \
 	$(PY) experiments/run.py
 PATHS := paths.outputs=$(OUTPUTS) paths.data=$(DATA)
@@ -61,39 +61,39 @@ help: ## List the targets
 setup: $(STAMP) ## Make .venv and install the project into it
 
 $(STAMP): pyproject.toml
-	@command -v "$(PYTHON)" >/dev/null || { echo "no Python from 3.11 to 3.13 found: install one, or set PYTHON="; exit 1; }
+	@command -v "$(PYTHON)" >/dev/null || { echo "no Python from 3.11 to 3.13 was found: install one, or set PYTHON="; exit 1; }
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (some gigabytes the first time)"
+	@echo "installing into $(VENV) (the first time this downloads some gigabytes)"
 	@$(PY) -m pip install -q -e '.[dev]'
 	@touch $@
 
-lint: $(STAMP) ## ruff (check and format) and strict mypy
+lint: $(STAMP) ## Run ruff (check and format) and strict mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint ## Lint, then every test
+test: lint ## Run lint, then all tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-fuzz: $(STAMP) ## Damage FUZZ_FILES (20000) DICOM and NIfTI files, read them all, and describe as many
+fuzz: $(STAMP) ## Damage FUZZ_FILES (20000) DICOM and NIfTI files and read them; then describe the same number of files
 	OMP_NUM_THREADS=1 FUZZ_FILES=$(FUZZ_FILES) $(BIN)/pytest tests/fuzz -s
 
-soak: $(STAMP) ## Kill 40 runs and 100 checkpoint writes at random moments, and run a sweep of 4 x 3
+soak: $(STAMP) ## Kill 40 runs and 100 checkpoint writes at random moments, and run a sweep of 4 x 3 runs
 	OMP_NUM_THREADS=1 SOAK_KILLS=20 SOAK_WRITES=100 CLUSTER_TESTS=1 $(BIN)/pytest -rP \
 		tests/integration/test_restarts.py tests/integration/test_multirun.py tests/training/test_checkpoints.py \
 		tests/integration/test_cluster.py
 
-parity: $(STAMP) ## Models of the paper's true shape against transformers and open_clip, import and export
+parity: $(STAMP) ## Compare models of the paper's size with transformers and open_clip, for import and export
 	OMP_NUM_THREADS=2 FULL_SIZE=1 $(BIN)/pytest tests/models/test_full_size.py
 
-data: $(STAMP) ## Make the phantom cohorts, and fetch the real sample volumes (test data only)
+data: $(STAMP) ## Make the phantom cohorts, and download the real sample volumes (test data only)
 	$(PREPARE) source=phantom
-	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "going on without the real sample volumes"; }
+	@$(PREPARE) source=samples || { test $$? -eq 3 && echo "continuing without the real sample volumes"; }
 	@test -z "$(REAL_DATA)" || REAL_DATA="$(REAL_DATA)" $(PREPARE) source=real
 
-real-stores: $(STAMP) ## Make folds of real slices, by patient and by source (REAL_DATA=, REAL_SLICES=)
+real-stores: $(STAMP) ## Make the folds of real slices, by patient and by source (REAL_DATA=, REAL_SLICES=)
 	@test -n "$(POOLED)" || \
-		{ echo "name a folder of volumes, of pictures, or both: make $@ REAL_DATA=FOLDER REAL_SLICES=FOLDER"; exit 1; }
+		{ echo "give a folder of volumes, a folder of pictures, or both: make $@ REAL_DATA=FOLDER REAL_SLICES=FOLDER"; exit 1; }
 	@set -e; for by in patient source; do for more in "" "$(WINDOWS)"; do \
 		REAL_DATA="$(REAL_DATA)" REAL_SLICES="$(REAL_SLICES)" $(PREPARE) source=pool source.by=$$by source.only=[$(POOLED)] $$more; \
 	done; done
@@ -109,7 +109,7 @@ reproduce-real: real-stores imagenet-weights ## Cross-validate on real slices, o
 	$(PY) experiments/results.py suite=real_pool_0 table=real $(PATHS)
 	$(PY) experiments/results.py suite=real_pool_by_source_0 table=real_sources $(PATHS)
 
-bundle: reproduce-real ## Train on all real slices, and make the bundle that describe loads (REAL_DATA=, REAL_SLICES=)
+bundle: reproduce-real ## Train on all real slices, and make the bundle for describe (REAL_DATA=, REAL_SLICES=)
 	$(RUN) experiment=real/bundle $(PATHS) paths.weights=$(WEIGHTS)
 	$(BIN)/anatomy-clip export $(OUTPUTS)/real/bundle/seed_0 --data $(DATA) --onnx --half --overwrite
 
@@ -117,14 +117,14 @@ film-stores: $(STAMP)
 	$(PREPARE) source=films side=96 $(if $(QUICK),source.share=0.34)
 	@test -z "$(REAL_FILMS)" || REAL_FILMS="$(REAL_FILMS)" $(PREPARE) source=real_films side=96
 
-films: film-stores ## Make simulated radiographs with findings and reports (about 3,500; QUICK=1: 1,200), pictures and checks
+films: film-stores ## Make simulated radiographs with findings and reports (about 3,500; QUICK=1: 1,200), show and check them
 	@$(PY) experiments/film_sheets.py $(DATA)/films
 	@$(PY) experiments/check.py stores=films paths.data=$(DATA)
 	@$(PY) experiments/film_shortcuts.py $(DATA)/films/train $(DATA)/films/test
 
 ifeq ($(SCALE),laptop)
 ifdef PLAN
-$(error PLAN=1 goes with SCALE=paper: the laptop's runs need no plan)
+$(error PLAN=1 needs SCALE=paper: there is no plan for the runs of a laptop)
 endif
 reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print Table III
 	$(RUN) experiment=table3/stand_in $(PATHS)
@@ -133,7 +133,7 @@ reproduce-table3: data ## Train and evaluate PMC, PMC-M, PMC-MS, PMC-MSA; print 
 	@test $(TABLE3_RUN)/bundle/SHA256SUMS -nt $(TABLE3_RUN)/decisions.json || \
 		$(BIN)/anatomy-clip export $(TABLE3_RUN) --data $(DATA) --overwrite
 else
-# Run by run: a multirun's processes for further GPUs would each start the whole sweep.
+# One run after the other, because with several GPUs each process of a multirun would start the whole sweep.
 reproduce-table3: $(STAMP)
 	@$(PY) experiments/estimate.py suite=$(SUITE) at_scale=$(SCALE) 'seeds=[$(SEEDS)]' price_per_gpu_hour=$(PRICE) \
 		$(PATHS) paths.weights=$(WEIGHTS) plan_only=$(if $(PLAN),true,false)
@@ -145,14 +145,14 @@ ifndef PLAN
 endif
 endif
 
-table3-plus: data ## Columns beyond the paper, three seeds (some hours on two cores)
+table3-plus: data ## Train and evaluate the columns beyond the paper, with three seeds (some hours on two cores)
 	$(RUN) experiment=table3/stand_in $(PATHS)
 	$(RUN) --multirun sweep=table3_plus $(PATHS)
 	$(PY) experiments/results.py suite=table3_plus table=table3_plus $(PATHS)
 
 ifdef QUICK
 ifdef FULL
-$(error QUICK=1 and FULL=1 exclude each other)
+$(error QUICK=1 and FULL=1 can't be used together)
 endif
 endif
 joined = $(subst $() ,$(COMMA),$(strip $(1)))
@@ -173,18 +173,18 @@ endif
 	done
 	$(PY) experiments/results.py suite=pretraining table=pretraining $(PATHS)
 
-reproduce-imagenet: film-stores ## ImageNet's weights, and MoCo v2 and ConVIRT from them, on radiographs (one network from the index)
+reproduce-imagenet: film-stores ## Evaluate ImageNet's weights, and MoCo v2 and ConVIRT from them, on radiographs (downloads one network)
 	@set -e; columns=imagenet/random; \
 	if $(BIN)/anatomy-clip download imagenet $(WEIGHTS); \
 	then columns=$$columns,imagenet/imagenet,imagenet/moco,imagenet/convirt; \
-	else echo "going on without ImageNet's weights: the columns imagenet, moco and convirt are left out"; fi; \
+	else echo "continuing without ImageNet's weights: the columns imagenet, moco and convirt are left out"; fi; \
 	$(RUN) --multirun sweep=imagenet experiment=$$columns seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
 	$(PY) experiments/results.py suite=imagenet table=imagenet $(PATHS)
 
-results: $(STAMP) ## Rebuild a suite's tables, figures and page from its predictions (SUITE=table3)
+results: $(STAMP) ## Make a suite's tables, plots and page again from its predictions (SUITE=table3)
 	$(PY) experiments/results.py suite=$(SUITE) $(PATHS)
 
-benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
+benchmark: $(STAMP) ## Compare the speed of the pipeline's parts, as ratios
 	$(PY) experiments/benchmark.py
 	$(PY) experiments/benchmark_training.py
 	$(PY) experiments/benchmark_methods.py
@@ -192,7 +192,7 @@ benchmark: $(STAMP) ## Time the pipeline's parts side by side, as ratios
 	REAL_DATA="$(REAL_DATA)" $(PY) experiments/benchmark_data.py
 	$(PY) experiments/benchmark_describe.py
 
-gpu: $(STAMP) ## Check and time training on one GPU in under 8 minutes; without one, a sentence
+gpu: $(STAMP) ## Check and time training on one GPU in under 8 minutes (without a GPU, it only says so)
 	@$(PY) experiments/gpu.py out=$(OUTPUTS)/gpu.json
 
 clean: ## Remove stores and runs (not .venv)

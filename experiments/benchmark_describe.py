@@ -176,7 +176,7 @@ def series_calls(bundle: Bundle, onnx: bool, dicom: Path, png: Path) -> dict[str
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--bundle", help="default: the one that comes with the package")
+    parser.add_argument("--bundle", help="default: the bundle of the package")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with plain_errors():
         bundle = read_bundle(parser.parse_args().bundle)

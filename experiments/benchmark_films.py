@@ -54,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--films", type=int, default=20_000)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--folder", type=Path, help="where the store goes, for a while (default: a temporary folder)")
+    parser.add_argument(
+        "--folder", type=Path, help="folder of the store, which is deleted at the end (default: a temporary folder)"
+    )
     options = parser.parse_args(arguments)
     patients = [str(n) for n in range(options.films // PATIENT)]
     marks: list[tuple[int, float]] = []
@@ -80,11 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         before = mark
     print(f"joining the parts: {1000 * (whole - marks[-1][1] + begun) / len(store.manifest):.2f} ms a film")
     held = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(f"most memory: {held[0]:.2f} GB in the parent, {held[1]:.2f} GB in a worker")
+    print(f"peak memory: {held[0]:.2f} GB in the parent, {held[1]:.2f} GB in a worker")
     count = len(store.manifest)
     print(f"{count} films: {whole:.0f} s, {size / 2**30:.2f} GB of disk; the store opens in {opening:.2f} s")
     minutes, disk = MIMIC_CXR / count * whole / 60, MIMIC_CXR / count * size / 2**30
-    print(f"as many as MIMIC-CXR's {MIMIC_CXR}: {minutes:.0f} min and {disk:.0f} GB, and decoding on top")
+    print(f"as many as MIMIC-CXR's {MIMIC_CXR}: {minutes:.0f} min and {disk:.0f} GB, without the time for decoding")
     return 0
 
 

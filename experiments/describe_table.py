@@ -216,20 +216,21 @@ def page(judged: Sequence[Judged], refusals: Sequence[Refusal], bundles: Sequenc
     names = " and ".join(f"`{one.name}` (digest `{one.digest[:16]}`)" for one in bundles)
     by, unseen = f"the bundle of {names}", "No slice here was used for training or for a choice."
     if len(bundles) > 1:
-        by = f"the bundles of {names}, the folds of a cross-validation: each patient by the one that left them out"
+        by = f"the bundles of {names}, the folds of a cross-validation (each patient: the fold that left them out)"
         unseen = "No slice was described by a model that had seen its patient."
     lines = [
         "# Real files, described",
         "",
         f"Made by `experiments/describe_table.py` with {by}. Every path of "
-        "the label table was described by itself, told nothing but the path; NIfTI files don't say their modality, so "
-        "there it was judged from the image.",
+        "the label table was described by itself; only the path was given. NIfTI files do not state their modality, so "
+        "the program estimated it from the image.",
         "",
         "*Hits*: labelled slices whose best named station (organ) is one of the labelled ones; a slice in which "
-        "nothing was named (*unsure*) is no hit. *Along the body*: the same for the station that the smoothed axis "
-        "gives a slice. *Said*: stations of the series along the body, organs best first. Labels by eye list what is "
-        "plainly seen, so an organ that was said and isn't labelled need not be wrong; one that the table calls unsure "
-        f"(`organs_unsure`) is neither right nor wrong. {unseen} They are few patients: no accuracy to report.",
+        "nothing was named (*unsure*) is not a hit. *Along the body*: the same for the station that the smoothed "
+        "axis gives a slice. *Said*: stations of the series along the body, organs best first. Labels by eye list "
+        "what is clearly visible, so an organ that was said and is not labelled may be right. An organ that the "
+        f"table calls unsure (`organs_unsure`) is neither right nor wrong. {unseen} The patients are few, so this is "
+        "not a measure of accuracy.",
         "",
         *_totals(judged),
         "",

@@ -29,9 +29,9 @@ CHEST_VIEWS = ("chest_pa", "chest_pa", "chest_ap", "chest_pa", "chest_lateral", 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, help="where the pictures go")
-    parser.add_argument("--films", type=int, default=8, help="films in a row")
-    parser.add_argument("--tile", type=int, default=160, help="pixels on a side of a film in the picture")
+    parser.add_argument("folder", type=Path, help="folder of the pictures")
+    parser.add_argument("--films", type=int, default=8, help="number of films in a row")
+    parser.add_argument("--tile", type=int, default=160, help="side length of a film in the picture, in pixels")
     options = parser.parse_args(arguments)
     taken = [film(view, n, {}) for view in views().values() for n in range(options.films)]
     film_sheet(taken, options.folder / "views.png", tile=options.tile)

@@ -60,8 +60,8 @@ class Row(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print both probes' tables; returns 1 where the first, which sees nuisances alone, isn't at chance."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("train", type=Path, help="store of radiographs that the probe learns from")
-    parser.add_argument("test", type=Path, help="store of radiographs that it is tested on")
+    parser.add_argument("train", type=Path, help="store of radiographs on which the probe is trained")
+    parser.add_argument("test", type=Path, help="store of radiographs on which the probe is tested")
     stores = parser.parse_args(arguments)
     train, test = (list(Store.open(path, kind=RADIOGRAPHS).manifest) for path in (stores.train, stores.test))
     console, bad = Console(width=96), 0

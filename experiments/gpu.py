@@ -74,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             print(_line(name, part), flush=True)
             out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     failed = [name for name, part in report["parts"].items() if part["status"] != "ok"]
-    print(f"{out}: {len(chosen) - len(failed)} of {len(chosen)} parts went well, on {found['name']}")
+    print(f"{out}: {len(chosen) - len(failed)} of {len(chosen)} parts succeeded, on {found['name']}")
     return int(any(report["parts"][name]["status"] == "wrong" or name in CHECKS for name in failed))
 
 
@@ -173,8 +173,8 @@ def _device(name: str) -> dict[str, Any]:
 
     if name != "cuda" or not torch.cuda.is_available():
         return {
-            "error": "no GPU here, so nothing was measured; run this on a machine with one "
-            "(device=cpu size=tiny takes every part's way on a CPU)"
+            "error": "no GPU was found, so nothing was measured; run this on a machine with a GPU "
+            "(device=cpu size=tiny runs every part on a CPU)"
         }
     known = torch.cuda.get_device_properties(0)
     return {
@@ -196,7 +196,7 @@ def _versions() -> dict[str, str]:
 
 def _line(name: str, part: dict[str, Any]) -> str:
     wrong = [sentence for sentence, holds in part.get("checks", {}).items() if not holds]
-    why = part.get("error", "").splitlines()[:1] or [f"doesn't hold: {sentence}" for sentence in wrong]
+    why = part.get("error", "").splitlines()[:1] or [f"this does not hold: {sentence}" for sentence in wrong]
     return f"{part['status']:7s} {name:15s} {part['seconds']:6.1f} s  {'; '.join(why)}".rstrip()
 
 

@@ -94,7 +94,7 @@ def read_reports(path: Path) -> Iterator[Report]:
             f"{path.name}: can't be read as a .tgz of Open-I's reports ({type(error).__name__})"
         ) from error
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path.name}: {member.name} is no XML file; fetch the archive again") from error
+        raise ValueError(f"{path.name}: {member.name} is not an XML file; fetch the archive again") from error
 
 
 def _report(root: ElementTree.Element, name: str) -> Report | None:
@@ -127,7 +127,7 @@ def page(reports: Sequence[Report]) -> str:
         ValueError: no report.
     """
     if not reports:
-        raise ValueError("no report with tags and text in the file; is it NLMCXR_reports.tgz?")
+        raise ValueError("the file has no report with tags and text; is it NLMCXR_reports.tgz?")
     labelled = [label_text(one.text) for one in reports]
     lines = [
         f"{len(reports)} reports. *Said*: positive or uncertain by the labeller; *certain only*: positive.",

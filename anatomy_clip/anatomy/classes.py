@@ -33,7 +33,9 @@ class ClassSet:
         self.name = name
         self.classes = tuple(classes)
         if len(set(self.classes)) < max(2, len(self.classes)):
-            raise Refused("taxonomy.classes: names fewer than two classes or one twice", "name each once")
+            raise Refused(
+                "taxonomy.classes: it has fewer than two classes, or the same class twice", "list each class once"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The whole set as plain values, for checkpoints."""

@@ -44,11 +44,11 @@ class FindingSet:
         self.findings = tuple(findings)
         self.uncertain = dict(uncertain or {})
         if not self.findings or len(set(self.findings)) < len(self.findings):
-            raise Refused("taxonomy.findings: is empty or names a finding twice", "name each once")
+            raise Refused("taxonomy.findings: it is empty, or it has the same finding twice", "list each finding once")
         for finding, policy in self.uncertain.items():
             if finding not in self.findings:
-                hint = did_you_mean(finding, self.findings) or f"; known are {', '.join(self.findings)}"
-                raise Refused(f"taxonomy.uncertain.{finding}: is none of the findings{hint}", "name one of them")
+                hint = did_you_mean(finding, self.findings) or f"; known: {', '.join(self.findings)}"
+                raise Refused(f"taxonomy.uncertain.{finding}: is not one of the findings{hint}", "use one of them")
             if policy not in _POLICIES:
                 raise Refused(f"taxonomy.uncertain.{finding}={policy}: isn't known", "give 0, 1 or ignore")
 

@@ -130,7 +130,7 @@ def parse_rule(
     """
     unknown = [key for key in data if key not in _KEYS]
     if unknown:
-        raise ValueError(f"{where}: unknown rule key {unknown[0]!r}; known are {', '.join(_KEYS)}")
+        raise ValueError(f"{where}: unknown rule key {unknown[0]!r}; known: {', '.join(_KEYS)}")
     if not data.get("all"):
         raise ValueError(f"{where}: a rule needs 'all' with at least one structure")
     try:
@@ -155,7 +155,7 @@ def parse_names(names: str, groups: Mapping[str, Sequence[str]], where: str) -> 
         bases += [base for item in groups.get(name, [name]) for base in expand(item)]
     sided = [base for base in bases if split_side(base)[1]]
     if sided:
-        raise ValueError(f"{where}: write {split_side(sided[0])[0]!r} for {sided[0]!r}; sides are understood")
+        raise ValueError(f"{where}: write {split_side(sided[0])[0]!r} for {sided[0]!r}; a rule holds for both sides")
     return tuple(dict.fromkeys(bases))
 
 

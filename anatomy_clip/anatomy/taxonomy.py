@@ -100,7 +100,7 @@ class Taxonomy:
         elif Path(name).is_file():
             text = Path(name).read_text(encoding="utf-8")
         else:
-            raise ValueError(f"taxonomy {name!r} is no file and {_unknown(name, sorted(packaged))}")
+            raise ValueError(f"taxonomy {name!r} is not a file, and it is {_unknown(name, sorted(packaged))}")
         data = yaml.safe_load(text)
         if not isinstance(data, dict):
             raise ValueError(f"{name}: not a taxonomy (expected the parts {', '.join(_PARTS)})")
@@ -234,4 +234,4 @@ def _vector(rows: Sequence[int], size: int) -> NDArray[np.bool_]:
 
 
 def _unknown(name: str, names: Sequence[str]) -> str:
-    return "unknown" + (did_you_mean(name, names, cutoff=0.5) or f"; known are {', '.join(names)}")
+    return "unknown" + (did_you_mean(name, names, cutoff=0.5) or f"; known: {', '.join(names)}")

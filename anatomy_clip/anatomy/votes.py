@@ -31,7 +31,7 @@ class Voter:
 
 @dataclass(frozen=True)
 class Tier:
-    """Voters of one rank; a tier is asked only if the tiers above it are silent."""
+    """Voters of one rank; a tier is used only if the tiers above it give no vote."""
 
     voters: tuple[Voter, ...]
 

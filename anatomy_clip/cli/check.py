@@ -52,7 +52,9 @@ def check(cfg: DictConfig) -> int:
     found = leaks(stores, across_sources=cfg.across_sources)
     for leak in found[:_SHOWN]:
         print(f"leak: {leak}")
-    print(f"{len(stores)} store(s) whole, {len(found)} leak(s)" + (f"; drawn in {cfg.figure}" if slices else ""))
+    print(
+        f"{len(stores)} store(s) complete, {len(found)} leak(s) found" + (f"; drawn in {cfg.figure}" if slices else "")
+    )
     return len(found)
 
 

@@ -29,7 +29,10 @@ def checkout() -> Path:
         ValueError: it was installed from a wheel.
     """
     if config_folder().parent == _PACKAGE:
-        raise ValueError("record=true and readme=true write into a checkout of the project; this is an installed wheel")
+        raise ValueError(
+            "record=true and readme=true write into a checkout of the project, but this is an installed wheel; run "
+            "this in a checkout"
+        )
     return _PACKAGE.parent
 
 

@@ -45,7 +45,7 @@ def main(cfg: DictConfig) -> int:
     )
     print(render(title, runs, hardware, missing))
     if missing and not cfg.plan_only:
-        print("error: see what is missing above; PLAN=1 only prints the plan", file=sys.stderr)
+        print("error: the list above says what is missing; PLAN=1 only prints the plan", file=sys.stderr)
         return _NOT_READY
     return 0
 
@@ -101,10 +101,12 @@ def missing_stores(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]
             yield Missing(f"store {error}", remedy)
             continue
         if meta.get("manifest", SLICES.version) != SLICES.version or not (path / MANIFEST).is_file():
-            yield Missing(f"store {path}: its manifest isn't of version {SLICES.version}; prepare it again", remedy)
+            yield Missing(
+                f"store {path}: its manifest does not have version {SLICES.version}; prepare it again", remedy
+            )
         elif meta["count"] < 1 or meta["side"] < size:
             found = f"{meta['count']} slices of {meta['side']} px"
-            yield Missing(f"store {path}: holds {found}; the model sees {size} px", remedy)
+            yield Missing(f"store {path}: contains {found}; the model takes {size} px", remedy)
 
 
 def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing]:
@@ -117,12 +119,14 @@ def missing_weights(cfg: DictConfig, runs: list[DictConfig]) -> Iterator[Missing
         return
     path = Path(runs[0].model.weights)
     size = cfg.weights_gb[path.name]
-    where = f"into {path.parent}/, or name its folder: WEIGHTS="
+    where = f"into {path.parent}/, or give its folder: WEIGHTS="
     remedy = (f"download {path.name} ({size} GB), see {cfg.weights_page}, {where}",)
     if not path.is_file():
         yield Missing(f"weights {path}: no such file", remedy)
     elif path.stat().st_size < size * 0.9e9:
-        yield Missing(f"weights {path}: {path.stat().st_size / _GB:.2f} GB of {size}: not downloaded whole", remedy)
+        yield Missing(
+            f"weights {path}: {path.stat().st_size / _GB:.2f} GB of {size}: the download is not complete", remedy
+        )
     else:
         try:
             read_checkpoint(path)
@@ -136,7 +140,7 @@ def missing_disk(run: DictConfig, runs: list[PlannedRun]) -> Iterator[Missing]:
     there = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(there).free
     if (needed := disk_needed(runs)) > free:
-        remedy = ("make room, or name another folder: OUTPUTS=",)
+        remedy = ("free disk space, or give another folder: OUTPUTS=",)
         yield Missing(f"disk {folder}: {needed / _GB:,.1f} GB are needed, {free / _GB:,.1f} GB are free", remedy)
 
 
@@ -145,11 +149,13 @@ def missing_gpus(cfg: DictConfig, run: DictConfig, needed: float) -> Iterator[Mi
     devices = int(run.trainer.devices)
     sizes = [torch.cuda.get_device_properties(n).total_memory for n in range(torch.cuda.device_count())]
     if len(sizes) < devices:
-        remedy = (f"run it on such a machine, or set trainer.devices in conf/scale/{cfg.at_scale}.yaml",)
-        yield Missing(f"GPUs: {devices} wanted on this node, {len(sizes)} there", remedy)
+        remedy = (f"use a machine with that many, or set trainer.devices in conf/scale/{cfg.at_scale}.yaml",)
+        yield Missing(f"GPUs: {devices} are needed on this node, it has {len(sizes)}", remedy)
     elif min(sizes[:devices]) < needed:
-        found = f"{min(sizes[:devices]) / _GB:.1f} GB on the smallest GPU"
-        yield Missing(f"GPU memory: about {needed / _GB:.1f} GB needed, {found}", ("set a smaller data.batch_size",))
+        found = f"the smallest GPU has {min(sizes[:devices]) / _GB:.1f} GB"
+        yield Missing(
+            f"GPU memory: about {needed / _GB:.1f} GB are needed, {found}", ("set a smaller data.batch_size",)
+        )
 
 
 def _sets(run: DictConfig) -> Iterator[tuple[Path, ...]]:

@@ -1,4 +1,4 @@
-"""Check Hydra overrides before anything runs, and name the nearest right name for a wrong one."""
+"""Check Hydra overrides before anything runs, and suggest the nearest known name for a wrong one."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _group_problem(override: Override, loader: ConfigLoader) -> str | None:
         folder, _, _ = choice.rpartition("/")
         options = [f"{folder}/{o}".lstrip("/") for o in _options(loader, f"{group}/{folder}".rstrip("/"))]
         near = did_you_mean(choice, options, 0.4)
-        return f"{group}={choice}: no such option{near}; there are {', '.join(sorted(options))}"
+        return f"{group}={choice}: no such option{near}; known options: {', '.join(sorted(options))}"
     return None
 
 

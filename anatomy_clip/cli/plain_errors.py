@@ -1,4 +1,4 @@
-"""What a user can get wrong ends a program with one line, not with a traceback."""
+"""Errors of the user end a program with one line, not with a traceback."""
 
 from __future__ import annotations
 

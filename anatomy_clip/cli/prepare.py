@@ -113,7 +113,7 @@ def _write(
     made += f"{summary.patients} patients" if films else f"{summary.volumes} volumes"
     print(f"{store}: {made}, {bad} refused{said}{where}")
     for reason, times in Counter(one.reason for one in summary.doubts).most_common(_SHOWN):
-        print(f"  note at {times} place(s): {reason}")
+        print(f"  note on {times} place(s): {reason}")
 
 
 def _reading(cfg: DictConfig, source: Source | RadiographSource, split: str) -> tuple[Read, Render, tuple[str, ...]]:

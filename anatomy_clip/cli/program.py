@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 PROGRAMS = {  # name, which is that of its module -> primary config, what it does
     "train": ("config", "train and evaluate a run, or sweep over many"),
-    "prepare": ("prepare", "make slice stores of a source"),
-    "check": ("check", "check stores: whole, what they hold, what they share"),
-    "results": ("results", "make tables, plots and the page of a suite's runs"),
-    "publish": ("publish", "put a finished suite into Weights & Biases"),
-    "estimate": ("estimate", "say what a suite takes, and what is missing for it"),
-    "export-weights": ("export", "write a trained run as a model for open_clip or transformers"),
+    "prepare": ("prepare", "make slice stores from a source"),
+    "check": ("check", "check that stores are complete, list what they contain, and find what they share"),
+    "results": ("results", "make the tables, the plots and the page of a suite's runs"),
+    "publish": ("publish", "publish a finished suite to Weights & Biases"),
+    "estimate": ("estimate", "estimate what a suite needs, and list what is missing"),
+    "export-weights": ("export", "export a trained run as a model for open_clip or transformers"),
 }
 
 

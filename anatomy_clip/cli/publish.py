@@ -42,7 +42,7 @@ def publish(cfg: DictConfig) -> None:
         print(f"{cfg.suite}: published {run.name}, seed {run.seed}", flush=True)
     folder = Path(cfg.paths.outputs, cfg.suite)
     publish_suite(suite, panels, folder, _page(folder, suite), **who)
-    where = f"; send it with sync=true, or by `wandb sync .` in each offline-run folder below {folder}"
+    where = f"; to upload it, use sync=true, or run `wandb sync .` in each offline-run folder below {folder}"
     print(f"{cfg.suite}: published the table{where if cfg.mode == 'offline' and not cfg.sync else ''}")
 
 
@@ -57,7 +57,7 @@ def sync(folder: Path) -> None:
         # From within: the places of its files stand in it as seen from there.
         done = subprocess.run([sys.executable, "-m", "wandb", "sync", "."], cwd=path, check=False)
         if done.returncode:
-            raise ValueError(f"{path}: couldn't be sent; log in with `wandb login`, and start this again")
+            raise ValueError(f"{path}: the upload failed; log in with `wandb login`, and start this again")
 
 
 def _page(folder: Path, suite: Suite) -> str | None:
@@ -66,10 +66,16 @@ def _page(folder: Path, suite: Suite) -> str | None:
     tables = [(run.folder / f"{name}.parquet", table) for run in suite.runs for name, table in run.tables.items()]
     hidden = {name for _, table in tables for name in table["set"]} - set(suite.images)
     if hidden:
-        print(f"note: no results.html: it may show slices of {', '.join(sorted(hidden))}; see gallery.stores")
+        print(
+            f"note: results.html is not published: it may show slices of {', '.join(sorted(hidden))}; see "
+            "gallery.stores"
+        )
         return None
     newest = max(file.stat().st_mtime for file, _ in tables)
     if not path.is_file() or path.stat().st_mtime < newest:
-        print("note: no results.html that is newer than the runs: make it with `anatomy-clip results`")
+        print(
+            "note: results.html is not published: it is missing or older than the runs; make it with `anatomy-clip "
+            "results`"
+        )
         return None
     return path.read_text(encoding="utf-8")

@@ -59,15 +59,15 @@ def main(cfg: DictConfig) -> None:
         console.print(f"note: {note}", markup=False)
     if confounded and not cfg.allow_confounds:
         raise ValueError(
-            f"{len(confounded)} undeclared difference(s) between columns, see the notes: run them again alike, declare "
-            "the keys under differs in conf/table, or add allow_confounds=true"
+            f"{len(confounded)} undeclared difference(s) between columns, see the notes: run them again with equal "
+            "settings, declare the keys under differs in conf/table, or add allow_confounds=true"
         )
     if kept:
         _record(panels, written, kept / cfg.recorded)
     if kept and cfg.readme:
         _refresh(kept / "README.md", cfg.suite, panels)
     console.print(f"written: {', '.join(str(path) for path in written)}", markup=False)
-    console.print(f"open {path} in a browser: intervals, every organ, errors and slices", markup=False)
+    console.print(f"open {path} in a browser: it shows intervals, every organ, errors and slices", markup=False)
 
 
 def suite_of(cfg: DictConfig, **shown: Any) -> tuple[Suite, list[str]]:
@@ -111,7 +111,7 @@ def _write_gallery(cfg: DictConfig, suite: Suite, folder: Path) -> list[Path]:
     images = images_of(cfg.stores) if run else {}
     if run is None or not set(images) & set(run.tables["zero_shot"]["set"]):
         wanted = " or ".join(cfg.stores)
-        print(f"note: no picture: it needs the store and {cfg.column}'s predictions of {wanted}")
+        print(f"note: no picture was made: it needs the store and {cfg.column}'s predictions of {wanted}")
         return []
     path = folder / "gallery.png"
     column = suite.layout.columns.get(run.name, run.name)
@@ -124,7 +124,7 @@ def _record(panels: Mapping[str, Panel], written: Sequence[Path], recorded: Path
     """Keep the outputs in the repository, if they are whole."""
     gaps = [gap for panel in panels.values() for gap in panel.gaps()]
     if gaps:
-        raise ValueError(f"record=true needs whole results; missing: {', '.join(gaps)}; run them first")
+        raise ValueError(f"record=true needs complete results; missing: {', '.join(gaps)}; run these first")
     recorded.mkdir(parents=True, exist_ok=True)
     for path in written:
         shutil.copyfile(path, recorded / path.name)
@@ -133,5 +133,7 @@ def _record(panels: Mapping[str, Panel], written: Sequence[Path], recorded: Path
 def _refresh(readme: Path, suite: str, panels: Mapping[str, Panel]) -> None:
     block = next((block for panel in panels.values() if (block := panel.readme())), None)
     if block is None:
-        raise ValueError("readme=true puts the zero-shot table or the summary into the README; this suite has neither")
+        raise ValueError(
+            "readme=true puts the zero-shot table or the summary into the README, but this suite has neither"
+        )
     refresh(readme, suite, block)

@@ -30,5 +30,5 @@ def refuse_sweep_over_ranks(cfg: DictConfig) -> None:
     processes = cfg.trainer.get("num_nodes", 1) * (d if isinstance(d := cfg.trainer.devices, int) else 1)
     if hydra_cfg.mode == RunMode.MULTIRUN and here and processes > 1:
         raise ValueError(
-            f"--multirun with {processes} processes a run: add cluster=slurm, or start the runs one by one"
+            f"--multirun with {processes} processes for each run: add cluster=slurm, or start the runs one by one"
         )

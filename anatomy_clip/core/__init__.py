@@ -1,1 +1,1 @@
-"""What every room may use: files, worker processes with limits, refusals, terms, records, and the types of tensors."""
+"""For every package: files, worker processes with limits, refusals, terms, records, and the types of tensors."""

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, and their checksums."""
+"""Files and folders that are written completely or not at all, and their checksums."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def whole_folder(folder: Path, *, unless: str | None = None) -> Iterator[Path]:
     old = folder.with_name(f".{folder.name}.old")
     _put_back(old, folder)
     if unless is not None and folder.exists():
-        raise ValueError(f"{folder}: is there already; add {unless} to replace it")
+        raise ValueError(f"{folder}: already exists; add {unless} to replace it")
     partial = folder.with_name(f".{folder.name}.partial")
     for orphan in (partial, old):  # of a process that was killed here
         shutil.rmtree(orphan, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What one task may use, and what becomes of one that raises; the limits are set on the process that does it."""
+"""Limits of one task, and refusals for tasks that raise; the limits are set on the process that does the task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LONGEST = 1000  # characters of a reason
 
 @dataclass(frozen=True)
 class Limits:
-    """What one task may use; None = as much as it likes.
+    """Limits of one task; None = no limit.
 
     Attributes:
         seconds: wall-clock time.
@@ -52,14 +52,16 @@ def refusal_of(error: BaseException, limits: Limits | None = None) -> Refusal:
         text = ""
     kind = type(error).__name__
     if isinstance(error, MemoryError):
-        allowed = f"more than memory_gb={limits.memory_gb:g}" if limits and limits.memory_gb else "more than there is"
+        allowed = (
+            f"more than memory_gb={limits.memory_gb:g}" if limits and limits.memory_gb else "more than this machine has"
+        )
         return Refusal(f"needs too much memory, {allowed}", "raise memory_gb, or leave it out")
     if isinstance(error, RecursionError):
-        return Refusal(f"{kind}: nested too deeply", SUSPECT)
+        return Refusal(f"{kind}: it is nested too deeply", SUSPECT)
     if not isinstance(error, ValueError):
         return Refusal(f"{kind}: {text}".rstrip(": "), SUSPECT)
     reason, _, remedy = text.rpartition(";")
-    return Refusal(reason.strip(), remedy.strip()) if reason else Refusal(text or kind, "mend it, or leave it out")
+    return Refusal(reason.strip(), remedy.strip()) if reason else Refusal(text or kind, "correct it, or leave it out")
 
 
 def attempt(call: Callable[[Task], Result], task: Task, limits: Limits) -> Result | Refusal:

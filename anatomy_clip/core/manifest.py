@@ -149,7 +149,7 @@ def _kind_of(meta: dict[str, str], path: Path, wanted: Kind[Any] | None) -> Kind
         raise ValueError(f"{path}: manifest {said}, expected {expected}; prepare the data again")
     if wanted is not None and kind.name != wanted.name:
         raise ValueError(
-            f"{path}: holds {kind.name}s, and {wanted.name}s are needed here; give a store of {wanted.name}s"
+            f"{path}: holds {kind.name}s, and {wanted.name}s are needed here; use a store of {wanted.name}s"
         )
     return kind
 
@@ -167,7 +167,7 @@ def _check_rows(table: Any, path: Path, kind: Kind[Any]) -> None:
         row = pc.index(pc.is_in(table[name], pa.array([t.value for t in term])), False).as_py()
         if row >= 0:
             known = ", ".join(repr(t.value) for t in term)
-            raise ValueError(f"{path}, row {row}: {name} {table[name][row].as_py()!r} is unknown; known are {known}")
+            raise ValueError(f"{path}, row {row}: {name} {table[name][row].as_py()!r} is unknown; known: {known}")
     row = pc.index(pc.fill_null(table["patient"], ""), "").as_py()
     if row >= 0:
         raise ValueError(f"{path}, row {row}: patient is empty; without it data can't be split by patient")
@@ -182,7 +182,7 @@ def _check_splits(table: Any, path: Path) -> None:
         patient = min(torn)
         more = f" (and {len(torn) - 1} more patients)" if len(torn) > 1 else ""
         raise ValueError(
-            f"{path}: patient {patient}{more} stands in the splits {', '.join(sorted(torn[patient]))}; "
+            f"{path}: patient {patient}{more} is in the splits {', '.join(sorted(torn[patient]))}; "
             "split the data by patient and prepare it again"
         )
 

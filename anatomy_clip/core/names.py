@@ -1,4 +1,4 @@
-"""The nearest known name of one that is unknown."""
+"""Find the known name that is nearest to an unknown one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a folder of patients' files to itself: ids that name nobody, and paths that stay inside."""
+"""Pseudonyms for the ids of patients, and paths that stay below a source's root."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def kept_salt(file: Path) -> str:
         salt = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{file}: the salt of pseudonyms can't be kept here ({type(error).__name__}); check the permissions, or "
-            f"set {SALT}"
+            f"{file}: the salt of the pseudonyms can't be saved here ({type(error).__name__}); check the permissions, "
+            f"or set {SALT}"
         ) from error
     if len(salt) < _LEAST:
         raise ValueError(
-            f"{file}: holds no salt of {_LEAST} characters or more; put it back from a copy, or remove it, and ids are "
-            "made anew with another"
+            f"{file}: has no salt of {_LEAST} characters or more; restore it from a copy, or remove it: the ids are "
+            "then made again with another salt"
         )
     return salt
 
@@ -93,13 +93,13 @@ def path_below(root: Path, name: str, where: str = "") -> Path:
     """
     plain = PurePosixPath(name)
     if len(name) > _LONGEST_PATH or any(_bytes(part) > _LONGEST_NAME for part in plain.parts):
-        raise Refused(f"path {name[:40]!r}... is too long, or holds what no file's name can", "mend it", where)
+        raise Refused(f"path {name[:40]!r}... is too long, or it is not a valid file name", "correct it", where)
     if not name or "\0" in name or "\\" in name or plain.is_absolute() or ".." in plain.parts:
         raise Refused(f"path {name!r} is not below the source's root", "give a relative path without '..'", where)
     path = next((root / form for form in _spellings(str(plain)) if (root / form).exists()), root / plain)
     if not path.resolve().is_relative_to(root.resolve()):
-        reason = f"path {name!r} leaves the source's root by a symbolic link"
-        raise Refused(reason, "put a copy in its place, or take it out", where)
+        reason = f"path {name!r} leaves the source's root through a symbolic link"
+        raise Refused(reason, "replace the link by a copy, or remove it", where)
     return path
 
 

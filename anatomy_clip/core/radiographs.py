@@ -130,8 +130,8 @@ class RadiographRecord:
         """
         if (self.report or self.questions) and not texts_as_published:
             raise ValueError(
-                f"film {self.image}: a flip would make the sides in its report and questions wrong; switch the flip "
-                "off, or set flip=as_published to flip as the papers do"
+                f"film {self.image}: after a flip, the sides in its report and questions would be wrong; switch the "
+                "flip off, or set flip=as_published to flip as the papers do"
             )
         findings = {name: replace(one, side=_mirrored(one.side)) for name, one in self.findings.items()}
         boxes = tuple(replace(box, left=width - box.left - box.width) for box in self.boxes)

@@ -101,7 +101,7 @@ def _check_areas(text: str, where: str) -> None:
     try:
         areas = [float(v) for v in json.loads(text).values()]
     except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"{where}: structures is no JSON object of areas in mm2") from None
+        raise ValueError(f"{where}: structures is not a JSON object of areas in mm2") from None
     if any(not np.isfinite(v) or v < 0 for v in areas):
         raise ValueError(f"{where}: structures holds a negative or non-finite area")
 

@@ -1,4 +1,4 @@
-"""Why an input can't be used, and what to do about it: said once, without a word of the patient's."""
+"""Refusals: why an input can't be used and what to do about it, without any patient data."""
 
 from __future__ import annotations
 

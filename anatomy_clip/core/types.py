@@ -138,7 +138,7 @@ class Features:
             ValueError: the model has none.
         """
         if self.embedding is None:
-            raise ValueError("the model has no joint projection, so images and texts can't be compared by it")
+            raise ValueError("the model has no joint projection, so it can't compare images with texts")
         return self.embedding
 
 

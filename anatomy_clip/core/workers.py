@@ -1,4 +1,4 @@
-"""Worker processes in which a crash, a hang or a memory bomb costs one task and nothing else."""
+"""Worker processes: a crash, a hang or excessive memory use ends only the task that caused it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class _Worker(Generic[Task, Result]):
         if not self.connection.poll(0):
             self.end()
             limit = self.limits.seconds
-            return Refusal(f"took longer than seconds={limit:g}", "raise seconds, or leave it out"), False
+            return Refusal(f"took longer than seconds={limit:g}", "increase seconds, or leave it out"), False
         try:
             result, reusable = self.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
@@ -131,8 +131,8 @@ def _serve(call: Callable[[Any], Any], limits: Limits, connection: Connection, i
 
 def _cause_of_death(code: int | None) -> str:
     if code is None:
-        return "its process hung up"
+        return "its process stopped without an answer"
     if code >= 0:
         return f"its process ended with status {code}"
     name = signal.Signals(-code).name if -code in {s.value for s in signal.Signals} else str(-code)
-    return f"its process died of {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

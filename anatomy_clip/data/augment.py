@@ -191,7 +191,7 @@ def _plain(builder: Callable[..., Any], options: Mapping[str, Any]) -> dict[str,
     for key in options:
         if key not in known:
             hint = did_you_mean(key, known)
-            raise ValueError(f"augment.{name}: option '{key}' is unknown{hint}, known are {', '.join(known)}")
+            raise ValueError(f"augment.{name}: option '{key}' is unknown{hint}, known: {', '.join(known)}")
     missing = [key for key in known if key not in options]
     if missing:
         raise ValueError(f"augment.{name}: option(s) {', '.join(missing)} missing")
@@ -201,7 +201,7 @@ def _plain(builder: Callable[..., Any], options: Mapping[str, Any]) -> dict[str,
 def _number_or_range(where: str, key: str, value: Any) -> Any:
     if key == "p":
         if not 0.0 <= value <= 1.0:
-            raise ValueError(f"{where} is {value}; a probability lies in [0, 1]")
+            raise ValueError(f"{where} is {value}; a probability must be from 0 to 1")
         return float(value)
     if key == "tiles":
         if int(value) < 1:

@@ -137,7 +137,7 @@ class SliceDataModule(lightning.LightningDataModule):
         if stage != "fit":
             return
         if not self.train_paths:
-            raise ValueError("data.train names no training store; give at least one folder made by prepare")
+            raise ValueError("data.train has no training store; give at least one folder that prepare made")
         whole = self._join(self.train_paths, "training data", self.augment, self.texts, self.views)
         self._train = self._of_some_patients(whole)
         if self.texts is not None:
@@ -254,7 +254,7 @@ class SliceDataModule(lightning.LightningDataModule):
         ranks = self._rank()["world_size"]
         if len(dataset) < ranks:
             raise ValueError(
-                f"set {name!r}: holds {len(dataset)} slice(s), less than one for each of {ranks} ranks; give it more "
+                f"set {name!r}: holds {len(dataset)} slice(s), fewer than one for each of {ranks} ranks; use more "
                 "slices, or train on fewer devices"
             )
         sampler = OrderedSampler(len(dataset), **self._rank())

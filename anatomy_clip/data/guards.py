@@ -1,4 +1,4 @@
-"""What is refused before a training: sets that share patients or slices, and stores that can't teach; what is cut."""
+"""Checks before a training: sets that share patients or slices, stores without usable texts, and texts that are cut."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def open_labelled(kind: Kind[Any], path: Path) -> Store:
     found = store.manifest.kind
     if found is not kind:
         raise Refused(
-            f"holds {found.name}s, and the taxonomy labels {kind.name}s",
-            f"set taxonomy={_TAXONOMIES[found.name]}, or give a store of {kind.name}s",
+            f"holds {found.name}s, but the taxonomy is for {kind.name}s",
+            f"set taxonomy={_TAXONOMIES[found.name]}, or use a store of {kind.name}s",
             path,
         )
     return store
@@ -56,16 +56,16 @@ def refuse_unfit_texts(texts: TextSource, kinds: Sequence[str], kind: Kind[Any],
     """
     if texts.kind is not kind:
         raise Refused(
-            f"prompts: make texts of {texts.kind.name}s, not of {kind.name}s", f"set prompts={_PROMPTS[kind.name]}"
+            f"prompts: they make texts of {texts.kind.name}s, not of {kind.name}s", f"set prompts={_PROMPTS[kind.name]}"
         )
     if missing := [one for one in kinds if one not in texts.kinds]:
         raise Refused(
-            f"prompts: make {' and '.join(texts.kinds)}, and the objective wants {' and '.join(missing)} too",
+            f"prompts: they make {' and '.join(texts.kinds)}, but the objective also needs {' and '.join(missing)}",
             f"set prompts={_PROMPTS[RADIOGRAPHS.name]} on radiographs, or choose another objective",
         )
     if flips and texts.minds_flips:
         raise Refused(
-            "augment: a flip would make the sides in reports wrong",
+            "augment: after a flip, the sides in the reports would be wrong",
             "set augment.horizontal_flip=null and augment.vertical_flip=null, or prompts.flip=as_published to flip as "
             "the papers do",
         )
@@ -99,7 +99,7 @@ def refuse_leakage(
                 used.setdefault(path, {})[role] = f"data.{role}.{name}"
     for path, keys in used.items():
         if "training" in keys and len(keys) > 1:
-            raise ValueError(f"leakage: {path} stands in {' and in '.join(keys.values())}; leave it out of one")
+            raise ValueError(f"leakage: {path} is in {' and in '.join(keys.values())}; remove it from one of them")
     titles = {path: f"{' and '.join(keys.values())} ({path})" for path, keys in used.items()}
     refuse_leaks({titles[path]: open_store(path) for path in used}, {titles[path]: used[path] for path in used})
     if earlier:
@@ -114,9 +114,9 @@ def _refuse_known(roles: Mapping[str, _Sets], open_store: Callable[[Path], Store
             )
             if known := len(earlier & patient_hashes(patients)):
                 raise ValueError(
-                    f"leakage: {role} set {name!r} has {known} patient(s) that this run, or one that it started from, "
-                    "was trained on (in whatever spelling); prepare the set without them, or start from weights that "
-                    "never saw them"
+                    f"leakage: {role} set {name!r} has {known} patient(s) on whom this run, or a run that it started "
+                    "from, was trained (spelling is ignored); prepare the set without them, or start from weights "
+                    "that were not trained on them"
                 )
 
 
@@ -134,8 +134,9 @@ def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manife
     for path, films in stores.items():
         if films.kind is RADIOGRAPHS and (mute := sum(not described_by(one.report) for one in films)):
             raise Refused(
-                f"{mute} of {len(films)} film(s) of a training store have neither findings nor impression in a report",
-                "prepare it without them, or train by a method that needs no texts (objective=simclr, objective=moco)",
+                f"{mute} of {len(films)} film(s) of a training store have no report with findings or impression",
+                "prepare it without them, or train with a method that needs no texts (objective=simclr, "
+                "objective=moco)",
                 path,
             )
     if "organ" not in labels:
@@ -147,7 +148,7 @@ def refuse_unlabelled(labels: Mapping[str, Labels], stores: Mapping[Path, Manife
         if not shown[begin:end].any() and not any(records.column("caption")):
             raise ValueError(
                 f"{path}: a training store without labels: none of its {len(records)} slice(s) states an organ or a "
-                "station, and none has a caption; prepare it with labels, leave it out of data.train, or train by a "
+                "station, and none has a caption; prepare it with labels, leave it out of data.train, or train with a "
                 "method that needs none (objective=simclr, objective=moco)"
             )
         begin = end
@@ -159,6 +160,6 @@ def say_what_is_cut(films: Manifest[Any], collate: Collate) -> None:
     if cut := sum(length > collate.context_length for length in lengths):
         print(
             f"data.train: the reports of {cut} of {len(lengths)} films are longer than the context of "
-            f"{collate.context_length} tokens and are cut at a sentence's end",
+            f"{collate.context_length} tokens and are cut at the end of a sentence",
             flush=True,
         )

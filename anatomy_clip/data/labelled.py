@@ -86,7 +86,9 @@ def choose(
 def _drawn(records: Manifest[Any], taxonomy: LabelSet, share: LabelShare, seed: int) -> NDArray[np.bool_]:
     """(N, K) which labels of N films may be used."""
     if not 0 < share.share <= 1:
-        raise Refused(f"data.label_share={share.share}: isn't a share", "give a number above 0 and at most 1, or null")
+        raise Refused(
+            f"data.label_share={share.share}: this is not a share", "give a number above 0 and at most 1, or null"
+        )
     labels, names = _labels(records, taxonomy)
     if missing := [name for name, shown in zip(names, (labels == 1).any(axis=0), strict=True) if not shown]:
         raise Refused(f"data.train: no training film shows {', '.join(missing)}", "leave it out of the taxonomy")

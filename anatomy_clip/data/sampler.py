@@ -69,7 +69,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         if total < batch_size * world_size:
             raise ValueError(
                 f"training data holds {rows} slice(s) x {images_per_image} variant(s), less than one batch "
-                f"of {batch_size} on {world_size} rank(s); prepare more data or set a smaller batch_size"
+                f"of {batch_size} on {world_size} rank(s); prepare more data, or set a smaller batch_size"
             )
         self.rows = rows
         self.seed = seed

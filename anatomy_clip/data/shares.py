@@ -1,4 +1,4 @@
-"""Weights of slices by source, patient or rarest label, so that none of them is drowned by what is common."""
+"""Weights of slices by source, patient or rarest label, so that frequent ones do not dominate a training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Weighing:
     def __post_init__(self) -> None:
         for name in ("rare_below", "balance"):
             if self.shares and getattr(self, name) is not None:
-                raise ValueError(f"data.shares and data.{name} both weigh the training slices: give one of them")
+                raise ValueError(
+                    f"data.shares and data.{name} both set the weights of the training slices; give only one of them"
+                )
 
     def weights(self, records: Manifest[Any], labels: npt.NDArray[np.int8]) -> npt.NDArray[np.float64] | None:
         """Weights of the training slices, (N,) that sum to 1; None: all are equal.
@@ -83,7 +85,7 @@ def balanced_weights(
     _check_shares("balance", shares, votes)
     rest, others = 1 - sum(shares.values()), sum(sqrt(votes[one]) for one in votes if one not in shares)
     if (rest <= 0) if others else (abs(rest) > 1e-9):
-        wanted = "less than 1, since there are further sources" if others else "1, since there is no further source"
+        wanted = "less than 1, because there are other sources" if others else "1, because there is no other source"
         raise ValueError(f"data.balance: the shares sum to {1 - rest:g}; give shares that sum to {wanted}")
     of_source = {one: shares[one] if one in shares else rest * sqrt(votes[one]) / others for one in votes}
     each = {who: of_source[who[0]] / (votes[who[0]] * sqrt(count)) for who, count in slices.items()}
@@ -124,8 +126,8 @@ def source_weights(sources: Sequence[str], shares: Mapping[str, float]) -> npt.N
 def _check_shares(key: str, shares: Mapping[str, float], sources: Collection[str]) -> None:
     for source, share in shares.items():
         if source not in sources:
-            hint = did_you_mean(source, sources) or f"; the stores hold {', '.join(sorted(sources))}"
-            raise ValueError(f"data.{key}.{source}: no slice is of this source{hint}")
+            hint = did_you_mean(source, sources) or f"; the stores contain {', '.join(sorted(sources))}"
+            raise ValueError(f"data.{key}.{source}: no slice comes from this source{hint}")
         if not share > 0:
             raise ValueError(f"data.{key}.{source}={share}: give a share above 0, or leave its stores out")
 

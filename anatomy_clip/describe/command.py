@@ -81,7 +81,7 @@ def _bar() -> Iterator[Progress]:
     from tqdm import tqdm
 
     if not sys.stderr.isatty():
-        print("reading files; the first answer takes some seconds", file=sys.stderr, flush=True)
+        print("reading files; the first result takes some seconds", file=sys.stderr, flush=True)
 
     with tqdm(unit="slice", leave=False, disable=None, file=sys.stderr) as bar:
 

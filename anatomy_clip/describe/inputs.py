@@ -47,7 +47,7 @@ def gather(paths: Iterable[str | Path], scratch: Callable[[], Path]) -> tuple[li
     """
     given = [Path(path) for path in paths]
     if not given:
-        raise ValueError("no path was given; name a file or a folder")
+        raise ValueError("no path was given; give a file or a folder")
     for path in given:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder; check the path")
@@ -82,7 +82,7 @@ def _entries(
             yield from _entries(file, str(PurePath(shown) / printable(file.relative_to(path))), scratch)
         return
     if not path.is_file():  # a pipe would be waited for without end
-        yield Refusal("is no regular file", "take it out of the folder", shown)
+        yield Refusal("is not a regular file", "remove it from the folder", shown)
         return
     try:
         with path.open("rb") as opened:
@@ -91,7 +91,7 @@ def _entries(
         yield Refusal(f"can't be opened ({type(error).__name__})", "check its permissions", shown)
         return
     if zips.is_zip(head):
-        closed = [Refusal("is an archive in an archive", "unpack it yourself", shown)]
+        closed = [Refusal("is an archive inside an archive", "unpack it yourself", shown)]
         yield from _unpacked(path, shown, scratch()) if scratch else closed
     elif path.name.upper() == "DICOMDIR":
         if asked:

@@ -205,8 +205,8 @@ class Pipeline:
             found = find(name)
             path, shown = folder / (found or name), str(shown_below / printable(found or name))
             if found is None or not path.resolve().is_relative_to(folder.resolve()):
-                remedy = "name the folder itself, to have all that lies in it described"
-                self.refusals.append(Refusal("is named by the DICOMDIR, but isn't there", remedy, shown))
+                remedy = "to describe all files in the folder, give the folder itself"
+                self.refusals.append(Refusal("the DICOMDIR lists it, but it does not exist", remedy, shown))
             elif path not in self._items:
                 self._items[path] = Item(path, shown, "dicom")
                 self._begin(self._items[path])

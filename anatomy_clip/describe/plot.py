@@ -30,7 +30,7 @@ def write_plot(description: Description, stations: Sequence[str], path: Path) ->
     """
     shown = description.series[:MOST_SERIES]
     if not shown:
-        raise ValueError(f"{path}: nothing was described, so there is no picture to draw")
+        raise ValueError(f"{path}: nothing was described, so there is nothing to plot")
     check_ending(path)
     figure = new_plot(_WIDTH, _HEIGHT * len(shown) + 0.4, dpi=110)
     panels = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
@@ -38,8 +38,8 @@ def write_plot(description: Description, stations: Sequence[str], path: Path) ->
         _draw(panel, one, stations)
     more = len(description.series) - len(shown)
     figure.supxlabel(
-        "Bars: stations along the body, smoothed. Dots: what each slice alone names, darker = likelier. "
-        "Research, not for diagnosis." + (f" {more} more series aren't drawn." if more else ""), fontsize=8,
+        "Bars: stations along the body, smoothed. Dots: what each single slice shows; darker means more likely. "
+        "Research, not for diagnosis." + (f" {more} more series are not shown." if more else ""), fontsize=8,
     )  # fmt: skip
     save_plot(figure, path)
 
@@ -59,7 +59,7 @@ def check_ending(path: Path) -> None:
 def _draw(panel: Any, one: SeriesDescription, stations: Sequence[str]) -> None:
     kind = " ".join(word for word in (one.modality, one.protocol, one.orientation, one.variant) if word)
     organs = ", ".join(f"{organ.name} {organ.score:.2f}" for organ in one.organs[:6])
-    title = "nothing that the model is sure of" if one.abstained else f"{one.caption}\n{organs}"
+    title = "nothing: the model is not certain enough" if one.abstained else f"{one.caption}\n{organs}"
     panel.suptitle(f"{one.path}   {kind}\n{title}".replace("$", r"\$"), fontsize=8, x=0.01, ha="left")
     axes = panel.subplots(2, 1, height_ratios=(1.0, 0.75))
     _mosaic(axes[0], one)
@@ -70,7 +70,9 @@ def _mosaic(axes: Any, one: SeriesDescription) -> None:
     """Evenly spread slices side by side, each with its index."""
     axes.axis("off")
     if one.burned_in:
-        axes.text(0.5, 0.5, "pictures are left out: text is burned into them", ha="center", va="center", fontsize=8)
+        axes.text(
+            0.5, 0.5, "the pictures are not shown: text is burned into them", ha="center", va="center", fontsize=8
+        )
         return
     kept = [each for each in one.slices if each.picture is not None]
     if not kept:

@@ -173,7 +173,7 @@ class Describer:
         tried = {m: (replace(facts, modality=m), _embedded(read, m)) for m in Modality if m in read.embeddings}
         best = max(tried, key=lambda m: best_caption(self.bundle, *tried[m])[1])
         chosen, seen = tried[best]
-        judged = f"the modality {best} is judged from the image: the file doesn't say it"
+        judged = f"the modality {best} was estimated from the image, because the file does not state it"
         doubt = read.densities.note() if best is Modality.CT else ""
         notes = (*chosen.notes, *filter(None, ["" if modality else judged, doubt]))
         plane = chosen.orientation or Orientation(
@@ -184,7 +184,10 @@ class Describer:
     def _judged_picture(self, facts: SeriesFacts, seen: Embedded) -> SeriesDescription:
         caption = self.bundle.captions[best_caption(self.bundle, facts, seen)[0]]
         said = "" if facts.modality else "the modality and "
-        notes = (f"{said}the orientation {'are' if said else 'is'} judged from the image: a picture doesn't say it",)
+        notes = (
+            f"{said}the orientation {'are' if said else 'is'} estimated from the image, because a picture does not "
+            "state it",
+        )
         machine = facts.modality or Modality(caption.modality.split()[0])
         plane = Orientation(caption.orientation)
         return describe_series(self.bundle, replace(facts, modality=machine, orientation=plane, notes=notes), seen)
@@ -206,7 +209,7 @@ def _dicom(series: DicomSeries, path: str, found: Densities) -> SeriesFacts:
     variant = [series.variant] if series.variant else []
     if series.b_value is not None:
         variant.append(f"b-value {series.b_value:g}")
-    said = "Burned In Annotation (0028,0301) is YES: its pictures may name the patient"
+    said = "Burned In Annotation (0028,0301) is YES: its pictures may show the patient's name"
     return SeriesFacts(
         path,
         modality=series.modality,

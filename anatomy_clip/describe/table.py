@@ -87,7 +87,7 @@ def _name(one: SeriesDescription) -> str:
 def _where(one: SeriesDescription) -> str:
     """Stations along the body, else the stations with their scores; and the caption."""
     if one.abstained:
-        return "[dim]nothing that the model is sure of[/dim]"
+        return "[dim]nothing: the model is not certain enough[/dim]"
     lines = [_range(found) for found in one.ranges] if len(one.ranges) > 1 else [_findings(one.stations)]
     return "\n".join([*lines, f"[italic]{escape(one.caption)}[/italic]"])
 
@@ -117,4 +117,4 @@ def _print_refusals(description: Description, console: Console) -> None:
         for one in refusals[:_SHOWN]:
             console.print(f"  {one}", markup=False, highlight=False)
         if len(refusals) > _SHOWN:
-            console.print(f"  and {len(refusals) - _SHOWN} more (--json has all)", highlight=False)
+            console.print(f"  and {len(refusals) - _SHOWN} more (--json lists all)", highlight=False)

@@ -78,21 +78,21 @@ def _named(members: Sequence[zipfile.ZipInfo]) -> dict[PurePosixPath, zipfile.Zi
 def _check(members: list[zipfile.ZipInfo], archive: Path, folder: Path) -> None:
     total, packed = sum(member.file_size for member in members), archive.stat().st_size
     if len(members) > MAX_FILES or total > MAX_BYTES:
-        raise Refused(f"holds {len(members)} files of {total / 1e9:.1f} GB in all", "unpack it yourself")
+        raise Refused(f"contains {len(members)} files, {total / 1e9:.1f} GB in total", "unpack it yourself")
     if total > MAX_RATIO * packed:
         times = f"{total / packed:.0f} times its size"
-        raise Refused(f"would unpack to {times}", "no archive of images does, leave it out")
+        raise Refused(f"its content would be {times}", "this is not usual for images; leave it out")
     if total > shutil.disk_usage(folder).free - _FREE:
         space = f"{total / 1e9:.1f} GB of temporary space"
-        raise Refused(f"needs {space}", "make room, or set TMPDIR to another disk")
+        raise Refused(f"needs {space}", "free disk space, or set TMPDIR to another disk")
     for member in members:
         plain = PurePosixPath(_place(member))
         if plain.is_absolute() or ".." in plain.parts or "\0" in member.filename:
-            raise Refused("names a file outside of itself", "unpack it yourself, with care")
+            raise Refused("contains a file whose path points outside of the archive", "unpack it yourself, with care")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise Refused("holds a symbolic link", "unpack it yourself")
+            raise Refused("contains a symbolic link", "unpack it yourself")
         if member.flag_bits & 1:
-            raise Refused("is locked by a password", "unpack it yourself")
+            raise Refused("is protected by a password", "unpack it yourself")
         if member.compress_type not in _PLAIN:
             raise Refused("isn't compressed by deflate", "unpack it yourself")
 

@@ -204,7 +204,7 @@ def names_in(taxonomy: LabelSet, space: str) -> tuple[str, ...]:
     """
     known = label_names(taxonomy)
     if space not in known:
-        raise Refused(f"eval: needs labels of {space}s; the taxonomy has {', '.join(known)}", "choose one of these")
+        raise Refused(f"eval: it needs labels of {space}s; the taxonomy has {', '.join(known)}", "use one of these")
     return known[space]
 
 
@@ -215,8 +215,8 @@ def place_of(name: str, names: Sequence[str]) -> int:
         Refused: it is none of them.
     """
     if name not in names:
-        hint = did_you_mean(name, names) or f"; there are {', '.join(names)}"
-        raise Refused(f"eval: {name} is none of the labels{hint}", "name one of them")
+        hint = did_you_mean(name, names) or f"; known: {', '.join(names)}"
+        raise Refused(f"eval: {name} is not one of the labels{hint}", "use one of them")
     return names.index(name)
 
 
@@ -229,8 +229,8 @@ def test_sets(run: TestedRun, names: Sequence[str] | None) -> dict[str, Embedded
     sets = run.sets("test")
     for name in names or ():
         if name not in sets:
-            hint = did_you_mean(name, sets) or f"; there are {', '.join(sets)}"
-            raise Refused(f"eval: asks for the test set {name}, which data.test lacks{hint}", "name one that is there")
+            hint = did_you_mean(name, sets) or f"; known: {', '.join(sets)}"
+            raise Refused(f"eval: it uses the test set {name}, which is not in data.test{hint}", "use one of data.test")
     return {name: sets[name] for name in (sets if names is None else names)}
 
 

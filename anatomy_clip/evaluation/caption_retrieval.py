@@ -89,7 +89,7 @@ class CaptionRetrieval(Evaluator):
 
         captions = plausible_captions(run.training_records(), self.taxonomy, self.wording, self.seen)
         if not captions:
-            raise ValueError("no caption to choose from: data.train holds no slice")
+            raise ValueError("there is no caption to choose from: data.train has no slice")
         longest = max(len(caption.organs) for caption in captions)
         compare = partial(similarity, run)
         seen = CaptionBank(run.embed_texts, compare, len(captions))
@@ -111,7 +111,8 @@ class CaptionRetrieval(Evaluator):
                         rows.append(_row(name, row, record, truths[row], way, best, reachable))
         if grown.refused:
             print(
-                f"captions: the beam had room for {self.grown} (eval.captions.grown), not for {len(grown.refused)} more"
+                f"captions: the limit eval.captions.grown={self.grown} was reached; {len(grown.refused)} more "
+                "captions were left out"
             )
         return pd.DataFrame(rows, columns=list(CAPTIONS.columns))
 

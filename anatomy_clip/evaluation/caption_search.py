@@ -67,7 +67,7 @@ class CaptionBank:
     def best(self, images: Tensor) -> list[Found]:
         """The best of all captions held for each of B images, as embedded; the first of equal ones."""
         if not self.captions:
-            raise ValueError("no caption to choose from: the training slices give none")
+            raise ValueError("there is no caption to choose from: the training slices give none")
         score, place = torch.from_numpy(self._compare(images, self._embeddings)).max(dim=1)
         return [Found(self.captions[p], s) for p, s in zip(place.tolist(), score.tolist(), strict=True)]
 
@@ -104,7 +104,7 @@ class CaptionBeam:
     def best(self, images: Tensor) -> list[Found]:
         """The best caption of each of B images, as embedded."""
         if not self._starts:
-            raise ValueError("the beam has no room for its first captions; give it more")
+            raise ValueError("eval.captions.grown is too small for the first captions of the beam; increase it")
         scores = self.bank.scores(images, self._starts)
         score, which = scores.topk(min(self.width, len(self._starts)), dim=1)
         beams = [dict(zip((self._starts[n] for n in row), values, strict=True)) for row, values in

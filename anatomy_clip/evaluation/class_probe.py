@@ -89,7 +89,7 @@ class ClassProbe(Evaluator):
         (train,) = run.sets("train").values()
         labels, owners = self._labels(train), train.records.owners()
         if missing := [name for n, name in enumerate(self.classes) if not (labels == n).any()]:
-            raise Refused(f"eval: no training film shows {missing[0]} and no other class", "leave the class out")
+            raise Refused(f"eval: no training film shows {missing[0]} and no other class", "leave out the class")
         rows: list[dict[str, Any]] = []
         for share in self.shares:
             for draw in range(self.draws if share < 1 else 1):
@@ -107,7 +107,9 @@ class ClassProbe(Evaluator):
         """The strength that is best on validation, and its weights."""
         validation = list(run.sets("validation").values())
         if not validation:
-            raise Refused("class_probe chooses its penalty on validation films; data.validation names none", "name one")
+            raise Refused(
+                "class_probe chooses its penalty on validation films, but data.validation has no set", "name one"
+            )
         seen = np.concatenate([features_of(one) for one in validation])
         truth = np.concatenate([self._labels(one) for one in validation])
         seen, truth = seen[truth >= 0], truth[truth >= 0]

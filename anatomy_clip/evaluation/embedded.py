@@ -56,7 +56,7 @@ class EmbeddedSet:
             ValueError: the method compares none.
         """
         if self.embeddings is None:
-            raise ValueError("the method compares no images with texts")
+            raise ValueError("the method does not compare images with texts")
         return self.embeddings
 
     def split(self, size: int) -> Iterator[EmbeddedSet]:
@@ -151,7 +151,7 @@ def _embed_set(
         labels.append(batch.labels)
         rows += batch.rows.tolist()
     if not rows:
-        raise ValueError(f"set {name}: there is no slice to test on; prepare its data again or leave it out")
+        raise ValueError(f"set {name}: there is no slice to test on; prepare its data again, or leave it out")
     joined = {space: torch.cat([one[space] for one in labels]).numpy() for space in labels[0]}
     compared = torch.cat(embeddings) if embeddings else None
     return EmbeddedSet(torch.cat(pooled), compared, joined, tuple(rows), manifest)

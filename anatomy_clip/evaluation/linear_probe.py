@@ -1,4 +1,4 @@
-"""A linear classifier on frozen features: what an encoder has learned, by how well a line tells labels apart."""
+"""A linear classifier on frozen features: it measures what an encoder has learned."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class LinearProbe(Evaluator):
         features, labels = features_of(train), train.labels[self.space]
         validation = list(run.sets("validation").values())
         if not validation:
-            raise ValueError("linear_probe chooses its penalty on validation slices, but data.validation names no set")
+            raise ValueError("linear_probe chooses its penalty on validation slices, but data.validation has no set")
         seen = np.concatenate([features_of(one) for one in validation])
         truth = np.concatenate([one.labels[self.space] for one in validation])
         fits = {one: fit_labels(features, labels, drawn, one) for one in self.strengths}  # (W + 1, K) each

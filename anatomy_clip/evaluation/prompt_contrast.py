@@ -40,7 +40,7 @@ class Contrast(NamedTuple):
 
 
 class PromptContrast(Evaluator):
-    """Asks of every slice whether the right caption beats one with another plane, modality, organ or station.
+    """Checks whether a slice's right caption scores higher than one with another plane, modality, organ or station.
 
     A right caption names one organ and one station that the slice shows, its plane and its modality. Each is set
     against every caption that differs from it in one slot, by a value that the slice contradicts. Slices without an

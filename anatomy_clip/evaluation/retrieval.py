@@ -108,7 +108,7 @@ class Retrieval(Evaluator):
         counted = np.flatnonzero(wanted.sum(axis=1) == 1)
         if not len(counted):
             raise Refused(
-                f"test set {self.queries}: no film shows one of the classes alone", "see eval.retrieval.classes"
+                f"test set {self.queries}: no film shows exactly one of the classes", "see eval.retrieval.classes"
             )
         records = list(asked.records.take([int(n) for n in counted]))
         own = np.array([[_image(a) == _image(b) for b in films.records] for a in records])  # (Q, M)
@@ -146,7 +146,11 @@ class Retrieval(Evaluator):
     def choose(self, run: TestedRun, folder: Path) -> list[str]:
         """Nothing is chosen; say what is left out."""
         (films,) = test_sets(run, [self.candidates]).values()
-        return [] if films.embeddings is not None else ["retrieval: no texts, the method compares no images with texts"]
+        return (
+            []
+            if films.embeddings is not None
+            else ["retrieval: no texts are used, because the method does not compare images with texts"]
+        )
 
     def score(self, table: pd.DataFrame) -> list[Score]:
         """See `cells_of`; with patient intervals."""

@@ -166,9 +166,13 @@ class Saliency(Evaluator):
     def choose(self, run: TestedRun, folder: Path) -> list[str]:
         """Nothing is chosen; say what is left out."""
         model, objective = run.trained
-        notes = [] if objective.compares else ["saliency: no pair's score, the method compares no images with texts"]
+        notes = (
+            []
+            if objective.compares
+            else ["saliency: there is no score of a pair, because the method does not compare images with texts"]
+        )
         if not model.image.map_widths:
-            notes.append("saliency: no Grad-CAM, the image tower isn't convolutional")
+            notes.append("saliency: there is no Grad-CAM, because the image tower is not convolutional")
         sets = test_sets(run, self.sets).items()
         return notes + [
             f"saliency: no film of {name} has a mask" for name, films in sets if not any(films.records.column("masks"))

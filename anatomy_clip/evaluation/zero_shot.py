@@ -112,14 +112,14 @@ class ZeroShot(Evaluator):
         tables = left_out(outputs.glob(str(self.chosen_on)), ZERO_SHOT.file)
         if not tables:
             raise Refused(
-                f"eval.zero_shot.chosen_on: {self.chosen_on!r} names no evaluated run below {outputs}",
+                f"eval.zero_shot.chosen_on: {self.chosen_on!r} has no evaluated run below {outputs}",
                 "run the folds of the cross-validation first",
             )
         patients = [patient for table in tables for patient in set(patients_of(table))]
         if len(patients) > len(set(patients)):
             raise Refused(
-                f"eval.zero_shot.chosen_on: {self.chosen_on!r} names runs that were tested on the same patients",
-                "name one run of each fold",
+                f"eval.zero_shot.chosen_on: {self.chosen_on!r} has several runs that were tested on the same patients",
+                "give one run of each fold",
             )
         return pd.concat(tables, ignore_index=True)
 

@@ -79,7 +79,7 @@ class ZeroShotFindings(Evaluator):
 
         validation = [self._scored(run, one) for one in run.sets("validation").values()]
         if not validation:
-            raise Refused("zero-shot findings: data.validation names no set to choose thresholds on", "give it one")
+            raise Refused("zero-shot findings: data.validation has no set to choose thresholds on", "add a set")
         thresholds = {way: _thresholds([one[way] for one in validation]) for way in validation[0]}
         rows: list[dict[str, Any]] = []
         for name, films in test_sets(run, self.sets).items():

@@ -46,12 +46,12 @@ class Densities:
         if not counted:
             return ""
         if self.air + self.fat <= _FEW * counted:
-            return f"none of its pixels hold the HU of air or fat (below {_WATER:g}), so {_DOUBT}"
+            return f"almost no pixel has the HU of air or fat (below {_WATER:g}), so {_DOUBT}"
         if soft > self.odd * (_BESIDE_AIR if self.air > _FEW * counted else _WITHOUT_AIR):
             return ""
         said, odd, air = (f"{100 * n / counted:.0f} %" for n in (soft, self.odd, self.air))
         return (
-            f"{said} of its pixels hold the HU of soft tissue ({_FAT:g} to {_BONE:g}), {odd} those of edges and bone, "
+            f"{said} of its pixels have the HU of soft tissue ({_FAT:g} to {_BONE:g}), {odd} those of edges and bone, "
             f"{air} those of air, so {_DOUBT}"
         )
 

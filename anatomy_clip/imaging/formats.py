@@ -16,7 +16,7 @@ _LONGEST = 352  # bytes of a NIfTI header, by whose end it says what it is
 _FORMATS = (
     ("an NRRD file", r"nrrd|nhdr", rb"NRRD000", _TO_NIFTI),
     ("a MetaImage file", r"mha|mhd|zraw", rb"(ObjectType|NDims|Comment)\s*=", _TO_NIFTI),
-    ("a NIfTI file under another name", r"", rb"(?s:.{344})n[+][12]\0", "name it .nii"),
+    ("a NIfTI file under another name", r"", rb"(?s:.{344})n[+][12]\0", "rename it to .nii"),
     ("half of a NIfTI or ANALYZE pair", r"hdr|img|hdr\.gz|img\.gz", rb"\x5c\x01\0\0|\0\0\x01\x5c", _TO_NIFTI),
     ("a FreeSurfer volume", r"mgz|mgh", rb"\0\0\0\x01(?s:.{12})\0\0\0[\0-\x04]", _TO_NIFTI),
     ("a MINC file", r"mnc|mnc\.gz", rb"CDF[\x01\x02]", _TO_NIFTI),
@@ -37,7 +37,7 @@ _FORMATS = (
     ("a file compressed by xz", r"xz|txz", rb"\xfd7zXZ", _UNPACK),
     ("a file compressed by bzip2", r"bz2|tbz2", rb"BZh[1-9]", _UNPACK),
     ("a file compressed by zstd", r"zst", rb"\x28\xb5\x2f\xfd", _UNPACK),
-    ("a file compressed by gzip", r"gz|tgz", rb"\x1f\x8b", "unpack it yourself; name it .nii.gz if it is NIfTI"),
+    ("a file compressed by gzip", r"gz|tgz", rb"\x1f\x8b", "unpack it yourself; rename a NIfTI file to .nii.gz"),
     ("a tar archive", r"tar", rb"(?s:.{257})ustar", _UNPACK),
 )  # fmt: skip
 
@@ -52,7 +52,7 @@ def refuse_other_format(path: Path) -> None:
         head = file.read(_LONGEST)
     for name, _, beginning, remedy in _FORMATS:
         if re.match(beginning, head):
-            raise Refused(f"is {name}, which isn't read", remedy)
+            raise Refused(f"is {name}, which can't be read", remedy)
     for name, ending, _, remedy in _FORMATS:
         if ending and re.search(rf"\.({ending})$", path.name, re.IGNORECASE):
-            raise Refused(f"is {name} by its name, which isn't read", remedy)
+            raise Refused(f"is {name} by its name, which can't be read", remedy)

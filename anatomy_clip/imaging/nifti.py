@@ -56,16 +56,16 @@ def volume_of(header: Header, modality: Modality, protocol: Protocol = Protocol.
     notes = [*header.notes]
     array = _turned(_voxels(header, number), header.turn)
     if array.dtype.kind == "c":
-        notes.append("its values are complex: the magnitude is shown")
+        notes.append("its values are complex numbers: the magnitude is shown")
         array = np.abs(array)
     array = array.astype(np.float32, copy=False)
     if not np.isfinite(array).all():
         empty = np.isnan(array)
         if empty.all() or np.isinf(array).any():
             raise ValueError(
-                f"{header.path}: holds infinite values, or no number at all; mend or leave out this volume"
+                f"{header.path}: has infinite values, or no valid number at all; correct this volume, or leave it out"
             )
-        notes.append(f"{_percent(empty)} of its voxels hold no number (NaN): they are shown as background")
+        notes.append(f"{_percent(empty)} of its voxels are not numbers (NaN): they are shown as background")
         array = np.where(empty, array[~empty].min(), array)
     return Volume(array, header.spacing_mm, modality, protocol, tuple(notes))
 
@@ -143,7 +143,7 @@ def _voxels(header: Header, number: int = 0) -> NDArray[Any]:
 
     path, proxy = header.path, header.image.dataobj
     if proxy.dtype.kind not in "iufc":
-        raise ValueError(f"{path}: a voxel holds a colour, no value of CT or MR; leave it out")
+        raise ValueError(f"{path}: its voxels are colours, not values of CT or MR; leave it out")
     size = math.prod(header.stored) * proxy.dtype.itemsize
     start = int(proxy.offset) + number * size
     with reading(path):
@@ -165,10 +165,10 @@ def _labels(header: Header) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:  # as masks are published: nothing to check or convert
         return array
     if array.dtype.kind == "c" or not (array.min() >= 0 and array.max() <= 255):  # also refuses NaN
-        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255; mend the file")
+        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255; correct the file")
     labels = array.astype(np.uint8)
     if not np.array_equal(labels, array):
-        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255; mend the file")
+        raise ValueError(f"{header.path}: labels must be whole numbers from 0 to 255; correct the file")
     return labels
 
 
@@ -196,7 +196,7 @@ def _unpack(path: Path, size: int) -> bytes:
 
 def _check_single(header: Header) -> None:
     if header.volumes > 1:
-        raise ValueError(f"{header.path}: holds {header.volumes} volumes; take out one of them")
+        raise ValueError(f"{header.path}: has {header.volumes} volumes; extract one of them")
 
 
 def _check_grid(labels: Header, image: Header) -> None:
@@ -210,7 +210,8 @@ def _check_grid(labels: Header, image: Header) -> None:
     off = float(np.abs((labels.affine - image.affine) @ corners)[:3].max())
     if off > _SAME_GRID_MM:
         raise ValueError(
-            f"{labels.path}: lies up to {off:.1f} mm off {image.path.name}; resample it to the image's grid"
+            f"{labels.path}: its position differs by up to {off:.1f} mm from {image.path.name}; resample it to the "
+            "image's grid"
         )
 
 

@@ -85,12 +85,12 @@ class Header:
             ValueError: it doesn't say how it lies in the patient, or lies more than 30 degrees off its axes.
         """
         if not self.placed:
-            raise ValueError(f"{self.path}: says no orientation (no usable sform or qform); set its affine")
+            raise ValueError(f"{self.path}: gives no orientation (no usable sform or qform); set its affine")
         worst = max(nearest_plane(*np.delete(self.affine[:3, :3].T, n, axis=0))[1] for n in range(3))
         if worst > MAX_TILT_DEGREES:
             raise ValueError(
-                f"{self.path}: lies {worst:.0f} degrees off the patient's axes (at most {MAX_TILT_DEGREES:.0f}); "
-                "resample it first"
+                f"{self.path}: is tilted by {worst:.0f} degrees from the patient's axes (at most "
+                f"{MAX_TILT_DEGREES:.0f}); resample it first"
             )
 
 
@@ -122,7 +122,7 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        remedy = "raise limits.memory_gb, or leave it out" if isinstance(error, MemoryError) else FETCH_AGAIN
+        remedy = "increase limits.memory_gb, or leave it out" if isinstance(error, MemoryError) else FETCH_AGAIN
         words = " ".join(str(error).split())[:200]
         raise ValueError(f"{path}: can't be read as NIfTI ({type(error).__name__}: {words}); {remedy}") from error
 
@@ -136,15 +136,15 @@ def load(path: Path) -> Any:
     import nibabel  # takes half a second: only where a file is read
 
     if not path.is_file():
-        raise ValueError(f"{path}: file is missing, or no regular file; check the path")
+        raise ValueError(f"{path}: the file is missing, or it is not a regular file; check the path")
     with reading(path):
         image: Any = nibabel.load(path)
         if not isinstance(image, nibabel.Nifti1Image):  # NIfTI-2 is one too
-            raise ValueError(f"{path}: is no NIfTI file; convert it to .nii.gz")
+            raise ValueError(f"{path}: is not a NIfTI file; convert it to .nii.gz")
         stored = image.dataobj
         size = int(stored.offset + math.prod(image.shape) * stored.dtype.itemsize)
         if size > path.stat().st_size * (_MAX_INFLATION if is_gzip(path) else 1):
-            claim = f"claims {image.shape} voxels, more than a file of its size can hold"
+            claim = f"its header states {image.shape} voxels, more than a file of its size can contain"
             raise ValueError(f"{path}: {claim}; {FETCH_AGAIN}")
         return image
 
@@ -158,9 +158,11 @@ def _shape(path: Path, shape: tuple[int, ...]) -> tuple[tuple[int, int, int], in
     """Voxels along three axes, and the number of volumes; further axes of length 1 say nothing."""
     x, y, z, volumes, *more = (*shape, *[1] * (4 - len(shape)))
     if min(x, y, z, volumes) < 1 or sorted((x, y, z))[1] == 1:
-        raise ValueError(f"{path}: has shape {shape}, which holds no slice; leave it out")
+        raise ValueError(f"{path}: has shape {shape}, which contains no slice; leave it out")
     if max(more, default=1) != 1:
-        raise ValueError(f"{path}: has shape {shape}, so a voxel holds several values; save one of them by itself")
+        raise ValueError(
+            f"{path}: has shape {shape}, so each voxel has several values; save one of them as a separate file"
+        )
     return (x, y, z), volumes
 
 
@@ -175,7 +177,7 @@ def _affine(path: Path, header: Any, stored: tuple[int, int, int]) -> tuple[Affi
     sizes[(np.array(stored) == 1) & ~(sizes > 0)] = 1.0
     affine = unit @ np.diag([-sizes[0], sizes[1], sizes[2], 1.0])  # as nibabel takes it
     if not _is_usable(affine):
-        raise ValueError(f"{path}: its voxels have no size (pixdim, sform and qform); set its affine")
+        raise ValueError(f"{path}: it gives no voxel size (pixdim, sform and qform); set its affine")
     return affine, False
 
 
@@ -212,9 +214,9 @@ def _turn(affine: Affine, slice_axis: int) -> NDArray[np.float64]:
 
 def _notes(affine: Affine, stored: tuple[int, int, int], off_axis: float, placed: bool) -> Iterator[str]:
     if not placed:
-        yield "the file says no orientation (no usable sform or qform): the plane is judged from the image"
+        yield "the file gives no orientation (no usable sform or qform): the plane was estimated from the image"
     if off_axis > MAX_TILT_DEGREES:
-        yield f"slices lie {off_axis:.0f} degrees off the nearest plane"
+        yield f"slices are tilted by {off_axis:.0f} degrees from the nearest plane"
     widest = float((np.linalg.norm(affine[:3, :3], axis=0) * stored).max())
     if not _BODY_MM[0] <= widest <= _BODY_MM[1]:
         yield f"its field of view is {widest:.3g} mm wide: are its voxel sizes and their unit (xyzt_units) right?"

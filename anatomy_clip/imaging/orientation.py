@@ -33,7 +33,7 @@ def nearest_plane(row: Sequence[float], column: Sequence[float]) -> tuple[Orient
     length = float(np.linalg.norm(normal))
     scale = float(np.linalg.norm(row) * np.linalg.norm(column))
     if not np.isfinite(length) or length <= _PARALLEL * scale or scale == 0.0:
-        raise ValueError(f"directions {list(row)} and {list(column)} span no plane: check the image's geometry")
+        raise ValueError(f"directions {list(row)} and {list(column)} do not span a plane: check the image's geometry")
     along = np.abs(normal) / length
     axis = int(np.argmax(along))
     return _PLANES[axis], degrees(acos(min(1.0, float(along[axis]))))

@@ -62,7 +62,7 @@ def read_stored(path: Path, formats: tuple[str, ...], mode: str) -> Stored:
     from PIL import Image
 
     if not path.is_file():
-        raise Refused("image is missing", "fetch the collection again", path)
+        raise Refused("the image is missing", "fetch the collection again", path)
     if path.stat().st_size > MAX_BYTES:
         raise Refused(f"is larger than {MAX_BYTES} bytes", "shrink it, or leave it out", path)
     try:
@@ -76,5 +76,7 @@ def read_stored(path: Path, formats: tuple[str, ...], mode: str) -> Stored:
     except Exception as error:  # a damaged file makes PIL raise of every kind
         raise Refused(f"can't be read as {' or '.join(formats)} ({type(error).__name__})", FETCH_AGAIN, path) from None
     raise Refused(
-        f"claims {width} x {height} pixels, over the limit of {MAX_PIXELS}", "shrink it, or leave it out", path
+        f"its header states {width} x {height} pixels, above the limit of {MAX_PIXELS}",
+        "shrink it, or leave it out",
+        path,
     )

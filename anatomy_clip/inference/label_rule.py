@@ -43,7 +43,7 @@ class LabelRule:
         for name in ("slope", "intercept", "threshold"):
             shape = np.shape(getattr(self, name))
             if shape != (len(self.labels),):
-                raise ValueError(f"{name} {shape} must hold a number for each of the {len(self.labels)} labels")
+                raise ValueError(f"{name} {shape} must have a number for each of the {len(self.labels)} labels")
 
     def probabilities(self, scores: ArrayLike) -> Floats:
         """Calibrated probability of each label.

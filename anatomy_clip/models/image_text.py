@@ -62,7 +62,7 @@ class ImageTextModel(nn.Module):
     ) -> None:
         super().__init__()
         if normalisation not in NORMALISATIONS:
-            raise ValueError(f"normalisation {normalisation!r} is unknown; known are {', '.join(NORMALISATIONS)}")
+            raise ValueError(f"normalisation {normalisation!r} is unknown; known: {', '.join(NORMALISATIONS)}")
         self.image: Tower = image
         self.text: Tower | None = text
         self.image_size = image_size
@@ -115,7 +115,7 @@ class ImageTextModel(nn.Module):
             ValueError: the model has no text tower.
         """
         if self.text is None:
-            raise ValueError("the model has no text tower: its training had no use for texts")
+            raise ValueError("the model has no text tower, because its training used no texts")
         features: Features = self.text(tokens)
         return features
 

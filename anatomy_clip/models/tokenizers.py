@@ -122,7 +122,7 @@ class WordPieceTokenizer:
         self._backend.no_padding()
         pad = self._backend.token_to_id("[PAD]")
         if pad is None:
-            raise ValueError("tokenizer.json: has no token [PAD], by which a BERT tells the end of a text")
+            raise ValueError("tokenizer.json: has no token [PAD], which a BERT needs to find the end of a text")
         self.pad: int = pad
         self.size: int = self._backend.get_vocab_size()
         self._clean: Callable[[str], str] = get_clean_fn("whitespace")
@@ -181,7 +181,7 @@ def tokenize(
         if len(row) > context_length:
             raise ValueError(
                 f"caption of {len(row)} tokens is longer than the model's context of {context_length}: "
-                f"{text!r}; shorten the templates or the caption, it is never cut"
+                f"{text!r}; shorten the templates or the caption: captions are never cut"
             )
     return _filled(rows, max(map(len, rows), default=0) if trim else context_length, tokenizer.pad)
 
@@ -241,7 +241,9 @@ def read_word_pieces(folder: Path) -> WordPieceTokenizer:
         program = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer.to_str()
     except (OSError, ValueError, KeyError, AttributeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ValueError(f"{folder}: the tokenizer can't be read ({first}); wanted are {wanted}") from error
+        raise ValueError(
+            f"{folder}: the tokenizer can't be read ({first}); these files are needed: {wanted}"
+        ) from error
     return WordPieceTokenizer(program)
 
 

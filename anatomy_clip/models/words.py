@@ -56,4 +56,4 @@ class WordTokenizer:
         Raises:
             Refused: other libraries know neither this tokenizer nor its text tower.
         """
-        raise Refused("a text tower of whole words can't be exported", "export a model whose text tower is CLIP's")
+        raise Refused("a text tower of whole words can't be exported", "export a model with CLIP's text tower")

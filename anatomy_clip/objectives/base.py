@@ -121,7 +121,7 @@ def refuse_a_batch_of_one(batch: Batch) -> None:
     """
     if len(batch) * _ranks() == 1:
         raise ValueError(
-            "data.batch_size: a batch of one sample has no other to be told from, so it teaches nothing; "
+            "data.batch_size: a batch of one sample has no other sample to compare it with; "
             "set data.batch_size to 2 or more"
         )
 

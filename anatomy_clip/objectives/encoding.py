@@ -44,8 +44,8 @@ def refuse_batch_statistics(model: nn.Module) -> None:
     """
     if any(isinstance(module, _BatchNorm) and module.training for module in model.modules()):
         raise ValueError(
-            "objective.chunk_size: the model has BatchNorm layers, whose statistics would be those of a chunk, not of "
-            "the batch; set it to null, freeze that tower, or use a transformer"
+            "objective.chunk_size: the model has BatchNorm layers, and their statistics would be those of a chunk, "
+            "not of the batch; set it to null, freeze that tower, or use a transformer"
         )
 
 

@@ -55,7 +55,9 @@ class GLoRIA(Objective):
     ) -> None:
         super().__init__()
         if not global_weight and not local_weight:
-            raise ValueError("objective: global_weight and local_weight are both 0, so there is no loss; set one")
+            raise ValueError(
+                "objective: global_weight and local_weight are both 0, so there is no loss; set one of them"
+            )
         image, text = model.image, model.towers()["text"].width
         self.stage = stage if image.map_widths else 0
         if image.map_widths and not 1 <= stage <= len(image.map_widths):
@@ -80,7 +82,7 @@ class GLoRIA(Objective):
         texts = batch.by_text("caption")[0].texts["caption"]
         words = words_of(model.encode_text(texts.ids).local, texts)
         if not are_words(words).any(dim=1).all():
-            raise ValueError("a training text has no word; objective=gloria needs one, leave such texts out")
+            raise ValueError("a training text has no word, but objective=gloria needs one; leave out such texts")
         longest = int(gather(torch.tensor([words.shape[1]], device=words.device)).max())  # of all ranks
         spoken = gather_with_grad(self._pack(words, longest))  # (N, 1 + longest, D)
         images = gather_with_grad(self.embed_images(model.encode_image(batch.images)))  # (N, 1 + R, D)

@@ -54,7 +54,7 @@ class SharedLabels:
 
     def __init__(self, share: float) -> None:
         if not 0.0 <= share < 1.0:
-            raise ValueError(f"objective.positives.share={share}: give a number from 0 up to, but not, 1")
+            raise ValueError(f"objective.positives.share={share}: give a number from 0 to below 1")
         self.share = share
 
     def __call__(self, batch: Batch) -> Tensor:

@@ -102,7 +102,8 @@ class CellsPanel(panel.Panel):
         columns = [(name, seeds) for found in self._of_columns.values() for name, seeds in found.items()]
         other = {name: len(seeds) - len(alike(seeds)) for name, seeds in columns if len(seeds) > len(alike(seeds))}
         return [
-            f"{self.evaluator} of {name}: left out {count} seed(s) with other rows" for name, count in other.items()
+            f"{self.evaluator} of {name}: left out {count} seed(s), because their rows differ"
+            for name, count in other.items()
         ]
 
     def gaps(self) -> Sequence[str]:

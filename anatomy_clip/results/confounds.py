@@ -1,4 +1,4 @@
-"""Columns of a suite may differ only in what they declare: all else would pass for the effect of what is declared."""
+"""Columns of a suite may differ only in what they declare: another difference could be mistaken for its effect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def confounds(runs: Sequence[Run], layout: Layout) -> list[str]:
             other = _counterpart(run, column, runs)
             if other is not None and (odd := list(undeclared(run.config, other.config, declared))):
                 names = [f"{r.name}, seed {r.seed}" for r in (run, other)]
-                found.append(f"undeclared difference between {names[0]}, and {names[1]}: {'; '.join(odd)}")
+                found.append(f"undeclared difference between {names[0]} and {names[1]}: {'; '.join(odd)}")
     return found
 
 

@@ -19,10 +19,10 @@ from anatomy_clip.results.slices import Slices, percent_of, select
 
 Bools = NDArray[np.bool_]
 WAYS: Mapping[str, str] = {
-    "top1": "Best organ, best station",
-    "thresholds": "All over their threshold",
-    "consistent": "Organs of a named station only",
-    "abstaining": "The same, or nothing where unsure",
+    "top1": "Best organ and best station",
+    "thresholds": "All labels above their threshold",
+    "consistent": "Only organs of a named station",
+    "abstaining": "The same, but nothing for unsure slices",
 }
 
 

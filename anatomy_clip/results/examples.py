@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RULE = (
-    "One slice of each volume and plane in turn, at positions that step through it by the golden ratio; "
-    "no slice was picked by hand."
+    "One slice of each volume and plane in turn, at positions that advance by the golden ratio; "
+    "no slice was chosen by hand."
 )
 _GOLDEN = (5**0.5 - 1) / 2
 _PLANES = ("axial", "coronal", "sagittal")

@@ -37,7 +37,7 @@ def interval_words(seeds: Iterable[int]) -> str:
         return "95 % interval over trainings (seeds) and patients"
     if max(known) > 1:
         return (
-            "95 % interval over trainings (seeds) and patients (over patients alone, without the chance of training, "
-            "where a column has one training)"
+            "95 % interval over trainings (seeds) and patients (over patients alone, without the variation between "
+            "trainings, where a column has one training)"
         )
-    return "95 % interval over patients alone, which doesn't hold the chance of training"
+    return "95 % interval over patients alone, which does not include the variation between trainings"

@@ -111,7 +111,11 @@ def _step(what: tuple[str, str, str], a: Scored, b: Scored, notes: list[str]) ->
     if not one and set(a.seeds) != set(b.seeds):
         _, column, over = what
         shared = ", ".join(str(a.seeds[n]) for n in left)
-        seeds = f"the seeds that both have ({shared})" if shared else "no seed: both have none alike"
+        seeds = (
+            f"the seeds that both columns have ({shared})"
+            if shared
+            else "no seed, because the columns have no seed in common"
+        )
         notes.append(f"gains of {column} over {over} are from {seeds}")
         if not shared:
             return []

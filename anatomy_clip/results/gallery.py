@@ -57,7 +57,9 @@ def gallery(
     for place, row in enumerate(chosen.to_dict("records")):
         store = images[row["set"]]
         if not 0 <= row["row"] < len(store):
-            raise ValueError(f"{row['set']}: row {row['row']} has no image among {len(store)}; prepare it again")
+            raise ValueError(
+                f"{row['set']}: row {row['row']} is not among the {len(store)} images of the store; prepare it again"
+            )
         left, upper = place % columns / columns, 1 - (top + place // columns * cell) / height
         axes = figure.add_axes((left + 0.05 / columns, upper - 2.1 / height, 0.9 / columns, 2.1 / height))
         _draw(axes, store[row["row"]], run, {str(key): value for key, value in row.items()})

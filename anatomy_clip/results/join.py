@@ -46,7 +46,9 @@ def _with_rows(
     notes += [f"suite {suite}: {note}" for note in odd]
     further = {(run.name, run.seed): run for run in found if evaluator in run.tables}
     alone = sorted(further.keys() - {(run.name, run.seed) for run in runs})
-    notes += [f"suite {suite}: left out {name}, seed {seed}: this suite has no such run" for name, seed in alone]
+    notes += [
+        f"suite {suite}: {name}, seed {seed} is left out, because this suite has no such run" for name, seed in alone
+    ]
     made = []
     for run in runs:
         if other := further.get((run.name, run.seed)):

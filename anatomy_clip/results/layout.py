@@ -131,11 +131,11 @@ def layout(
     known = {spec.row for spec in specs[1]}
     for spec in specs[0]:
         if spec.instead and spec.instead not in known:
-            raise ValueError(f"row {spec.row}: instead={spec.instead} is none of the further rows {sorted(known)}")
+            raise ValueError(f"row {spec.row}: instead={spec.instead} is not one of the further rows {sorted(known)}")
     declared = {column: {o: tuple(keys) for o, keys in others.items()} for column, others in (differs or {}).items()}
     _check_differs(declared, list(columns))
     if unknown := sorted(set(optional) - set(columns)):
-        raise ValueError(f"optional: {', '.join(unknown)} is no column; columns are {', '.join(columns)}")
+        raise ValueError(f"optional: {', '.join(unknown)} is not a column; columns are {', '.join(columns)}")
     told = story(summary, published, claims, list(columns))
     words = " ".join(data.split())
     more = (plot, title, joined or {}, tuple(optional), told, tuple(shown))
@@ -159,7 +159,7 @@ def _check_differs(differs: Mapping[str, Mapping[str, Any]], columns: Sequence[s
     unknown = sorted(named - set(columns))
     missing = [column for column in columns[1:] if not differs.get(column)] if differs else []
     if unknown or missing:
-        wrong = [f"{name} is no column" for name in unknown] + [f"{name} is missing" for name in missing]
+        wrong = [f"{name} is not a column" for name in unknown] + [f"{name} is missing" for name in missing]
         raise ValueError(f"differs: {', '.join(wrong)}; columns are {', '.join(columns)}")
 
 
@@ -169,5 +169,5 @@ def _row_spec(name: str, spec: Mapping[str, Any]) -> RowSpec:
     missing, odd = _NEEDED - set(spec), set(spec) - _NEEDED - {"instead"}
     if missing or odd:
         wrong = [f"{key} is missing" for key in sorted(missing)] + [f"{key} is unknown" for key in sorted(odd)]
-        raise ValueError(f"row {name}: {', '.join(wrong)}; keys are text, set, modalities and, at will, instead")
+        raise ValueError(f"row {name}: {', '.join(wrong)}; keys are text, set, modalities and, optionally, instead")
     return RowSpec(name, spec["text"], spec["set"], tuple(spec["modalities"]), spec.get("instead", ""))

@@ -46,4 +46,4 @@ def measure(runs: Sequence[Run], layout: Layout) -> Measures:
 def lacking(what: str, runs: Sequence[Run]) -> tuple[str, ...]:
     """A sentence on the runs that lack something, if there are any."""
     names = ", ".join(f"{run.name} (seed {run.seed})" for run in runs)
-    return (f"No {what} of {names}: run again with stages=[evaluate], which trains nothing.",) if runs else ()
+    return (f"No {what} of {names}: run again with stages=[evaluate], which does no training.",) if runs else ()

@@ -134,7 +134,7 @@ def notes_of(suite: Suite, panels: Mapping[str, Panel]) -> tuple[str, ...]:
     shown = [note for panel in panels.values() for note in panel.notes()]
     of_runs = {name for run in suite.runs for name in run.tables}
     unseen = (of_runs & set(suite.layout.shown or of_runs)) - set(panels)
-    nowhere = [f"{name} isn't shown: there is no results/panels/{name}.py" for name in sorted(unseen)]
+    nowhere = [f"{name} is not shown, because there is no results/panels/{name}.py" for name in sorted(unseen)]
     return tuple(dict.fromkeys([*suite.notes, *shown, *nowhere]))
 
 

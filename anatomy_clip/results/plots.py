@@ -80,7 +80,7 @@ def risk_plot(found: Sequence[Judged], columns: Mapping[str, str]) -> bytes | No
         if named.any():
             axes.plot(100 * named.mean(), 100 * (~one.best_is_right[named]).mean(), "o", color=style[0], markersize=4)
 
-    return _by_set(found, columns, draw, ("slices named, surest first (%)", "named wrong (%)"))
+    return _by_set(found, columns, draw, ("slices named, most certain first (%)", "named wrong (%)"))
 
 
 def reliability_plot(found: Sequence[Judged], columns: Mapping[str, str]) -> bytes | None:
@@ -96,7 +96,7 @@ def reliability_plot(found: Sequence[Judged], columns: Mapping[str, str]) -> byt
         points = (100 * curve.promised, 100 * curve.happened)
         axes.plot(*points, style[1], color=style[0], linewidth=1.3, marker=".", markersize=4)
 
-    return _by_set(found, columns, draw, ("probability of the likeliest organ (%)", "right (%)"))
+    return _by_set(found, columns, draw, ("probability of the most likely organ (%)", "right (%)"))
 
 
 def _by_set(

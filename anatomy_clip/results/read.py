@@ -77,12 +77,12 @@ def read_suite(
     seeds = [folder for folder in seeds if names is None or folder.parent.name in names]
     started = {folder.parent.name for folder in seeds}
     runs = []
-    notes = [f"left out {name}: not run yet" for name in names or () if name not in started]
+    notes = [f"{name} is left out: it was not run yet" for name in names or () if name not in started]
     for folder in seeds:
         try:
             runs.append(read_run(folder))
         except ValueError as error:
-            notes.append(f"left out {folder.parent.name}, seed {_name_and_seed(folder)[1]}: {error}")
+            notes.append(f"{folder.parent.name}, seed {_name_and_seed(folder)[1]} is left out: {error}")
     if not runs:
         found = "; ".join(notes) if notes else f"no folder {root}/<name>/seed_<n>"
         raise ValueError(f"suite '{suite}' has no finished run ({found}); run the experiments first")
@@ -96,7 +96,9 @@ def read_run(folder: Path) -> Run:
         ValueError: a file is missing, damaged or lacks a field; the message names the file and what to do.
     """
     if (folder / _EARLIER).is_file() and not (folder / "zero_shot.parquet").is_file():
-        raise ValueError(f"an earlier version made it ({_EARLIER}, no zero_shot.parquet); run it with overwrite=true")
+        raise ValueError(
+            f"it was made by an earlier version ({_EARLIER}, no zero_shot.parquet); run it with overwrite=true"
+        )
     results = _read_results(folder / "results.json")
     name, seed = _name_and_seed(folder)
     useless = {n for n, s in results["scores"].items() if not s and not (folder / f"{n}.parquet").is_file()}
@@ -127,7 +129,7 @@ def read_run(folder: Path) -> Run:
 
 def _read_results(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ValueError(f"{path.name} is missing; the run isn't finished: run it again and it goes on")
+        raise ValueError(f"{path.name} is missing, so the run is not finished; run it again, and it continues")
     try:
         results = json.loads(path.read_text())
         needed = [tuple(names) for names in results["labels"].values()]
@@ -151,7 +153,7 @@ def _read_rows(path: Path, evaluator: str) -> pd.DataFrame:
     panel = panel_class(evaluator)
     missing = [name for name in (panel.columns if panel else COMMON) if name not in frame.columns]
     if missing:
-        raise ValueError(f"{path.name} lacks the column(s) {', '.join(missing)}; evaluate the run again")
+        raise ValueError(f"{path.name} does not have the column(s) {', '.join(missing)}; evaluate the run again")
     return frame.sort_values(["set", "row"], kind="stable", ignore_index=True)
 
 
@@ -178,5 +180,5 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _name_and_seed(folder: Path) -> tuple[str, int]:
     match = _SEED.fullmatch(folder.name)
     if match is None:
-        raise ValueError(f"{folder.name} is no run folder: its name must be seed_<n>")
+        raise ValueError(f"{folder.name} is not a run folder: its name must be seed_<n>")
     return folder.parent.name, int(match.group(1))

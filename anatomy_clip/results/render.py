@@ -122,9 +122,7 @@ def _legend(table: Table) -> str:
     few = [spec.row for spec, row in rows if 0 < max(c.patients for c in row) < FEW]
     if few:
         names = ", ".join(f"`{row}`" for row in few)
-        text += (
-            f" Intervals from fewer than {FEW} patients ({names}) take it on trust that patients differ about normally."
-        )
+        text += f" Intervals from fewer than {FEW} patients ({names}) assume that patients differ about normally."
     return text
 
 
@@ -132,18 +130,18 @@ def bold_words(table: Table) -> str:
     """What is bold, and why nothing is where nothing can be."""
     if any(step.p == step.p for step in table.steps):
         return (
-            f"Bold: significantly above each column that it is measured against (p < {SIGNIFICANT}, corrected over all "
-            "gains); further test sets aren't compared."
+            f"Bold: significantly above each column that it is compared with (p < {SIGNIFICANT}, corrected over all "
+            "gains); further test sets are not compared."
         )
-    return f"Nothing is called significant: that takes {FEW_SEEDS} trainings of both columns and {FEW} patients."
+    return f"No gain is marked as significant: that needs {FEW_SEEDS} trainings of both columns and {FEW} patients."
 
 
 def _data(table: Table) -> str:
     """What the data are; where Set #2 is replaced, that comes first."""
     if not table.replaced:
         return table.layout.data
-    pairs = ", ".join(f"{new} for {old}" for old, new in table.replaced.items())
-    return f"Here rows stand in for others, on other data and under their own name: {pairs}. {table.layout.data}"
+    pairs = ", ".join(f"{new} replaces {old}" for old, new in table.replaced.items())
+    return f"Some rows are replaced by rows on other data, under their own names: {pairs}. {table.layout.data}"
 
 
 def _gains(table: Table) -> str:
@@ -166,7 +164,10 @@ def gain_words(table: Table) -> str:
     """What the numbers of gains are."""
     pairs = {step.seeds for step in table.steps}
     one = 1 in table.seeds and max(table.seeds) > 1
-    alone = "A column with one training is set against each of the other's; its own chance is in no interval. "
+    alone = (
+        "A column with one training is compared with each training of the other column; its interval does not include "
+        "the variation that another training of it would add. "
+    )
     return (
         f"Percentage points on the same slices, seed by seed; in brackets the {interval_words(pairs)}. "
         f"{alone if one else ''}p: two-sided t test over trainings and patients, corrected by Holm over all of these "
@@ -176,10 +177,10 @@ def gain_words(table: Table) -> str:
 
 def _baselines(table: Table) -> str:
     lines = [
-        "Majority: always naming the label that most of the row's own slices show, the best constant answer. "
-        "Random: each label equally likely. Hit@1 in percent.",
+        "Majority: the score of always naming the label that most of the row's slices show, which is the best "
+        "constant answer. Random: the expected score if each label is equally likely. Hit@1 in percent.",
         "",
-        "| row | majority label | majority | random | right answers a slice | slices |",
+        "| row | majority label | majority | random | right answers per slice | slices |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for b in table.baselines:

@@ -88,13 +88,13 @@ def select(run: Run, task: str, test_set: str, modalities: Sequence[str], *, unk
     where = f"{run.name}, seed {run.seed}, {test_set}"
     rows = [np.asarray(row, dtype=np.float64) for row in part[f"{task}_scores"]]
     if any(row.shape != (len(labels),) for row in rows):
-        raise ValueError(f"{where}: {task}_scores must hold {len(labels)} numbers a slice, one a label")
+        raise ValueError(f"{where}: {task}_scores must have {len(labels)} numbers for each slice, one for each label")
     position = {label: k for k, label in enumerate(labels)}
     targets = np.zeros((len(part), len(labels)), dtype=bool)
     for n, names in enumerate(part[f"{task}_targets"]):
         for label in names if names is not None else ():
             if label not in position:
-                raise ValueError(f"{where}: target '{label}' is no label of the run; evaluate it again")
+                raise ValueError(f"{where}: target '{label}' is not a label of the run; evaluate it again")
             targets[n, position[label]] = True
     keys = tuple(part[["set", "row", "source", "patient"]].itertuples(index=False, name=None))
     patients = np.array([f"{source}/{patient}" for _, _, source, patient in keys], dtype=np.str_)
@@ -119,7 +119,9 @@ def by_run(runs: Iterable[Run], row: RowSpec, notes: list[str] | None = None) ->
         if slices.keys == first.keys and all(same):
             found.append((run, slices))
         elif notes is not None:
-            notes.append(f"left out {run.name}, seed {run.seed}, in {row.row}: not the first seed's slices")
+            notes.append(
+                f"{run.name}, seed {run.seed} is left out in {row.row}: its slices are not those of the first seed"
+            )
     return found
 
 

@@ -135,10 +135,12 @@ def _published(n: int, line: Mapping[str, Any], parts: Mapping[str, Part]) -> Pu
     where = f"published[{n}]"
     _keys(where, line, {"part", "method", "paper", "data", "values"})
     if line["part"] not in parts:
-        raise ValueError(f"{where}: part={line['part']} is none of the summary's parts: {', '.join(parts) or 'none'}")
+        raise ValueError(
+            f"{where}: part={line['part']} is not one of the summary's parts: {', '.join(parts) or 'none'}"
+        )
     measures = parts[line["part"]].measures
     if unknown := sorted(set(line["values"]) - set(measures)):
-        raise ValueError(f"{where}: {', '.join(unknown)} is no measure of {line['part']}: {', '.join(measures)}")
+        raise ValueError(f"{where}: {', '.join(unknown)} is not a measure of {line['part']}: {', '.join(measures)}")
     return Published(**{**line, "values": dict(line["values"])})
 
 

@@ -111,7 +111,7 @@ def read_paper(path: Path) -> tuple[dict[str, dict[str, float]], dict[str, float
         ValueError: the file is missing, or has no `table3`.
     """
     if not path.is_file():
-        raise ValueError(f"paper={path.name}: no such file; it holds the paper's numbers")
+        raise ValueError(f"paper={path.name}: no such file; give a file with the paper's numbers")
     numbers = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(numbers, dict) or not isinstance(numbers.get("table3"), dict):
         raise ValueError(f"paper={path.name}: needs the key table3 (row -> column -> percent)")
@@ -178,8 +178,8 @@ def _or_instead(spec: RowSpec, present: Set[str], layout: Layout, notes: list[st
     if not spec.instead or spec.row in present:
         return spec
     notes.append(
-        f"no run has test set '{spec.test_set}': {spec.instead} stands in the place of {spec.row}; it is "
-        "other data, with no number of the paper beside it"
+        f"no run has test set '{spec.test_set}': {spec.instead} replaces {spec.row}; it is "
+        "measured on other data, so no number of the paper is beside it"
     )
     return next(other for other in layout.further if other.row == spec.instead)
 
@@ -203,7 +203,7 @@ def _compare_with_evaluation(run: Run, spec: RowSpec, hit: NDArray[np.float64], 
     if len(hit) and abs(hit.mean() - written) > _AGREES:
         notes.append(
             f"{run.name}, seed {run.seed}: {cell} is {written:.4f} in results.json but "
-            f"{hit.mean():.4f} from the predictions, which the table follows"
+            f"{hit.mean():.4f} from the predictions; the table shows the latter"
         )
 
 

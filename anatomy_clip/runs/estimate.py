@@ -1,4 +1,4 @@
-"""What a suite of runs would take: images, steps, hours, disk. Pure: the numbers come in, text goes out."""
+"""What a suite of runs would take: images, steps, hours, disk. Pure functions of numbers."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def render(title: str, runs: Sequence[PlannedRun], hardware: Hardware, missing: 
     for run in runs:
         where = f"{run.name} seed {run.seed}"
         if run.finished or not run.epochs:
-            lines.append(f"{where:<27}  {'is done' if run.finished else 'evaluates only'}")
+            lines.append(f"{where:<27}  {'finished' if run.finished else 'evaluation only'}")
             continue
         slices = f"{'~' if run.guessed else ''}{run.train_slices:,}"
         numbers = f"{slices:>10}{run.images_per_image:>4}{run.epochs:>8}{run.steps:>10,}{run.images:>14,}"
@@ -134,11 +134,11 @@ def render(title: str, runs: Sequence[PlannedRun], hardware: Hardware, missing: 
     hours = sum(run.hours(hardware) for run in runs)
     gpu_hours = hours * hardware.devices
     if any(run.guessed for run in runs):
-        lines.append("~ a guess, until the stores are there")
+        lines.append("~ an estimate, because the stores do not exist yet")
     lines += [
         "",
         f"time   {hours:,.1f} h on {hardware.devices} GPU(s) = {gpu_hours:,.1f} GPU hours, "
-        f"at {hardware.tflops:,.0f} TFLOP/s a GPU; images a second and GB of a GPU are assumed, not measured",
+        f"at {hardware.tflops:,.0f} TFLOP/s per GPU; images per second and GB per GPU are assumed, not measured",
         f"cost   {_cost(gpu_hours, hardware.price)}",
         f"disk   {disk_needed(runs) / _GB:,.1f} GB for checkpoints and predictions",
     ]
@@ -154,4 +154,4 @@ def render(title: str, runs: Sequence[PlannedRun], hardware: Hardware, missing: 
 def _cost(gpu_hours: float, price: float | None) -> str:
     if price is None:
         return "unknown: give the price of a GPU hour (PRICE=)"
-    return f"{gpu_hours * price:,.2f} at {price:g} a GPU hour"
+    return f"{gpu_hours * price:,.2f} at {price:g} per GPU hour"

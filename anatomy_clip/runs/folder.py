@@ -99,7 +99,7 @@ def claim(cfg: DictConfig, folder: Path, step: str = "") -> None:
         if changed:
             raise ValueError(
                 f"{folder}: was made with another config ({', '.join(changed[:8])} differ); "
-                "add overwrite=true to throw it away, or choose another suite, name or seed"
+                "add overwrite=true to delete it, or choose another suite, name or seed"
             )
         if step == "fit" and step in finished_stages(folder):
             raise ValueError(

@@ -58,14 +58,12 @@ def run(cfg: DictConfig) -> None:
     done = finished_stages(folder) if first or not cfg.overwrite else {}
     for stage in cfg.stages:
         if stage not in STAGES:
-            raise ValueError(
-                f"stages: {stage!r} is unknown{did_you_mean(stage, STAGES)}; known are {', '.join(STAGES)}"
-            )
+            raise ValueError(f"stages: {stage!r} is unknown{did_you_mean(stage, STAGES)}; known: {', '.join(STAGES)}")
     tested = Tested(cfg, folder)
     for step in steps(cfg):
         inputs = stage_inputs(cfg, step)
         if done.get(step) == inputs:
-            print(f"{folder}: {step} is done")
+            print(f"{folder}: {step} is already finished")
             continue
         if first:  # the folder is the first rank's to write
             claim(cfg, folder, step)
@@ -117,7 +115,7 @@ def fit(cfg: DictConfig, folder: Path) -> None:
         **({} if watchers else {"limit_val_batches": 0}),  # nobody would see them
     )
     last = folder / CHECKPOINT
-    print(f"{folder}: training{' goes on' if last.exists() else ''} on {cfg.trainer.accelerator}", flush=True)
+    print(f"{folder}: training{' continues' if last.exists() else ''} on {cfg.trainer.accelerator}", flush=True)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
     except SIGTERMException as stopped:
@@ -152,16 +150,18 @@ def evaluate(tested: Tested, name: str) -> None:
     model, objective = tested.trained
     notes, scores = [], []
     lacks = {
-        "compares no images with texts": evaluator.compares and not objective.compares,
+        "does not compare images with texts": evaluator.compares and not objective.compares,
         "has no head that scores labels": evaluator.predicts and not objective.predicts,
     }
     if any(lacks.values()):
-        notes += [f"{name}: left out, {type(objective).__name__} {what}" for what, lacking in lacks.items() if lacking]
+        notes += [
+            f"{name} is left out: {type(objective).__name__} {what}" for what, lacking in lacks.items() if lacking
+        ]
         print(f"{folder}: {notes[0]}")
     else:
         for absent in tested.data.absent_tests():
-            notes.append(f"test set {absent} was absent")
-            print(f"{folder}: test set {absent} isn't there and is left out")
+            notes.append(f"test set {absent} was missing")
+            print(f"{folder}: test set {absent} does not exist and is left out")
         table = evaluator.predict(tested)
         write_rows(table, folder / f"{name}.parquet")
         scores = evaluator.score(table)

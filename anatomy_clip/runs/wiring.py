@@ -113,7 +113,7 @@ def load_run(cfg: DictConfig, folder: Path, taxonomy: LabelSet) -> tuple[ImageTe
     checkpoint = read_checkpoint(path)
     if checkpoint.get("recipe", {}).get("taxonomy", {}) != taxonomy.to_dict():
         raise ValueError(
-            f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own, "
+            f"{path}: was trained with another taxonomy than '{taxonomy.name}'; evaluate it with its own taxonomy, "
             "or train again with overwrite=true"
         )
     model = build_model(cfg, weights=str(path))
@@ -178,7 +178,9 @@ def class_names(taxonomy: LabelSet, model: ImageTextModel) -> dict[str, Tensor]:
     from anatomy_clip.models.tokenizers import tokenize
 
     if taxonomy.kind is RADIOGRAPHS:
-        raise Refused("objective: wants the names of organs and stations, and radiographs have none", "choose another")
+        raise Refused(
+            "objective: it needs the names of organs and stations, but radiographs have none", "choose another"
+        )
     names = label_names(taxonomy)
     return {kind: tokenize(names[kind], model.context_length, model.tokenizer) for kind in ("organ", "station")}
 
@@ -210,7 +212,7 @@ def check_targets(node: Any, where: str = "") -> None:
     if isinstance(node, Mapping):
         target = node.get("_target_")
         if target is not None and not str(target).startswith(ALLOWED_TARGETS):
-            raise ValueError(f"{where}._target_={target}: objects may come from {', '.join(ALLOWED_TARGETS)} only")
+            raise ValueError(f"{where}._target_={target}: objects may only come from {', '.join(ALLOWED_TARGETS)}")
         for key, value in node.items():
             check_targets(value, f"{where}.{key}".lstrip("."))
     elif isinstance(node, list):

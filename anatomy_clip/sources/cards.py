@@ -71,16 +71,16 @@ def _card(name: str, part: Mapping[str, Any]) -> Card:
         raise ValueError(f"card {name}: unknown field {', '.join(unknown)}; fields are {', '.join(sorted(known))}")
     for field in sorted(known - {"known_bad"}):
         if field not in part or (field != "url" and not part[field]):
-            raise ValueError(f"card {name}: {field} is missing or empty; say it")
+            raise ValueError(f"card {name}: {field} is missing or empty; add it")
     for field in ("what", "licence", "url", "citation"):
         if not isinstance(part[field], str):
-            raise ValueError(f"card {name}: {field} is {part[field]!r}, not text; quote it")
+            raise ValueError(f"card {name}: {field} is {part[field]!r}, not text; put it in quotes")
     for what, count in part["counts"].items():
         if not isinstance(count, int) or count < 1:
-            raise ValueError(f"card {name}: counts.{what} is {count!r}; give a number from 1")
+            raise ValueError(f"card {name}: counts.{what} is {count!r}; give a whole number of at least 1")
     limits = part["limits"]
     if not isinstance(limits, list) or not all(isinstance(limit, str) for limit in limits):
-        raise ValueError(f"card {name}: limits is no list of sentences; quote those that hold a colon")
+        raise ValueError(f"card {name}: limits is not a list of sentences; put sentences with a colon in quotes")
     bad = tuple(_bad(name, one) for one in part.get("known_bad", []))
     texts = {field: part[field] for field in ("what", "licence", "url", "citation")}
     return Card(name=name, counts=dict(part["counts"]), limits=tuple(limits), known_bad=bad, **texts)
@@ -88,5 +88,5 @@ def _card(name: str, part: Mapping[str, Any]) -> Card:
 
 def _bad(name: str, one: Mapping[str, Any]) -> Bad:
     if set(one) != {"subjects", "what", "issue"} or not str(one["issue"]).startswith("https://"):
-        raise ValueError(f"card {name}: known_bad wants subjects, what, and issue, an https address; it is {one}")
+        raise ValueError(f"card {name}: known_bad needs subjects, what and issue (an https address); it is {one}")
     return Bad(tuple(one["subjects"]), one["what"], one["issue"])

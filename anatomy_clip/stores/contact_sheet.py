@@ -38,7 +38,9 @@ def contact_sheet(
         ValueError: images and records differ in number, or there are none, or the file can't be written.
     """
     if len(images) != len(records) or not len(records):
-        raise ValueError(f"contact sheet: {len(images)} images for {len(records)} records; give one record an image")
+        raise ValueError(
+            f"contact sheet: {len(images)} images for {len(records)} records; give one record for each image"
+        )
     rows = []
     for (station, modality), members in sorted(group_rows(records, taxonomy).items()):
         tiles = [tile(images[k], _words(records[k], taxonomy)) for k in spread(members, columns)]

@@ -1,4 +1,4 @@
-"""The one guard against leakage: patients in whatever spelling, and slices of equal pixels, in stores that share none.
+"""The guard against leakage: it finds patients, in any spelling, and slices of equal pixels that are in two stores.
 
 Patient ids are compared within a source, since two collections number their patients alike. Ids that name their own
 collection (`COLLECTIONS`), and articles of PubMed Central, are compared across sources too.
@@ -159,7 +159,7 @@ def _patient_leaks(stores: Mapping[str, Store], roles: _Roles, across_sources: b
         for (name, row), (other, other_row) in combinations(found.items(), 2):
             if _apart(roles, name, other):
                 first, second = _place(stores, name, row), _place(stores, other, other_row)
-                spelt = "" if first.record.patient == second.record.patient else ", in two spellings"
+                spelt = "" if first.record.patient == second.record.patient else ", spelled in two ways"
                 yield Leak(f"same patient{spelt}", first, second)
 
 

@@ -135,7 +135,7 @@ def prepare_split(
     good = [n for n in range(len(volumes)) if n not in bad]
     records: Manifest[Any] = Manifest.join(Manifest.read(parts / f"{n}.parquet") for n in good)
     if not len(records):
-        raise ValueError(f"{store}: not one image came out of {len(volumes)} volume(s)")
+        raise ValueError(f"{store}: {len(volumes)} volume(s) gave no image")
     told = [one for n in range(len(volumes)) for one in _told(bad.get(n), parts / f"{n}.told")]
     _write_table(_refusals_of(store), told)
     kept = {"settings": without_paths(settings), "digest": expected} | ({MASKS: list(masks)} if masks else {})
@@ -187,8 +187,8 @@ def _one(
     taken = selection.spread([one for one in rendered if selection.keeps(one[0])])
     if not taken:
         refused = [one for one in told if isinstance(one, Refusal)]
-        files = "".join(f", and {one.where} {one.reason}" for one in refused[:_SHOWN])
-        raise ValueError(f"nothing was taken from it{files}; check its labels and the selection, or leave it out")
+        files = "".join(f"; {one.where} {one.reason}" for one in refused[:_SHOWN])
+        raise ValueError(f"it gave no image{files}; check its labels and the selection, or leave it out")
     if told:
         write_text(parts / f"{n}.told", json.dumps([asdict(one) for one in dict.fromkeys(told)]))
     rows = {"": [image for image, _, _ in taken]} | {f".{k}": [more[k] for _, _, more in taken] for k in taken[0][2]}

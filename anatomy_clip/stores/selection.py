@@ -38,7 +38,7 @@ class Selection:
         for name in ("every", "at_most"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"selection.{name}={value}: give a whole number from 1")
+                raise ValueError(f"selection.{name}={value}: give a whole number of at least 1")
 
     def __bool__(self) -> bool:
         return self != Selection()
@@ -75,7 +75,10 @@ def first_patients(records: Manifest[Any], count: int, seed: int) -> list[int]:
     """
     patients = records.patients()
     if not 1 <= count <= len(patients):
-        raise ValueError(f"data.train_patients={count}: the training stores hold {len(patients)}; give 1 to that many")
+        raise ValueError(
+            f"data.train_patients={count}: the training stores have {len(patients)} patients; give a number from 1 to "
+            "that"
+        )
     drawn = sorted(patients, key=lambda patient: sha256(repr((seed, *patient)).encode()).digest())
     wanted = set(drawn[:count])
     return [row for row, owner in enumerate(records.owners()) if owner in wanted]

@@ -72,7 +72,7 @@ class Store:
         manifest: Manifest[Any] = Manifest.read(path / MANIFEST, kind)
         images, *others = (_load(path / name) for name in (IMAGES, *map(_file, meta["arrays"])))
         if images.dtype != np.uint8 or images.ndim != 3:
-            raise ValueError(f"{path / IMAGES}: holds {images.dtype} {images.shape}, not (N, S, S) uint8; {_REMEDY}")
+            raise ValueError(f"{path / IMAGES}: contains {images.dtype} {images.shape}, not (N, S, S) uint8; {_REMEDY}")
         if not len(images) == len(manifest) == meta["count"]:
             raise ValueError(
                 f"{path}: {len(images)} image(s), {len(manifest)} record(s), {meta['count']} expected; {_REMEDY}"
@@ -80,7 +80,7 @@ class Store:
         arrays = dict(zip(meta["arrays"], others, strict=True))
         for name, array in arrays.items():
             if array.shape[:1] != images.shape[:1]:
-                raise ValueError(f"{path / _file(name)}: holds {array.shape} for {len(images)} image(s); {_REMEDY}")
+                raise ValueError(f"{path / _file(name)}: contains {array.shape} for {len(images)} image(s); {_REMEDY}")
         return cls(path, images, manifest, arrays, tuple(meta.get(MASKS, ())))
 
     def masks(self, row: int) -> dict[str, NDArray[np.bool_]]:
@@ -113,7 +113,7 @@ def read_meta(path: Path) -> dict[str, Any]:
         text = (path / META).read_text()
         meta: dict[str, Any] = json.loads(text)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: no slice store there ({type(error).__name__}); {_REMEDY}") from error
+        raise ValueError(f"{path}: this is not a slice store ({type(error).__name__}); {_REMEDY}") from error
     if meta.get("version") != STORE_VERSION:
         target = _TARGET.search(text)
         source = _CONFIGS.get(target[1], "...") if target else "..."
@@ -138,7 +138,7 @@ def pack_masks(masks: Mapping[str, NDArray[np.bool_]], names: Sequence[str], sid
     unknown = sorted(set(masks) - set(names))
     if unknown or len(names) > 32:
         said = ", ".join(unknown) or f"{len(names)} names"
-        raise ValueError(f"masks: {said}; a source names its masks beforehand, 32 at most")
+        raise ValueError(f"masks: {said}; a source must name its masks beforehand, and at most 32")
     dtype = next(t for t in (np.uint8, np.uint16, np.uint32) if len(names) <= np.iinfo(t).bits)
     packed: NDArray[Any] = np.zeros((side, side), dtype)
     for name, mask in masks.items():
@@ -199,7 +199,7 @@ def _images(
     for part in _parts(images):
         side = side or part.shape[-1]
         if part.dtype != np.uint8 or part.shape[1:] != (side, side):
-            raise ValueError(f"{store}: a part holds {part.dtype} {part.shape}, not (n, {side}, {side}) uint8")
+            raise ValueError(f"{store}: a part has {part.dtype} {part.shape}, not (n, {side}, {side}) uint8")
         digests += b"".join(map(pixel_digest, part))
         yield part
 
@@ -218,7 +218,7 @@ def _write_rows(file: Path, parts: Iterable[NDArray[Any]], expected: int, store:
             out.write(np.ascontiguousarray(part).data)
             count += len(part)
     if count != expected or not count:
-        raise ValueError(f"{store}: {count} row(s) in {file.name} and {expected} record(s) make no store")
+        raise ValueError(f"{store}: {count} row(s) in {file.name} do not match {expected} record(s)")
     return shape
 
 
@@ -237,4 +237,4 @@ def _load(file: Path) -> NDArray[Any]:
 def _verify(path: Path, meta: Mapping[str, Any]) -> None:
     for name, expected in meta["sha256"].items():
         if sha256_of(path / name) != expected:
-            raise ValueError(f"{path / name}: its checksum isn't the one that it was written with; {_REMEDY}")
+            raise ValueError(f"{path / name}: its checksum is not the one recorded when it was written; {_REMEDY}")

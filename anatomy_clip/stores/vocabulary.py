@@ -34,7 +34,8 @@ def read_vocabulary(store: Path) -> tuple[str, ...]:
         return tuple(json.loads((store / VOCABULARY).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise Refused(
-            f"has no vocabulary that can be read ({type(error).__name__}): it holds no films with reports, or is old",
-            "prepare a store of films with reports and name it first in data.train",
+            f"it has no readable vocabulary ({type(error).__name__}): it has no films with reports, or it was made by "
+            "an old version",
+            "prepare a store of films with reports, and list it first in data.train",
             store / VOCABULARY,
         ) from error

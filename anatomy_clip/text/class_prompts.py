@@ -1,4 +1,4 @@
-"""Evaluation prompts, one text a label and template: the ruler, which training prompts never change."""
+"""Evaluation prompts, one text for each label and template; training prompts never change them."""
 
 from __future__ import annotations
 

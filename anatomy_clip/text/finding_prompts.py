@@ -38,7 +38,7 @@ def finding_prompts(findings: Sequence[str]) -> dict[str, Prompts]:
     words = yaml.safe_load((files("anatomy_clip.text") / _FILE).read_text(encoding="utf-8"))
     for name in findings:
         if name not in words:
-            raise Refused(f"finding {name}: there are no prompts for it", f"add it to anatomy_clip/text/{_FILE}")
+            raise Refused(f"there are no prompts for the finding {name}", f"add them to anatomy_clip/text/{_FILE}")
     return {name: _prompts(words[name]) for name in findings}
 
 

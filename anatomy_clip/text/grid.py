@@ -28,7 +28,9 @@ class CaptionGrid:
     def __init__(self, template: str, taxonomy: Taxonomy) -> None:
         missing = [slot for slot in SLOTS if slot not in slots_of(template)]
         if missing:
-            raise ValueError(f"template {template!r} must have every slot; {', '.join(missing)} missing")
+            raise ValueError(
+                f"template {template!r} must have every slot; these are missing: {', '.join(missing)} missing"
+            )
         self.template = template
         self.axes: Mapping[str, tuple[str, ...]] = {
             "orientation": tuple(Orientation),

@@ -34,7 +34,7 @@ class ReportTexts:
 
     def __init__(self, flip: str | None = None, taxonomy: object = None) -> None:
         if flip not in (None, AS_PUBLISHED):
-            raise Refused(f"prompts.flip={flip}: isn't known", f"give null or {AS_PUBLISHED}")
+            raise Refused(f"prompts.flip={flip}: this is unknown", f"give null or {AS_PUBLISHED}")
         self.minds_flips = flip is None
 
     def texts(

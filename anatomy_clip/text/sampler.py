@@ -85,7 +85,7 @@ class PromptSampler:
         for wording in (self.templates, *self.wordings):
             check_wording(wording)
         if self.entities and sorted(slot for e in self.entities for slot in slots_of(e)) != sorted(SLOTS):
-            raise ValueError(f"entities {list(self.entities)}: write one phrase for each of {', '.join(SLOTS)}")
+            raise ValueError(f"entities {list(self.entities)}: give one phrase for each of {', '.join(SLOTS)}")
 
     def texts(
         self, record: SliceRecord, shown: Mapping[str, Sequence[str]], rng: np.random.Generator
@@ -179,7 +179,9 @@ class OwnCaption:
         """
         if not record.caption:
             where = f"{record.source}, patient {record.patient}, series {record.series}, slice {record.index}"
-            raise ValueError(f"{where}: no caption of its own; choose prompts made by templates for this data")
+            raise ValueError(
+                f"{where}: it has no caption of its own; for these data, choose prompts that are made from templates"
+            )
         return {"caption": (record.caption,)}
 
     def vocabulary(self, taxonomy: Taxonomy, records: Iterable[SliceRecord] = ()) -> list[str]:
@@ -195,7 +197,7 @@ def _some(names: Sequence[str], rng: np.random.Generator) -> list[str]:
 
 def _chance(name: str, value: float, filled: bool = True, source: str = "") -> float:
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"prompts: {name} is {value}; a probability lies between 0 and 1")
+        raise ValueError(f"prompts: {name} is {value}; a probability must be from 0 to 1")
     if value > 0 and not filled:
         raise ValueError(f"prompts: {name} is {value}, but {source} is empty")
     return float(value)

@@ -30,7 +30,7 @@ def slots_of(template: str) -> frozenset[str]:
         raise ValueError(f"template {template!r}: {error}") from None
     unknown = sorted(names - set(SLOTS))
     if unknown:
-        raise ValueError(f"template {template!r}: unknown slot {unknown[0]!r}; known are {', '.join(SLOTS)}")
+        raise ValueError(f"template {template!r}: unknown slot {unknown[0]!r}; known: {', '.join(SLOTS)}")
     return names
 
 
@@ -62,7 +62,7 @@ def fill(template: str, slots: Slots) -> str:
     """
     missing = sorted(slots_of(template) - set(slots))
     if missing:
-        raise ValueError(f"template {template!r}: nothing to fill {missing[0]!r} with")
+        raise ValueError(f"template {template!r}: there is no text for the slot {missing[0]!r}")
     return template.format_map(slots)
 
 
@@ -75,7 +75,7 @@ def fill_first(wording: Wording, slots: Slots) -> str:
     for template in wording:
         if slots_of(template) <= set(slots):
             return template.format_map(slots)
-    raise ValueError(f"no template of {list(wording)} can do with {sorted(slots)}")
+    raise ValueError(f"no template of {list(wording)} can be filled from {sorted(slots)}")
 
 
 def check_wording(wording: Wording) -> None:

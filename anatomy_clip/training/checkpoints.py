@@ -74,8 +74,9 @@ def _is_full(error: BaseException | None) -> bool:
 
 def _remedy(target: Path, needed: int) -> str:
     free = shutil.disk_usage(target.parent).free
-    kept = "the checkpoint before it is whole" if target.exists() else "there is no checkpoint yet"
+    kept = "the previous checkpoint is complete" if target.exists() else "there is no checkpoint yet"
     return (
-        f"{target.parent}: no room for {target.name}: it needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are "
-        f"free (a quota may be tighter); {kept}; make room, or set paths.outputs to another disk, and run it again"
+        f"{target.parent}: there is no space for {target.name}: it needs {needed / 1e6:,.1f} MB and {free / 1e6:,.1f} "
+        f"MB are free (a quota may leave less); {kept}; free disk space, or set paths.outputs to another disk, and "
+        "run it again"
     )

@@ -28,7 +28,7 @@ def check_devices(accelerator: str, devices: Any) -> None:
     import torch
 
     there, asked = torch.cuda.device_count(), len(devices) if isinstance(devices, Sequence) else devices
-    remedy = f"set trainer.devices={there}, at most" if there else "set trainer=cpu"
+    remedy = f"set trainer.devices to at most {there}" if there else "set trainer=cpu"
     if not there or (isinstance(asked, int) and asked > there):
         raise ValueError(f"trainer.devices={devices}: PyTorch finds {there or 'no'} GPU on this machine; {remedy}")
 
@@ -52,7 +52,7 @@ def free_gpu(poll_seconds: float = 5.0) -> int:
     gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
     if not gpus:
         raise ValueError(
-            "trainer=one_gpu: CUDA_VISIBLE_DEVICES must name the GPUs that the runs share, such as 0,1,2,3; "
+            "trainer=one_gpu: CUDA_VISIBLE_DEVICES must list the GPUs that the runs share, such as 0,1,2,3; "
             "cluster=local sets it (hydra.launcher.gpus_per_node)"
         )
     while True:

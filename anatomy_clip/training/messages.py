@@ -1,4 +1,4 @@
-"""What a training doesn't print."""
+"""Messages that a training does not print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that goes on exactly where it stopped: at an epoch's end, between two steps, or after an error inside one."""
+"""A run that continues exactly where it stopped: at an epoch's end, between two steps, or after an error inside one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,10 @@ class LastCheckpoint(Checkpoint):
 
     def __init__(self, folder: Path, *, every_n_steps: int = 0) -> None:
         if every_n_steps < 0:
-            raise ValueError(f"checkpoint_every={every_n_steps}: give a number of steps, or 0 for epochs' ends only")
+            raise ValueError(
+                f"checkpoint_every={every_n_steps}: give a number of steps, or 0 for checkpoints only at the ends of "
+                "epochs"
+            )
         self.path = Path(folder) / "last.ckpt"
         self.every_n_steps = every_n_steps
         self._mark: _Mark | None = None
@@ -158,7 +161,10 @@ class LastCheckpoint(Checkpoint):
         if self._mark is None or self._mark.step == self._saved_step or isinstance(exception, DiskFull) or not alone:
             return
         if self._stepping:
-            print(f"{self.path}: stopped inside the optimiser: goes on from the checkpoint before", file=sys.stderr)
+            print(
+                f"{self.path}: the run stopped inside the optimiser; it continues from the previous checkpoint",
+                file=sys.stderr,
+            )
             return
         try:
             self._save(trainer, self._mark)
@@ -181,7 +187,7 @@ class LastCheckpoint(Checkpoint):
     def _interrupt(self, number: int, frame: Any) -> None:
         self._stop_if_asked()
         self._interrupted = True
-        print("stopping after this step (once more: at once)", file=sys.stderr, flush=True)
+        print("stopping after this step (press Ctrl-C again to stop at once)", file=sys.stderr, flush=True)
 
     def _stop_if_asked(self) -> None:
         if self._interrupted:

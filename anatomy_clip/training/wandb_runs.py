@@ -26,7 +26,7 @@ def load_wandb() -> Any:
         import wandb
     except ImportError as error:
         raise ValueError(
-            "wandb isn't installed: pip install 'anatomy_clip[wandb]', or take logger=csv and results.html"
+            "wandb isn't installed: pip install 'anatomy_clip[wandb]', or use logger=csv and results.html"
         ) from error
     return wandb
 

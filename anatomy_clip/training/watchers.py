@@ -121,9 +121,9 @@ class CollapseWatcher(Watcher):
             spread.reset()
             if several and not value >= _COLLAPSED:
                 raise ValueError(
-                    f"the training has collapsed: all images of {name} are embedded alike (spread {float(value):.4f}, "
-                    "where random weights have over 0.1); start it again with overwrite=true and a smaller "
-                    "optim.optimizer.lr, a longer optim.scheduler.warmup_steps or another seed"
+                    f"the training has collapsed: all images of {name} have nearly the same embedding (spread "
+                    f"{float(value):.4f}, while random weights have over 0.1); start it again with overwrite=true and "
+                    "a smaller optim.optimizer.lr, a longer optim.scheduler.warmup_steps or another seed"
                 )
         return found
 

@@ -45,5 +45,8 @@ def test_label_vectors_show_the_class_alone_and_give_it_back():
 
 @pytest.mark.parametrize("classes", [[], ["edema"], ["edema", "edema"], ["edema", "nodule", "edema"]])
 def test_fewer_than_two_classes_or_one_twice_are_refused(classes):
-    with pytest.raises(Refused, match=r"^taxonomy\.classes: names fewer than two classes or one twice; name each once"):
+    with pytest.raises(
+        Refused,
+        match=r"^taxonomy\.classes: it has fewer than two classes, or the same class twice; list each class once",
+    ):
         ClassSet(classes)

@@ -156,7 +156,7 @@ def test_columns_are_measured_by_one_ruler_and_trained_equally_long():
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "torch.load"])
 def test_targets_outside_the_allowed_packages_are_refused(target):
     assert not target.startswith(ALLOWED_TARGETS)
-    with pytest.raises(ValueError, match=r"model\.vision\[0\]\._target_=.*objects may come from"):
+    with pytest.raises(ValueError, match=r"model\.vision\[0\]\._target_=.*objects may only come from"):
         check_targets({"model": {"vision": [{"_target_": target}]}})
 
 

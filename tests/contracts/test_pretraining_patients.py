@@ -49,7 +49,7 @@ def test_a_column_whose_training_store_holds_a_patient_of_another_set_is_refused
     for name, stage in zip(SETS, cycle(("fit", "test"))):
         changed = cfg.copy()
         OmegaConf.update(changed, f"data.{name}", f"{data}/known")
-        with pytest.raises(ValueError, match=r"^leakage: same patient, in two spellings: data\.train") as refused:
+        with pytest.raises(ValueError, match=r"^leakage: same patient, spelled in two ways: data\.train") as refused:
             set_up(changed, stage)
         assert f"data.{name}" in str(refused.value) and "train-3" not in str(refused.value)
 
@@ -61,7 +61,7 @@ def test_a_column_that_starts_from_a_run_which_saw_a_patient_of_a_set_is_refused
     cfg = compose_config("config", f"experiment={column}", f"paths.data={data}", f"init.image={path}")
     for stage in ("fit", "test"):
         with pytest.raises(
-            ValueError, match=r"^leakage: test set 'test' has 1 patient\(s\) that this run, or one that"
+            ValueError, match=r"^leakage: test set 'test' has 1 patient\(s\) on whom this run, or a run that"
         ):
             set_up(cfg, stage)
     torch.save({"recipe": patients_entry(patient_hashes([("films", "nobody"), ("others", "test-2")]))}, path)

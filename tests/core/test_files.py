@@ -36,7 +36,7 @@ def test_a_folder_is_the_old_one_until_the_new_one_is_whole(tmp_path):
         assert not list(partial.iterdir())
         raise KeyError
     assert [p.name for p in path.iterdir()] == ["old"]
-    with pytest.raises(ValueError, match=r"a: is there already; add --overwrite to replace it"):
+    with pytest.raises(ValueError, match=r"a: already exists; add --overwrite to replace it"):
         whole_folder(path, unless="--overwrite").__enter__()
     with whole_folder(path) as partial:
         (partial / "sub").mkdir()

@@ -82,13 +82,13 @@ def test_an_empty_manifest_round_trips(tmp_path):
         ({"modality": "PT"}, "row 0: modality 'PT' is unknown"),
         ({"orientation": "oblique"}, "row 0: orientation 'oblique' is unknown"),
         ({"patient": ""}, "row 0: patient is empty"),
-        ({"structures": "{bad"}, "row 0: structures is no JSON object"),
+        ({"structures": "{bad"}, "row 0: structures is not a JSON object"),
         ({"structures": json.dumps({"liver": -1})}, "negative"),
         ({"structures": '{"liver": NaN}'}, "non-finite"),
         ({"structures": '{"liver": 1e999}'}, "non-finite"),
-        ({"structures": '{"liver": 007.5}'}, "row 0: structures is no JSON object"),
-        ({"structures": '{"li\nver": 7.5}'}, "row 0: structures is no JSON object"),
-        ({"structures": None}, "row 0: structures is no JSON object"),
+        ({"structures": '{"liver": 007.5}'}, "row 0: structures is not a JSON object"),
+        ({"structures": '{"li\nver": 7.5}'}, "row 0: structures is not a JSON object"),
+        ({"structures": None}, "row 0: structures is not a JSON object"),
         ({"patient": None}, "row 0: patient is empty"),
         ({"protocol": None}, "row 0: protocol None is unknown"),
         ({"index": "third"}, r"m\.parquet: a column is of another type"),
@@ -139,5 +139,5 @@ def test_first_rows_of_patients():
 def test_a_patient_in_two_splits_of_one_manifest_is_refused(tmp_path):
     records = [replace(RECORD, patient=p, split=s) for p in ("p1", "p2") for s in ("train", "set1")]
     Manifest([*records, replace(RECORD, patient="p0")]).write(tmp_path / "m.parquet")
-    with pytest.raises(ValueError, match=r"patient p1 \(and 1 more patients\) stands in the splits set1, train"):
+    with pytest.raises(ValueError, match=r"patient p1 \(and 1 more patients\) is in the splits set1, train"):
         Manifest.read(tmp_path / "m.parquet")

@@ -58,16 +58,16 @@ DEEDS = {
     "good": lambda: "good",
 }
 REASONS = {
-    "segfault": "its process died of SIGSEGV",
+    "segfault": "its process was ended by SIGSEGV",
     "hang": "took longer than seconds=4",
     "hang with the GIL held": "took longer than seconds=4",
     "memory": "needs too much memory, more than memory_gb=0.25",
     "memory in steps": "needs too much memory, more than memory_gb=0.25",
     "exit": "its process ended with status 7",
-    "killed": "its process died of SIGKILL (out of memory?)",
+    "killed": "its process was ended by SIGKILL (out of memory?)",
     "panic": "Panic: index out of bounds",
     "system exit": "SystemExit: gone",
-    "recursion": "RecursionError: nested too deeply",
+    "recursion": "RecursionError: it is nested too deeply",
     "value": "a.nii: truncated; not whole",
     "broken": "Broken",
 }
@@ -90,7 +90,7 @@ def test_every_bad_task_is_reported_and_every_good_one_done(workers):
             assert outcome.reason == REASONS.get(deed, outcome.reason), deed
     remedies = {deed: outcome.remedy for deed, outcome in outcomes if deed != "good"}
     assert remedies["value"] == "fetch it again"
-    assert remedies["hang"] == "raise seconds, or leave it out"
+    assert remedies["hang"] == "increase seconds, or leave it out"
     assert remedies["memory"] == "raise memory_gb, or leave it out"
 
 

@@ -206,7 +206,7 @@ def test_ranks_share_the_batches(stores):
         ),
         (
             {"test": {"set1": "more"}},
-            r"leakage: more stands in data\.train and in data\.test\.set1; leave it out of one",
+            r"leakage: more is in data\.train and in data\.test\.set1; remove it from one of them",
         ),
         ({"train": ["train", "torn"]}, r"torn: the manifest lists 4 slice\(s\).*holds 3"),
         ({"texts": PromptSampler(["{organ} " * 20, "{modality}"])}, "longer than the model's context"),
@@ -261,7 +261,7 @@ def test_a_validation_set_smaller_than_the_number_of_ranks_is_refused(stores):
         return data.val_dataloader()
 
     assert len(loaders(3)) == 2
-    with pytest.raises(ValueError, match=r"set 'b': holds 3 slice\(s\), less than one for each of 4 ranks"):
+    with pytest.raises(ValueError, match=r"set 'b': holds 3 slice\(s\), fewer than one for each of 4 ranks"):
         loaders(4)
 
 
@@ -287,7 +287,7 @@ def test_leaks_across_sources_are_refused_without_an_id(stores, role):
     stores["planted"] = patients("planted", "nodules", ["2", "1", "lidc_7", "pmcid: pmc12"], 3)
     given = {"train": ["train"], "validation": {}, "test": {}}
     make(**given | {role: {"a": "other"}}).setup("test")
-    with pytest.raises(ValueError, match=r"leakage: same patient, in two spellings: ") as refused:
+    with pytest.raises(ValueError, match=r"leakage: same patient, spelled in two ways: ") as refused:
         make(**given | {role: {"a": "planted"}}).setup("test")
     said = str(refused.value)
     for row in (1, 3):
@@ -326,7 +326,7 @@ def test_a_few_patients_train_and_all_others_stay_what_they_are(stores):
     for batch in data.train_dataloader():
         assert (batch.images[:, 0].numpy() == of_kept[batch.rows.numpy()]).all()
     assert len(data.val_dataloader()[0].dataset) == 5
-    with pytest.raises(ValueError, match="the training stores hold 11"):
+    with pytest.raises(ValueError, match="the training stores have 11"):
         make(train_patients=99).setup("fit")
 
 
@@ -352,7 +352,7 @@ def test_stores_that_are_tested_are_left_out_of_training(stores):
     data = make(**sets, leave_out_tested=True)
     data.setup("fit")
     assert {record.split for record in data.training_records()} == {"train", "more"}
-    with pytest.raises(ValueError, match=r"leakage: val_a stands in data\.train and in data\.validation"):
+    with pytest.raises(ValueError, match=r"leakage: val_a is in data\.train and in data\.validation"):
         make(**sets).setup("fit")
     with pytest.raises(ValueError, match="leakage: same patient"):  # the guards stay what they are
         make(**sets | {"train": ["train", "leaky"], "test": {"held_out": "leaky"}}, leave_out_tested=True).setup("fit")

@@ -112,13 +112,13 @@ PROMPTS = PromptSampler(["{organ} {modality}", "{modality}"])
 def test_a_store_of_the_other_kind_is_refused(stores, tmp_path):
     slices = organ_store(tmp_path / "slices")
     with pytest.raises(
-        Refused, match="slices: holds slices, and the taxonomy labels radiographs; set taxonomy=whole_body"
+        Refused, match="slices: holds slices, but the taxonomy is for radiographs; set taxonomy=whole_body"
     ):
         make(stores, train=[slices]).setup("fit")
     with pytest.raises(Refused, match=r"test: holds slices.*set taxonomy=whole_body"):
         organ_store(Path(stores["test"]))
         make(stores).setup("test")
-    with pytest.raises(Refused, match="holds radiographs, and the taxonomy labels slices; set taxonomy=findings"):
+    with pytest.raises(Refused, match="holds radiographs, but the taxonomy is for slices; set taxonomy=findings"):
         make(stores, taxonomy=ORGANS, texts=PROMPTS).setup("fit")
 
 
@@ -126,9 +126,12 @@ def test_a_store_of_the_other_kind_is_refused(stores, tmp_path):
     ("options", "said"),
     [
         ({"texts": PROMPTS}, "make texts of slices, not of radiographs; set prompts=report_sentence"),
-        ({"kinds": ("caption", "answer")}, "the objective wants answer too"),
-        ({"augment": ImageAugment(24, horizontal_flip=FLIP)}, r"sides in reports wrong.*prompts\.flip=as_published"),
-        ({"augment": ImageAugment(24, vertical_flip=FLIP)}, "sides in reports wrong"),
+        ({"kinds": ("caption", "answer")}, "the objective also needs answer"),
+        (
+            {"augment": ImageAugment(24, horizontal_flip=FLIP)},
+            r"sides in the reports would be wrong.*prompts\.flip=as_published",
+        ),
+        ({"augment": ImageAugment(24, vertical_flip=FLIP)}, "sides in the reports would be wrong"),
         ({"context_length": 8}, "caption of 9 tokens is longer than the model's context of 8"),
     ],
 )
@@ -148,7 +151,7 @@ def test_flips_are_allowed_as_published_and_without_texts(stores, options):
 
 def test_a_training_store_with_a_film_that_nothing_is_written_of_is_refused_where_texts_are_wanted(stores, tmp_path):
     mute = str(make_film_store(tmp_path / "mute", report={"notes": REPORTS[0]["findings"]}))
-    with pytest.raises(Refused, match=r"mute: 8 of 8 film\(s\).*neither findings nor impression"):
+    with pytest.raises(Refused, match=r"mute: 8 of 8 film\(s\).*no report with findings or impression"):
         make(stores, train=[mute]).setup("fit")
     assert batches(make(stores, train=[mute], texts=None, kinds=()))
 

@@ -138,7 +138,7 @@ def test_without_a_share_all_labels_are_known(stores):
 
 def test_what_is_no_share_or_shows_nothing_is_refused(stores):
     for share in (0, -0.1, 1.5):
-        with pytest.raises(Refused, match=rf"data\.label_share={share}: isn't a share"):
+        with pytest.raises(Refused, match=rf"data\.label_share={share}: this is not a share"):
             make(stores, share)
     with pytest.raises(Refused, match=r"data\.train: no training film shows nodule; leave it out of the taxonomy"):
         make(stores, 0.5, taxonomy=FindingSet(["edema", "nodule"]))

@@ -124,10 +124,10 @@ class Owned:
 @pytest.mark.parametrize(
     ("shares", "message"),
     [
-        ({"phantm": 0.4}, r"data\.balance\.phantm: no slice is of this source; the stores hold a, b, c"),
+        ({"phantm": 0.4}, r"data\.balance\.phantm: no slice comes from this source; the stores contain a, b, c"),
         ({"b": 0}, r"data\.balance\.b=0: give a share above 0"),
         ({"b": 0.7, "c": 0.3}, "sum to 1; give shares that sum to less than 1"),
-        ({"a": 0.3, "b": 0.3, "c": 0.3}, "sum to 0.9; give shares that sum to 1, since there is no further source"),
+        ({"a": 0.3, "b": 0.3, "c": 0.3}, "sum to 0.9; give shares that sum to 1, because there is no other source"),
     ],
 )
 def test_shares_that_cannot_be_are_refused(shares, message):
@@ -137,5 +137,5 @@ def test_shares_that_cannot_be_are_refused(shares, message):
 
 def test_shares_go_with_no_other_weights():
     for other in ({"rare_below": 0.1}, {"balance": {}}):
-        with pytest.raises(ValueError, match=rf"data\.shares and data\.{next(iter(other))} both weigh"):
+        with pytest.raises(ValueError, match=rf"data\.shares and data\.{next(iter(other))} both set the weights"):
             Weighing(shares={"a": 1}, **other)

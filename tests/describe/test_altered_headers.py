@@ -71,15 +71,18 @@ def test_an_untouched_series_has_no_doubts(sees_a_head, series):
 def test_another_modality_contradicts_the_kind_of_file(sees_a_head, series):
     description = sees_a_head.describe(series([2], Modality="MR"), workers=0)
     (refusal,) = description.refusals
-    assert refusal.where.endswith("2.dcm") and "SOP Class UID (0008,0016) is CT Image Storage, no MR" in refusal.reason
+    assert (
+        refusal.where.endswith("2.dcm")
+        and "SOP Class UID (0008,0016) is CT Image Storage: it does not fit the modality MR" in refusal.reason
+    )
 
 
 def test_a_whole_file_made_an_mr_is_a_stranger_to_its_series(sees_a_head, series):
     mr = "1.2.840.10008.5.1.4.1.1.4"
     description = sees_a_head.describe(series([2], Modality="MR", SOPClassUID=mr), workers=0)
     notes = {one.modality: one.notes for one in description.series}
-    assert any("of 5 other slice(s) too, of another modality (CT)" in note for note in notes["MR"])
-    assert any("of 1 other slice(s) too, of another modality (MR)" in note for note in notes["CT"])
+    assert any("5 other slice(s) with another modality (CT)" in note for note in notes["MR"])
+    assert any("1 other slice(s) with another modality (MR)" in note for note in notes["CT"])
 
 
 @pytest.mark.parametrize(
@@ -87,15 +90,18 @@ def test_a_whole_file_made_an_mr_is_a_stranger_to_its_series(sees_a_head, series
     [
         ({"ImageOrientationPatient": CORONAL}, "plane (coronal)"),
         ({"ImageOrientationPatient": SAGITTAL}, "plane (sagittal)"),
-        ({"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0]}, "direction (turned or mirrored): is the header right?"),
-        ({"PixelSpacing": [8, 5]}, "pixel spacing (8 x 5 mm): is the header right?"),
+        (
+            {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0]},
+            "direction (turned or mirrored) have the same Series Instance UID: is the header right?",
+        ),
+        ({"PixelSpacing": [8, 5]}, "pixel spacing (8 x 5 mm) have the same Series Instance UID: is the header right?"),
     ],
 )
 def test_one_slice_turned_or_scaled_is_a_stranger_to_its_series(sees_a_head, series, changes, what):
     description = sees_a_head.describe(series([4], **changes), workers=0)
     assert sorted(len(one.slices) for one in description.series) == [1, 5]
     whole = max(description.series, key=lambda one: len(one.slices))
-    assert [note for note in whole.notes if f"of 1 other slice(s) too, of another {what}" in note]
+    assert [note for note in whole.notes if f"1 other slice(s) with another {what}" in note]
     assert whole.orientation == "axial"
 
 

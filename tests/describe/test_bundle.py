@@ -100,7 +100,7 @@ def test_one_changed_byte_is_refused_by_name(copy, name):
     content = bytearray((copy / name).read_bytes())
     content[len(content) // 2] ^= 1
     (copy / name).write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{name}: its checksum.*fetch it again"):
+    with pytest.raises(ValueError, match=rf"{name}: its checksum.*download it again"):
         read_bundle(copy)
 
 
@@ -108,14 +108,14 @@ def test_a_missing_file_and_no_bundle_at_all(copy, tmp_path):
     (copy / "captions.json").unlink()
     with pytest.raises(ValueError, match=r"captions\.json: is missing from the bundle"):
         read_bundle(copy)
-    with pytest.raises(ValueError, match=r"is no bundle, it has no readable SHA256SUMS"):
+    with pytest.raises(ValueError, match=r"is not a bundle: it has no readable SHA256SUMS"):
         read_bundle(tmp_path)
 
 
 @pytest.mark.parametrize("line", ["0 ../../etc/hosts", "0 /etc/hosts"])
 def test_a_list_that_names_files_elsewhere_is_refused(copy, line):
     (copy / SUMS).write_text((copy / SUMS).read_text() + line.replace(" ", "  ") + "\n")
-    with pytest.raises(ValueError, match="which is no file of a bundle"):
+    with pytest.raises(ValueError, match="which is not a file of a bundle"):
         read_bundle(copy)
 
 
@@ -124,12 +124,12 @@ def test_a_bundle_of_another_version(copy):
     (copy / "bundle.json").write_text(json.dumps(about))
     lines = [f"{bundles.sha256_of(copy / n)}  {n}\n" for n in FILES]
     (copy / SUMS).write_text("".join(lines))
-    with pytest.raises(ValueError, match=r"has version 99, this program reads 1 and 2"):
+    with pytest.raises(ValueError, match=r"has version 99, but this program reads 1 and 2"):
         read_bundle(copy)
 
 
 def test_nothing_half_written_and_nothing_overwritten(bundle_folder, run_folder):
-    with pytest.raises(ValueError, match="is there already; add --overwrite"):
+    with pytest.raises(ValueError, match="already exists; add --overwrite"):
         export_run(run_folder, bundle_folder)
     assert [path.name for path in bundle_folder.parent.iterdir()] == ["bundle"]
 
@@ -157,7 +157,7 @@ def test_a_killed_export_loses_no_bundle(copy, run_folder):
     assert [to.exists() for to, _ in exports] == [True, False]
     assert all(list(to.parent.glob(f".{to.name}.*")) for to, _ in exports)  # what a killed process leaves
     for to, _ in exports:
-        with pytest.raises(ValueError, match="is there already; add --overwrite"):
+        with pytest.raises(ValueError, match="already exists; add --overwrite"):
             export_run(run_folder, to)
         assert read_bundle(to).digest == older
         assert export_run(run_folder, to, overwrite=True).digest != older
@@ -169,7 +169,7 @@ def test_a_run_that_lacks_something_says_which_stage(run_folder, tmp_path, name)
     for path in run_folder.iterdir():
         if path.is_file() and path.name != name:
             (tmp_path / path.name).symlink_to(path)
-    with pytest.raises(ValueError, match=rf"has no {name}; name the folder of a run with the stage (fit|evaluate)"):
+    with pytest.raises(ValueError, match=rf"has no {name}; give the folder of a run with the stage (fit|evaluate)"):
         export_run(tmp_path, tmp_path / "bundle")
 
 
@@ -179,7 +179,7 @@ def test_stores_elsewhere(run_folder, tmp_path):
     (moved / "config.yaml").write_text(
         (moved / "config.yaml").read_text().replace(str(run_folder), str(tmp_path / "no"))
     )
-    with pytest.raises(ValueError, match="no slice store there"):
+    with pytest.raises(ValueError, match="this is not a slice store"):
         export_run(moved, tmp_path / "bundle")
     bundle = export_run(moved, tmp_path / "bundle", str(tmp_path / "data"))
     assert len(bundle.captions) == 5

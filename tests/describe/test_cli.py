@@ -56,8 +56,8 @@ def test_a_missing_path_or_bundle_is_one_clear_line(tmp_path, capsys):
     assert main(["export", str(tmp_path)]) == 2
     said = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in said] == ["error"] * 3
-    assert "is no bundle" in said[0]
-    assert "its folder is missing" in said[1]
+    assert "is not a bundle" in said[0]
+    assert "its folder does not exist" in said[1]
     assert "has no config.yaml" in said[2]
 
 

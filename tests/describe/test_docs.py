@@ -18,7 +18,7 @@ def test_the_library_example_runs(bundle_folder, write, capsys):
     exec(blocks(PAGE, "python")[0], {"BUNDLE": bundle_folder, "FILES": files[0].parent})
     said = capsys.readouterr().out
     assert "CT axial 2 slices" in said
-    assert "refused: is no DICOM file" in said
+    assert "refused: is not a DICOM file" in said
 
 
 def test_the_json_example_fits_the_schema():

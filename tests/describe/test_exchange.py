@@ -105,9 +105,9 @@ def test_a_server_that_isnt_there_is_one_clear_line(bundle_folder, capsys, monke
     [
         (["x", "--dicomweb", "http://localhost"], "either PATHs"),
         (["--dicomweb", "http://localhost"], "add --study UID"),
-        (["x", "--store"], "--store: goes with --dicomweb"),
-        (["x", "--ca-bundle", "y"], "--ca-bundle: goes with --dicomweb"),
-        (["x", "--sr-patient"], "--sr-patient: goes with --sr-out"),
+        (["x", "--store"], "--store: needs --dicomweb"),
+        (["x", "--ca-bundle", "y"], "--ca-bundle: needs --dicomweb"),
+        (["x", "--sr-patient"], "--sr-patient: needs --sr-out"),
     ],
 )
 def test_options_that_dont_go_together_are_wrong_usage(capsys, words, message):

@@ -63,7 +63,7 @@ def test_what_is_missing_or_no_file(tmp_path, scratch):
         gather([], scratch)
     os.mkfifo(tmp_path / "pipe")
     assert shown([tmp_path / "pipe"], scratch)[1] == [
-        (str(tmp_path / "pipe"), "is no regular file; take it out of the folder")
+        (str(tmp_path / "pipe"), "is not a regular file; remove it from the folder")
     ]
 
 
@@ -87,7 +87,7 @@ def test_an_archive_is_shown_by_its_own_name(tmp_path, scratch, monkeypatch):
 def test_an_archive_that_leaves_itself(tmp_path, scratch, name):
     _, refused = shown([archive(tmp_path / "a.zip", "ok", name)], scratch)
     assert len(refused) == 1
-    assert "outside of itself" in refused[0][1]
+    assert "outside of the archive" in refused[0][1]
     assert not list(scratch.made[0].rglob("*"))  # not even the good one
     assert not (tmp_path / "out").exists()
 
@@ -150,7 +150,7 @@ def test_archives_that_are_bombs_links_locked_or_damaged(tmp_path, scratch, monk
         opened.write(archive(tmp_path / "inner", "x"), "inner")
     reasons = {
         "bomb": "times its size", "link": "symbolic link", "lzma": "isn't compressed by deflate",
-        "locked": "locked by a password", "cut": "can't be unpacked", "nested": "an archive in an archive",
+        "locked": "protected by a password", "cut": "can't be unpacked", "nested": "an archive inside an archive",
     }  # fmt: skip
     for name, reason in reasons.items():
         found, refused = shown([tmp_path / f"{name}.zip"], scratch)

@@ -138,7 +138,7 @@ def test_what_cannot_be_exported_is_one_sentence(folder, tmp_path):
     with pytest.raises(ValueError, match=r"chosen on scores with eval\.zero_shot\.label_prior.*overwrite=true"):
         export_run(made, tmp_path / "bundle")
     (made / "decisions.json").write_text("null")
-    with pytest.raises(ValueError, match=r"decisions\.json: holds no thresholds"):
+    with pytest.raises(ValueError, match=r"decisions\.json: has no thresholds"):
         export_run(made, tmp_path / "bundle")
     (made / "decisions.json").write_text(whole)
     cfg = OmegaConf.load(made / "config.yaml")
@@ -159,7 +159,7 @@ def test_what_cannot_be_exported_is_one_sentence(folder, tmp_path):
     state["recipe"]["taxonomy"] = FindingSet(["edema"]).to_dict()
     torch.save(state, made / "last.ckpt")
     (made / "decisions.json").unlink()  # no evaluator of radiographs leaves any
-    with pytest.raises(ValueError, match="was trained on radiographs, and a bundle describes CT and MR"):
+    with pytest.raises(ValueError, match="was trained on radiographs, but a bundle describes CT and MR"):
         export_run(made, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
 

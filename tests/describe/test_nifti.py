@@ -30,8 +30,8 @@ def test_slices_are_shown_as_those_of_dicom_however_they_lie(describer, write, t
     (dicom,) = describer.describe(tmp_path / "d", workers=0, pictures=True).series
     (nifti,) = describer.describe(tmp_path / "n.nii.gz", modality="CT", workers=0, pictures=True).series
     assert nifti.orientation == dicom.orientation and nifti.caption == dicom.caption
-    oblique = [note for note in dicom.notes if "degrees off the nearest plane" in note]
-    assert [note for note in nifti.notes if "degrees off" in note] == oblique
+    oblique = [note for note in dicom.notes if "degrees from the nearest plane" in note]
+    assert [note for note in nifti.notes if "degrees from" in note] == oblique
     for a, b in zip(nifti.slices, dicom.slices, strict=True):
         np.testing.assert_array_equal(a.picture, b.picture)
         assert a.position_mm == pytest.approx(b.position_mm - dicom.slices[0].position_mm, abs=2e-3)
@@ -57,7 +57,7 @@ def test_the_plane_of_a_file_without_an_affine_is_judged_from_the_image(describe
     image.header.set_zooms((2, 2, 3))
     nib.save(image, tmp_path / "v.nii")
     (one,) = describer.describe(tmp_path, modality="MR", workers=0).series
-    assert "the plane is judged from the image" in one.notes[0]
+    assert "the plane was estimated from the image" in one.notes[0]
     assert [each.position_mm for each in one.slices] == [0, 3, 6]
     planes = {caption.text: caption.orientation for caption in describer.bundle.captions}
     assert one.orientation == planes[one.caption]
@@ -72,11 +72,11 @@ def test_values_that_can_t_be_hu_are_noted(describer, tmp_path, offset, noted, s
     (one,) = describer.describe(tmp_path, modality=said, workers=0).series
     assert any("values may not be HU" in note for note in one.notes) is (noted and said == "CT")
     if said is None and noted:
-        assert one.modality == "MR" and "judged from the image" in one.notes[0]
+        assert one.modality == "MR" and "estimated from the image" in one.notes[0]
 
 
 def test_what_is_no_volume_is_refused_without_being_called_damaged(describer, tmp_path):
     colours = np.zeros((20, 20, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "c.nii")
     (refusal,) = describer.describe(tmp_path, workers=0).refusals
-    assert refusal.message == "a voxel holds a colour, no value of CT or MR; leave it out"
+    assert refusal.message == "its voxels are colours, not values of CT or MR; leave it out"

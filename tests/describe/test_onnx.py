@@ -90,7 +90,7 @@ def test_torch_and_open_clip_are_never_imported(onnx_folder, write):
 
 
 def test_what_is_missing_is_said_at_once(bundle_folder, onnx_folder, monkeypatch):
-    with pytest.raises(ValueError, match=r"has no ONNX file; export it again with --onnx, or go on without ONNX"):
+    with pytest.raises(ValueError, match=r"has no ONNX file; export it again with --onnx, or continue without ONNX"):
         Describer.from_bundle(bundle_folder, onnx=True)
     monkeypatch.setattr(onnx_tower, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"ONNX needs onnxruntime, which isn't installed; install anatomy_clip"):

@@ -36,17 +36,17 @@ def study(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"csv": "study"}, "--csv .*study: is a folder; name a file in it"),
-        ({"plot": "study"}, "--plot .*study: is a folder; name a file in it"),
-        ({"csv": "no/a.csv"}, "its folder is missing; make it first"),
+        ({"csv": "study"}, "--csv .*study: is a folder; give a file in it"),
+        ({"plot": "study"}, "--plot .*study: is a folder; give a file in it"),
+        ({"csv": "no/a.csv"}, "its folder does not exist; create it first"),
         ({"plot": "a.txt"}, "unknown ending '.txt'; give .png"),
-        ({"csv": "a.png", "plot": "study/../a.png"}, "both name .*; give each a file of its own"),
-        ({"csv": "a.nii", "paths": ["a.nii"]}, "is what is to be described; name another place"),
-        ({"sr_out": "old.csv"}, "--sr-out .*old.csv: is no folder; name another place"),
-        ({"sr_out": "sr"}, "holds reports already; name another folder"),
-        ({"sr_out": "study"}, "lies in the folder of the study; name a folder outside"),
-        ({"sr_out": "study/series/sr"}, "lies in the folder of the study; name a folder outside"),
-        ({"sr_out": "study/series", "paths": ["study/series/1.dcm"]}, "lies in the folder of the study"),
+        ({"csv": "a.png", "plot": "study/../a.png"}, "both name .*; give each its own file"),
+        ({"csv": "a.nii", "paths": ["a.nii"]}, "is one of the inputs; choose another place"),
+        ({"sr_out": "old.csv"}, "--sr-out .*old.csv: is not a folder; choose another place"),
+        ({"sr_out": "sr"}, "already contains reports; choose another folder"),
+        ({"sr_out": "study"}, "is inside the folder of the study; choose a folder outside"),
+        ({"sr_out": "study/series/sr"}, "is inside the folder of the study; choose a folder outside"),
+        ({"sr_out": "study/series", "paths": ["study/series/1.dcm"]}, "is inside the folder of the study"),
     ],
 )
 def test_what_can_t_be_written_is_told_first(study, options, said):
@@ -64,12 +64,12 @@ def test_what_can_be_written_passes_and_leaves_nothing_behind(study):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_told(study):
     (study / "study").chmod(0o500)
-    with pytest.raises(ValueError, match=r"can't be written .*; name another place"):
+    with pytest.raises(ValueError, match=r"can't be written .*; choose another place"):
         check(study, csv="study/a.csv")
 
 
 def test_an_output_that_fails_in_the_end_is_one_line():
-    with pytest.raises(ValueError, match=r"standard output: can't be written \(No space left on device\); name"):
+    with pytest.raises(ValueError, match=r"standard output: can't be written \(No space left on device\); choose"):
         with written("standard output"), open("/dev/full", "w") as full:
             full.write("x")
             full.flush()

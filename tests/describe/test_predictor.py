@@ -97,7 +97,7 @@ def test_a_nifti_volume_and_its_modality(describer, tmp_path):
     ct, mr = found.series
     assert [one.position_mm for one in ct.slices] == [0.0, 3.0, 6.0, 9.0, 12.0]
     assert mr.modality == "MR"  # no value is as low as fat in HU
-    assert any("judged from the image" in note for note in (*ct.notes, *mr.notes))
+    assert any("estimated from the image" in note for note in (*ct.notes, *mr.notes))
     assert found.refusals[0].where.endswith("bad.nii.gz")
     assert found.refusals[0].reason.startswith("can't be read as NIfTI")
     said = describer.describe(tmp_path / "ct.nii.gz", modality="MR", workers=0).series[0]
@@ -124,7 +124,7 @@ def test_pictures(describer, tmp_path, mode):
     one = describer.describe(tmp_path / "a.png", workers=0, pictures=True).series[0]
     assert one.slices[0].position_mm is None
     assert one.slices[0].picture.std() > 10
-    assert "judged from the image" in one.notes[0]
+    assert "estimated from the image" in one.notes[0]
     if mode == "L":
         assert describer.describe(tmp_path / "a.png", workers=0, modality="CT").series[0].modality == "CT"
 
@@ -186,7 +186,7 @@ def test_bad_files_cost_only_themselves(describer, study, write, tmp_path):
         "cut.dcm", "words.txt", "again.dcm", "xr.dcm",
     }  # fmt: skip
     assert "cut off" in reasons["cut.dcm"]
-    assert "is no CT or MR: it is a radiograph (CR)" in reasons["xr.dcm"]
+    assert "is not CT or MR: it is a radiograph (CR)" in reasons["xr.dcm"]
     assert all("; " in reason for reason in reasons.values())
 
 

@@ -14,6 +14,6 @@ def test_radiographs_are_refused_by_name(describer, tmp_path, modality):
     found = describer.describe(path, workers=0)
     assert found.series == ()
     (refusal,) = found.refusals
-    assert refusal.reason == f"Modality (0008,0060) is no CT or MR: it is a radiograph ({modality})"
+    assert refusal.reason == f"Modality (0008,0060) is not CT or MR: it is a radiograph ({modality})"
     assert "source=dicom_films" in refusal.remedy and refusal.where == str(path)
     assert SECRET not in str(refusal)

@@ -255,10 +255,10 @@ def faulty(series, **changes):
         (lambda s: replace(s, slices=()), "aren't from DICOM"),
         (lambda s: replace(s, slices=tuple(replace(one, source=None) for one in s.slices)), "aren't from DICOM"),
         (lambda s: faulty(s, series_uid="1.2.3"), "several DICOM series"),
-        (lambda s: faulty(s, sop_instance_uid=s.slices[0].source.sop_instance_uid), "have one SOP Instance UID"),
+        (lambda s: faulty(s, sop_instance_uid=s.slices[0].source.sop_instance_uid), "have the same SOP Instance UID"),
         (lambda s: faulty(s, sop_instance_uid=""), "lacks a valid SOP"),
         (lambda s: faulty(s, sop_class_uid="1.2.840.10008.5.1.4.1.1.7"), "lacks a valid SOP"),
-        (lambda s: replace(s, organs=(Finding("brain", float("nan")),)), "wants a probability"),
+        (lambda s: replace(s, organs=(Finding("brain", float("nan")),)), "needs a probability"),
         (lambda s: replace(s, organs=(Finding("brian", 0.5),)), "did you mean 'brain'"),
     ],
 )
@@ -272,7 +272,7 @@ def test_what_cant_be_written_is_refused(tmp_path, change, message):
 def test_a_file_that_is_there_stays(tmp_path):
     paths = write_ct(tmp_path / "in", 1)
     before = paths[0].read_bytes()
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         written(paths, paths[0])
     assert paths[0].read_bytes() == before
 
@@ -302,14 +302,14 @@ def test_a_document_a_series_and_reasons_for_the_rest(tmp_path):
     assert [(one.where, "aren't from DICOM" in one.reason) for one in refusals] == [("picture.png", True)]
     assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == ["report_001.dcm", "report_003.dcm"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="folder can't be made"):
+    with pytest.raises(ValueError, match="folder can't be created"):
         write_documents(description, TAXONOMY, tmp_path / "file", algorithm=ALGORITHM)
 
 
 def test_only_our_documents_are_read(tmp_path):
     (image,) = write_ct(tmp_path / "in", 1)
-    with pytest.raises(ValueError, match="no Structured Report of ours"):
+    with pytest.raises(ValueError, match="not a Structured Report that anatomy_clip wrote"):
         read_document(image)
     (tmp_path / "text.dcm").write_text("no DICOM")
-    with pytest.raises(ValueError, match="no SR document that can be read"):
+    with pytest.raises(ValueError, match="can't be read as an SR document"):
         read_document(tmp_path / "text.dcm")

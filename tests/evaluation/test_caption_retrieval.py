@@ -237,5 +237,5 @@ def test_rows_and_cells_of_a_test_set():
     worst = [min(plausible_captions(train, TAXONOMY), key=lambda c: float(x @ embed([c.text])[0])).text
              for x in images.embeddings]  # fmt: skip
     assert own[own["way"] == "seen"]["caption"].tolist() == worst != seen["caption"].tolist()
-    with pytest.raises(ValueError, match=r"data\.train holds no slice"):
+    with pytest.raises(ValueError, match=r"data\.train has no slice"):
         retrieval.predict(FakeRun({"test": {"set1": images}}, embed, []))

@@ -96,7 +96,7 @@ def test_what_cannot_be_fitted_or_chosen_is_refused():
     bare = embedded(train.pooled, [make_record(n, findings=stated("no_finding")) for n in range(len(train))])
     with pytest.raises(Refused, match="no training film shows consolidation and no other class"):
         probe().predict(run_of(train={"train": bare}))
-    with pytest.raises(Refused, match=r"data\.validation names none"):
+    with pytest.raises(Refused, match=r"data\.validation has no set"):
         probe().predict(run_of(validation={}))
-    with pytest.raises(Refused, match=r"covid_patern is none of the labels \(did you mean 'covid_pattern'\?\)"):
+    with pytest.raises(Refused, match=r"covid_patern is not one of the labels \(did you mean 'covid_pattern'\?\)"):
         probe(classes=["covid_patern"])

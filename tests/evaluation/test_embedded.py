@@ -73,7 +73,7 @@ def test_a_method_that_compares_nothing_has_pooled_features_alone():
     shown = embed_sets(Pixels(), LooksOnly(), {"set1": (batches, Manifest([record]))})["set1"]
     assert shown.pooled[:, 0].tolist() == [3, 3, 5, 5] and shown.embeddings is None
     assert [part.embeddings for part in shown.split(3)] == [None, None]
-    with pytest.raises(ValueError, match="compares no images with texts"):
+    with pytest.raises(ValueError, match="does not compare images with texts"):
         _ = shown.compared
 
 

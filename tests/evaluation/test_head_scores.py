@@ -106,5 +106,5 @@ def test_draws_in_one_table_are_averaged(taxonomy, labels):
 
 
 def test_a_test_set_that_is_not_there_is_refused():
-    with pytest.raises(Refused, match=r"asks for the test set shifted, which data\.test lacks"):
+    with pytest.raises(Refused, match=r"it uses the test set shifted, which is not in data\.test"):
         HeadScores(FINDINGS, sets=["shifted"]).predict(run_of(findings())[0])

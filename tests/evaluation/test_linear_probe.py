@@ -234,7 +234,7 @@ def test_the_named_test_sets_alone_are_scored_and_an_unknown_one_is_refused():
     (test,) = fake().sets("test").values()
     run = fake(test={"set1": test, "set2": test})
     assert set(probe(sets=["set2"]).predict(run)["set"]) == {"set2"}
-    with pytest.raises(Refused, match=r"test set sett1, which data.test lacks \(did you mean 'set1'\?\)"):
+    with pytest.raises(Refused, match=r"test set sett1, which is not in data.test \(did you mean 'set1'\?\)"):
         probe(sets=["sett1"]).predict(run)
     with pytest.raises(Refused, match="needs labels of findings; the taxonomy has organ, station, modality"):
         probe(space="finding")
@@ -255,7 +255,7 @@ def test_by_study_the_mean_score_of_its_slices_counts():
     *_, cell = one.score(table)
     assert cell.cell == "probe/finding/100/set1/edema_by_study" and cell.n == len(known) == len(scores)
     assert cell.value == pytest.approx(expected)
-    with pytest.raises(Refused, match="oedema is none of the labels"):
+    with pytest.raises(Refused, match="oedema is not one of the labels"):
         LinearProbe(findings, space="finding", by_study=["oedema"])
 
 

@@ -151,13 +151,15 @@ def test_a_method_that_compares_no_texts_finds_films_by_films_alone():
     }
     run, one = FakeRun({"test": bare}), evaluator()
     assert set(one.predict(run)["task"]) == {"image_image"}
-    assert one.choose(run, None) == ["retrieval: no texts, the method compares no images with texts"]
+    assert one.choose(run, None) == [
+        "retrieval: no texts are used, because the method does not compare images with texts"
+    ]
 
 
 def test_unknown_classes_and_sets_without_queries_are_refused():
-    with pytest.raises(Refused, match=r"nodul is none of the labels \(did you mean 'nodule'\?\)"):
+    with pytest.raises(Refused, match=r"nodul is not one of the labels \(did you mean 'nodule'\?\)"):
         evaluator(classes=["nodul"])
-    with pytest.raises(Refused, match="test set queries: no film shows one of the classes alone"):
+    with pytest.raises(Refused, match="test set queries: no film shows exactly one of the classes"):
         evaluator(classes=["edema"]).predict(run_of(queries=class_films("queries", 0, 1, [("nodule",)])))
-    with pytest.raises(Refused, match=r"test set querys, which data\.test lacks"):
+    with pytest.raises(Refused, match=r"test set querys, which is not in data\.test"):
         evaluator(queries="querys").predict(run_of())

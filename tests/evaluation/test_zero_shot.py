@@ -209,7 +209,7 @@ def test_decisions_may_be_chosen_on_the_slices_that_folds_left_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("pattern", "patients", "words"),
-    [("real_9/lite/*", ("abcde", "fghij"), "names no evaluated run"), ("real_*/lite/*", ("abcde", "efghi"), "same")],
+    [("real_9/lite/*", ("abcde", "fghij"), "has no evaluated run"), ("real_*/lite/*", ("abcde", "efghi"), "same")],
 )
 def test_folds_that_are_missing_or_share_patients_are_refused(tmp_path, pattern, patients, words):
     with pytest.raises(ValueError, match=words):

@@ -146,7 +146,7 @@ def test_a_finding_that_validation_never_shows_has_no_f1():
 
 
 def test_no_validation_set_and_labels_of_slices_are_refused():
-    with pytest.raises(Refused, match=r"data\.validation names no set"):
+    with pytest.raises(Refused, match=r"data\.validation has no set"):
         evaluator().predict(run_of(validation={}))
     with pytest.raises(Refused, match="needs labels of findings"):
         ZeroShotFindings(Taxonomy.load("whole_body"))

@@ -24,7 +24,7 @@ WORKERS = int(os.environ.get("FUZZ_WORKERS", 2))
 LIMITS = Limits(seconds=5.0, memory_gb=0.85)  # on top of what a worker is born with: under 1 GiB in all
 # Reason -> share of the files that may end so. Bombs are 1 %, and late where the machine is busy enough.
 SHARES = {"took longer than seconds=": 0.03, "needs too much memory, more than memory_gb=": 0.02,
-          "its process died of SIG": 0.0005}  # fmt: skip
+          "its process was ended by SIG": 0.0005}  # fmt: skip
 SEEDS = seeds()
 
 

@@ -100,4 +100,4 @@ def test_bombs_are_refused_by_describe_itself_and_the_rest_is_described(tmp_path
     assert [one.path for one in description.series] == [str(tmp_path / "whole.dcm")]
     assert {one.where for one in description.refusals} == {str(tmp_path / name) for name in made if name != "whole.dcm"}
     for one in description.refusals:
-        assert one.remedy and (one.where.endswith(".nii.gz") or "inflates to more than" in one.reason)
+        assert one.remedy and (one.where.endswith(".nii.gz") or "its decompressed content has more than" in one.reason)

@@ -74,7 +74,7 @@ def test_densities_are_counted_within_their_borders():
     assert densities(hu) == Densities(air=2, fat=2, water=3, odd=4)  # the least, below all HU, is padding
     assert densities(np.append(hu, [[-2000]], axis=1)).odd == 5  # below all HU, and no padding
     assert Densities(air=90, water=2, odd=7).note() == "" == Densities().note()
-    assert "2 % of its pixels hold the HU of soft tissue (-200 to 300), 10 %" in Densities(88, 1, 1, 10).note()
+    assert "2 % of its pixels have the HU of soft tissue (-200 to 300), 10 %" in Densities(88, 1, 1, 10).note()
 
 
 def test_real_ct_has_no_note():

@@ -31,18 +31,18 @@ def tar():
 
 
 CASES = {
-    "nrrd": (b"NRRD0004\ntype: short\n", "is an NRRD file, which isn't read; convert it to .nii.gz"),
+    "nrrd": (b"NRRD0004\ntype: short\n", "is an NRRD file, which can't be read; convert it to .nii.gz"),
     "metaimage": (b"ObjectType = Image\nNDims = 3\n", "is a MetaImage file"),
-    "nifti": (nib.Nifti1Image(GREY, np.eye(4)).to_bytes(), "is a NIfTI file under another name, .*; name it .nii"),
+    "nifti": (nib.Nifti1Image(GREY, np.eye(4)).to_bytes(), "is a NIfTI file under another name, .*; rename it to .nii"),
     "mgh": (nib.MGHImage(GREY, np.eye(4)).to_bytes(), "is a FreeSurfer volume"),
     "hdf5": (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
-    "tiff": (picture("TIFF"), "is a TIFF picture, which isn't read; convert it to PNG"),
+    "tiff": (picture("TIFF"), "is a TIFF picture, which can't be read; convert it to PNG"),
     "bmp": (picture("BMP"), "is a BMP picture"),
     "webp": (picture("WEBP"), "is a WebP picture"),
     "gif": (picture("GIF"), "is a GIF picture"),
-    "xz": (lzma.compress(b"x"), "is a file compressed by xz, which isn't read; unpack it"),
+    "xz": (lzma.compress(b"x"), "is a file compressed by xz, which can't be read; unpack it"),
     "bzip2": (bz2.compress(b"x"), "is a file compressed by bzip2"),
-    "gzip": (gzip.compress(b"x"), "is a file compressed by gzip, .*; unpack it yourself; name it .nii.gz"),
+    "gzip": (gzip.compress(b"x"), "is a file compressed by gzip, .*; unpack it yourself; rename a NIfTI file"),
     "tar": (tar(), "is a tar archive"),
 }
 
@@ -59,17 +59,19 @@ def test_a_file_is_told_by_how_it_begins(tmp_path, kind):
 @pytest.mark.parametrize("name", ["p.hdr", "p.img"])
 def test_both_halves_of_a_pair_are_told(tmp_path, name):
     nib.save(nib.Nifti1Pair(GREY, np.eye(4)), tmp_path / "p.hdr")
-    with pytest.raises(Refused, match=r"is half of a NIfTI or ANALYZE pair( by its name)?, which isn't read; convert"):
+    with pytest.raises(
+        Refused, match=r"is half of a NIfTI or ANALYZE pair( by its name)?, which can't be read; convert"
+    ):
         read_headers(tmp_path / name)
 
 
 def test_a_name_decides_where_the_content_says_nothing(tmp_path):
     (tmp_path / "a.MHA").write_bytes(bytes(200))
-    with pytest.raises(Refused, match="is a MetaImage file by its name, which isn't read"):
+    with pytest.raises(Refused, match="is a MetaImage file by its name, which can't be read"):
         read_headers(tmp_path / "a.MHA")
     for name in ("a.txt", "a"):
         (tmp_path / name).write_bytes(b"some words")
-        with pytest.raises(Refused, match="is no DICOM file, or has no preamble"):
+        with pytest.raises(Refused, match="is not a DICOM file, or has no preamble"):
             read_headers(tmp_path / name)
 
 

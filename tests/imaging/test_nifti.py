@@ -87,7 +87,7 @@ def test_a_mask_in_another_unit_is_on_its_image_s_grid(tmp_path):
     mask = save(tmp_path / "m.nii", np.ones((20, 20, 20, 1), np.uint8), affine, "meter")
     assert read_labels(mask, like=image).shape == (20, 20, 20)
     several = save(tmp_path / "s.nii", np.ones((20, 20, 20, 2), np.uint8))
-    with pytest.raises(ValueError, match=r"s\.nii: holds 2 volumes; take out one"):
+    with pytest.raises(ValueError, match=r"s\.nii: has 2 volumes; extract one"):
         read_labels(several, like=image)
 
 
@@ -103,15 +103,15 @@ def test_the_qform_stands_in_for_an_sform_that_is_none(tmp_path):
 def test_without_an_affine_sizes_are_known_and_the_orientation_is_not(tmp_path, codes):
     path = save(tmp_path / "v.nii", grey(20, 20, 20), codes=codes, srow_x=0, srow_y=0, srow_z=0)
     header = read_header(path)
-    assert not header.placed and "says no orientation" in header.notes[0]
+    assert not header.placed and "gives no orientation" in header.notes[0]
     assert header.spacing_mm == pytest.approx(EDGES)
-    with pytest.raises(ValueError, match=r"v\.nii: says no orientation .*; set its affine"):
+    with pytest.raises(ValueError, match=r"v\.nii: gives no orientation .*; set its affine"):
         read_volume(path, Modality.MR)
 
 
 def test_voxels_without_a_size_are_refused(tmp_path):
     save(tmp_path / "v.nii", grey(4, 5, 6), codes=(0, 0), pixdim=[1, np.nan, 1, 1, 0, 0, 0, 0])
-    with pytest.raises(ValueError, match=r"v\.nii: its voxels have no size .*; set its affine"):
+    with pytest.raises(ValueError, match=r"v\.nii: it gives no voxel size .*; set its affine"):
         read_header(tmp_path / "v.nii")
 
 
@@ -132,9 +132,12 @@ def test_each_volume_of_several_is_read_by_itself(tmp_path, suffix, dtype):
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "a voxel holds a colour, no value of CT or MR;"),
-        (grey(4, 5, 6, 1, 3), "a voxel holds several values; save one of them by itself"),
-        (grey(4, 1, 1), "holds no slice; leave it out"),
+        (
+            np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")]),
+            "its voxels are colours, not values of CT or MR;",
+        ),
+        (grey(4, 5, 6, 1, 3), "so each voxel has several values; save one of them as a"),
+        (grey(4, 1, 1), "contains no slice; leave it out"),
     ],
 )
 def test_what_holds_no_slices_is_told_so_and_not_called_damaged(tmp_path, array, words):
@@ -148,7 +151,7 @@ def test_complex_values_are_shown_by_their_magnitude(tmp_path):
     volume = volume_of(read_header(save(tmp_path / "v.nii", array)), Modality.MR)
     notes = volume.notes
     np.testing.assert_allclose(volume.array, grey(4, 5, 6), rtol=1e-6)
-    assert notes == ("its values are complex: the magnitude is shown",)
+    assert notes == ("its values are complex numbers: the magnitude is shown",)
     with pytest.raises(ValueError, match="labels must be whole numbers"):
         read_labels(tmp_path / "v.nii")
 
@@ -160,4 +163,4 @@ def test_nothing_outside_the_field_of_view_is_background(tmp_path):
     notes = volume.notes
     assert (volume.array[:, :2] == np.nanmin(array)).all()
     np.testing.assert_array_equal(volume.array[:, 2:], array[:, 2:])
-    assert notes == ("20 % of its voxels hold no number (NaN): they are shown as background",)
+    assert notes == ("20 % of its voxels are not numbers (NaN): they are shown as background",)

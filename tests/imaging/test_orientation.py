@@ -36,5 +36,5 @@ def test_the_worst_tilt_is_the_diagonal():
 
 @pytest.mark.parametrize("column", [(2, 0, 0), (0, 0, 0), (np.nan, 1, 0)])
 def test_no_plane_is_an_error(column):
-    with pytest.raises(ValueError, match="span no plane"):
+    with pytest.raises(ValueError, match="do not span a plane"):
         nearest_plane((1, 0, 0), column)

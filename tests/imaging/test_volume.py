@@ -96,8 +96,8 @@ def bad(tmp_path, kind):
     ("kind", "message"),
     [
         ("missing", "file is missing"), ("text", "can't be read"), ("cut", "can't be read"),
-        ("infinite", "infinite values, or no number at all; mend"), ("empty", "no number at all; mend"),
-        ("4d", "holds 2 volumes; take out one"), ("oblique", "40 degrees off"), ("no affine", "says no orientation"),
+        ("infinite", "has infinite values, or no valid number at all"), ("empty", "no valid number at all; correct"),
+        ("4d", "has 2 volumes; extract one"), ("oblique", "40 degrees from"), ("no affine", "gives no orientation"),
     ],
 )  # fmt: skip
 def test_bad_files_give_one_clear_message(tmp_path, kind, message):
@@ -117,7 +117,7 @@ def test_masks_must_lie_on_the_images_grid(tmp_path):
     assert read_labels(save(tmp_path / "m.nii", mask, code="LPS"), like=image).all()  # same grid, other order
     shifted = np.diag([*SPACING, 1.0])
     shifted[2, 3] = 3.0
-    with pytest.raises(ValueError, match=r"3\.0 mm off v\.nii"):
+    with pytest.raises(ValueError, match=r"3\.0 mm from v\.nii"):
         read_labels(save(tmp_path / "s.nii", mask, affine=shifted), like=image)
     with pytest.raises(ValueError, match="shape"):
         read_labels(save(tmp_path / "c.nii", mask[1:]), like=image)
@@ -179,8 +179,8 @@ def changed_checksum(path):
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        ("v.nii", claims_more, "claims .* more than a file of its size can hold; fetch"),
-        ("v.nii.gz", claims_more, "claims .* more than a file of its size can hold; fetch"),
+        ("v.nii", claims_more, "states .* more than a file of its size can contain; fetch"),
+        ("v.nii.gz", claims_more, "states .* more than a file of its size can contain; fetch"),
         ("v.nii.gz", changed_checksum, "can't be read as NIfTI .*checksum.*; fetch"),
     ],
 )

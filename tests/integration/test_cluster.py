@@ -69,7 +69,7 @@ def test_a_preempted_job_is_requeued_and_ends_in_the_same_weights(data, tmp_path
     assert whole.wait(300) == 0
     assert len(logs(tmp_path / "cut")) == 2
     assert "this job is preempted" in logs(tmp_path / "cut", "err")[job] + logs(tmp_path / "cut")[job]
-    assert "training goes on" in logs(tmp_path / "cut")[job]
+    assert "training continues" in logs(tmp_path / "cut")[job]
     for seed in (0, 1):
         assert "fit" in json.loads((tmp_path / f"cut/jobs/run/seed_{seed}/stages.json").read_text())
     ours, expected = weights(tmp_path / "cut", 1), weights(tmp_path / "whole", 1)

@@ -86,10 +86,10 @@ def test_averages_that_make_no_sense_are_refused(data, outputs, tmp_path):
     torch.save({"state_dict": {"model.x": torch.zeros(2)}}, other)
     with pytest.raises(ValueError, match=r"shares=\[0.5\]"):
         average([path, path], [0.5])
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(ValueError, match="a different network"):
         average([other, path], [0.5, 0.5])
     with pytest.raises(ValueError, match=r"average\.checkpoints"):
         run(config(data, outputs, "stages=[average]", "suite=no_average"))
-    with pytest.raises(ValueError, match="both weigh"):
+    with pytest.raises(ValueError, match="both set the weights"):
         build(config(data, outputs).data, shares={"phantom": 1.0}, rare_below=0.1, taxonomy=None, texts=None,
               augment=None)  # fmt: skip

@@ -77,7 +77,7 @@ def test_a_method_with_several_ways_to_compare_has_cells_of_each(data, tmp_path)
     assert cells["saliency/chance/iou/test/consolidation"]["value"] == pytest.approx(share / (2 - share))
     rows = pd.read_parquet(folder / "linear_probe.parquet")
     assert set(rows["set"]) == {"test", "shifted"} and set(rows[rows["share"] == 0.01]["draw"]) == {0, 1}
-    absent = ["test set nih was absent", "folds_probe: there is no test set nih"]
+    absent = ["test set nih was missing", "folds_probe: there is no test set nih"]
     assert results["notes"]["folds_probe"] == absent and results["scores"]["folds_probe"] == []
     results_of(compose_config("results", "suite=pretraining", "table=pretraining", f"paths.outputs={tmp_path}"))
     table = pd.read_csv(folder.parents[1] / "summary.csv")
@@ -91,9 +91,13 @@ def test_a_method_that_compares_nothing_has_what_needs_no_texts(data, tmp_path):
     _, folder, results = evaluated(data, tmp_path, "simclr")
     assert not (folder / "zero_shot_findings.parquet").exists() and results["scores"]["zero_shot_findings"] == []
     assert {score["cell"].split("/")[1] for score in results["scores"]["retrieval"]} == {"image_image"}
-    assert results["notes"]["retrieval"][1:] == ["retrieval: no texts, the method compares no images with texts"]
+    assert results["notes"]["retrieval"][1:] == [
+        "retrieval: no texts are used, because the method does not compare images with texts"
+    ]
     assert {score["cell"].split("/")[1] for score in results["scores"]["saliency"]} == {"chance", "probe"}
-    assert results["notes"]["saliency"][1:] == ["saliency: no pair's score, the method compares no images with texts"]
+    assert results["notes"]["saliency"][1:] == [
+        "saliency: there is no score of a pair, because the method does not compare images with texts"
+    ]
 
 
 def test_the_same_encoder_and_seed_give_the_same_tables_to_the_bit_in_another_process(data, tmp_path):

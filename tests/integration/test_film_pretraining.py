@@ -141,5 +141,7 @@ def test_a_run_that_starts_from_one_which_saw_a_test_patient_is_refused(data, wh
     start = f"init.image={run_folder(whole('convirt'))}"
     cfg = config(data, tmp_path, "supervised", start, f"data.test.test={store}")
     cfg.data.train = [str(make_film_store(tmp_path / "films" / "others"))]  # nobody of these is tested on
-    with pytest.raises(ValueError, match=r"test set 'test' has 1 patient\(s\) that this run, or one that it started"):
+    with pytest.raises(
+        ValueError, match=r"test set 'test' has 1 patient\(s\) on whom this run, or a run that it started"
+    ):
         run(cfg)

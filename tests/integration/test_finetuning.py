@@ -127,7 +127,9 @@ def test_an_encoder_of_another_network_or_one_that_is_not_there_is_refused(folde
         ValueError, match=r"simclr/seed_0/last\.ckpt: .*vision\.image_size is 32 there, 64 in the model"
     ):
         run(tuned(folder, "simclr", "suite=other", "model.vision.image_size=64"))
-    with pytest.raises(ValueError, match=r"init\.image: .*pretraining/moco/seed_0/last\.ckpt isn't there; name a run"):
+    with pytest.raises(
+        ValueError, match=r"init\.image: .*pretraining/moco/seed_0/last\.ckpt does not exist; give a run"
+    ):
         run(tuned(folder, "moco", "suite=absent"))
 
 
@@ -140,4 +142,4 @@ def test_the_head_of_supervised_pretraining_is_measured_too_and_one_that_is_not_
     simclr = composed(folder, "experiment=pretraining/simclr", *left_out, "stages=[evaluate]")
     run(simclr)
     notes = json.loads((run_folder(simclr) / "results.json").read_text())["notes"]["head"]
-    assert notes == ["head: left out, SimCLR has no head that scores labels"]
+    assert notes == ["head is left out: SimCLR has no head that scores labels"]

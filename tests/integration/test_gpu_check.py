@@ -26,7 +26,7 @@ def start(*options, **env):
 def test_without_a_gpu_it_says_so_in_a_sentence_and_all_is_well(tmp_path):
     done = start(f"out={tmp_path}/gpu.json", CUDA_VISIBLE_DEVICES="")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("no GPU here") and done.stdout.count("\n") == 1
+    assert done.stdout.startswith("no GPU was found") and done.stdout.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

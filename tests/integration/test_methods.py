@@ -58,8 +58,8 @@ def test_convirt_names_organs_through_its_heads(data, tmp_path):
 
 def test_simclr_is_left_out_of_zero_shot_with_a_note_and_is_probed(data, tmp_path):
     cfg, results = trained(data, tmp_path, "simclr")
-    note = "zero_shot: left out, SimCLR compares no images with texts"
+    note = "zero_shot is left out: SimCLR does not compare images with texts"
     assert note in results["notes"]["zero_shot"] and results["scores"]["zero_shot"] == []
-    assert results["notes"]["captions"] == ["captions: left out, SimCLR compares no images with texts"]
+    assert results["notes"]["captions"] == ["captions is left out: SimCLR does not compare images with texts"]
     assert not (run_folder(cfg) / "zero_shot.parquet").exists()
     assert not list(run_folder(cfg).glob("*validation*")) and not (run_folder(cfg) / "decisions.json").exists()

@@ -30,7 +30,7 @@ def test_a_sweep_has_a_folder_and_an_id_for_each_run_and_skips_what_is_done(data
     capsys.readouterr()
     (tmp_path / "arms" / "b" / "seed_1" / "stages.json").unlink()  # as if it had been stopped at its end
     start("train", arguments)
-    assert capsys.readouterr().out.count("fit is done") == RUNS - 1
+    assert capsys.readouterr().out.count("fit is already finished") == RUNS - 1
     ids = wandb_ids(tmp_path)
     assert len(ids) == RUNS + 1  # one more start, under the id that the run had
     assert len(set(ids)) == RUNS

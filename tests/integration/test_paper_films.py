@@ -75,7 +75,7 @@ def test_other_weights_of_the_text_tower_make_another_run(folder):
 
 
 def test_missing_files_end_the_run_with_a_remedy(folder):
-    with pytest.raises(ValueError, match=r"nowhere.pth isn't there; put a ResNet's weights there"):
+    with pytest.raises(ValueError, match=r"nowhere.pth does not exist; put a ResNet's weights there"):
         run(config(folder, "simclr", "name=a", f"init.image={folder}/nowhere.pth"))
     with pytest.raises(ValueError, match=r"model.text_weights: .*no such folder; put a BERT there"):
         run(config(folder, "convirt", "name=b", f"model.text_weights={folder}/nowhere"))

@@ -37,7 +37,7 @@ def test_two_ranks_make_one_run(data, tmp_path):
     slices = sum(len(Store.open(data / "phantom" / name).manifest) for name in ("set1", "shifted_test"))
     assert len(pd.read_parquet(folder / "zero_shot.parquet")) == slices
     again = start(data, tmp_path, "experiment=table3/pmc_msa")
-    assert again.returncode == 0 and again.stdout.count("is done") == 4
+    assert again.returncode == 0 and again.stdout.count("is already finished") == 4
 
 
 def test_a_sweep_whose_runs_take_several_processes_is_refused(data, tmp_path):

@@ -58,7 +58,7 @@ def test_programs_run_from_a_wheel_in_an_empty_folder(wheel, tmp_path):
     )  # fmt: skip
     anatomy_clip("train", "experiment=augmentation/no_crop", "suite=table3", "name=pmc_msa", *TINY)
     assert (here / "outputs/table3/pmc_msa/seed_0/last.ckpt").is_file()
-    assert "3 store(s) whole, 0 leak(s)" in anatomy_clip("check")
+    assert "3 store(s) complete, 0 leak(s)" in anatomy_clip("check")
     assert "outputs/table3/results.html" in anatomy_clip("results").replace("\n", "")
     assert "(91.62)" in (here / "outputs/table3/table3.md").read_text()  # the paper's number
     assert "this is an installed wheel" in anatomy_clip("results", "readme=true", status=2)

@@ -84,7 +84,7 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     results = json.loads((folder / "results.json").read_text())
     cells = {score["cell"] for score in results["scores"]["zero_shot"]}
     assert {"test/organ/set1_mr", "test/organ/set1_ct", "test/station/set1_mr_ct", "test/organ/shifted_ct"} <= cells
-    absent = [f"test set {name} was absent" for name in ("samples_ct", "samples_mr", "real")]
+    absent = [f"test set {name} was missing" for name in ("samples_ct", "samples_mr", "real")]
     assert results["notes"] == dict.fromkeys(("zero_shot", "contrast", "captions"), absent)
     table = pd.read_parquet(folder / "zero_shot.parquet")
     assert len(table) == sum(len(Store.open(data / "phantom" / s).manifest) for s in ("set1", "shifted_test"))
@@ -104,7 +104,7 @@ def test_a_column_is_trained_and_evaluated_and_then_skipped(data, outputs, capsy
     capsys.readouterr()
     run(cfg)
     assert (folder / "last.ckpt").stat().st_mtime_ns == before
-    assert capsys.readouterr().out.count("is done") == 4
+    assert capsys.readouterr().out.count("is already finished") == 4
 
 
 def test_pmc_evaluates_the_stand_in_as_it_is(data, outputs):

@@ -215,16 +215,16 @@ def test_position_ids_of_older_versions_are_known(folder):
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"width": 64}, r"text.width is 32 there, 64 in the model"),
-        ({"layers": 12}, r"text.layers is 2 there, 12 in the model"),
-        ({"vocab_size": 30522}, r"text.vocab_size is \d+ there, 30522 in the model"),
-        ({"context_length": 77}, r"text.context_length is 256 there, 77 in the model"),
-        ({"hf_pooler_type": "mean_pooler"}, r"text.hf_pooler_type is cls_last_hidden_state_pooler there"),
+        ({"width": 64}, r"text.width is 32 in the file and 64 in the model"),
+        ({"layers": 12}, r"text.layers is 2 in the file and 12 in the model"),
+        ({"vocab_size": 30522}, r"text.vocab_size is \d+ in the file and 30522 in the model"),
+        ({"context_length": 77}, r"text.context_length is 256 in the file and 77 in the model"),
+        ({"hf_pooler_type": "mean_pooler"}, r"text.hf_pooler_type is cls_last_hidden_state_pooler in the file"),
         (
             {"hf_pooler_type": "cls_poolr"},
-            r"hf_pooler_type=cls_poolr can't be built; known are mean_pooler",
+            r"hf_pooler_type=cls_poolr can't be built; known: mean_pooler",
         ),
-        ({"hf_proj_type": None}, r"hf_proj_type=None can't be built; known are mlp, linear"),
+        ({"hf_proj_type": None}, r"hf_proj_type=None can't be built; known: mlp, linear"),
         ({"tokenizer_kwargs": {"strip_sep_token": True}}, r"tokenizer_kwargs=.*can't be built"),
         ({"heads": None}, r"someone/a-bert as a text tower can only be built as a BERT whose heads the config states"),
     ],
@@ -235,14 +235,14 @@ def test_a_config_that_does_not_fit_is_refused_by_its_key(published, changed, ma
 
 
 def test_a_tower_of_clips_own_kind_is_not_loaded_with_a_bert(published):
-    with pytest.raises(ValueError, match=r"text.hf_model_name is True there, False in the model"):
+    with pytest.raises(ValueError, match=r"text.hf_model_name is True in the file and False in the model"):
         from_config(EMBED, VIT, TEXT, weights=str(published))
 
 
 def test_a_bert_without_weights_has_no_tokenizer(tmp_path):
-    with pytest.raises(ValueError, match=r"a-bert has a tokenizer of its own, which comes with the weights; set"):
+    with pytest.raises(ValueError, match=r"a-bert has its own tokenizer, which is stored with the weights; set"):
         from_config(EMBED, VISION, KEYS)
-    with pytest.raises(ValueError, match="roberta-base has a tokenizer of its own"):
+    with pytest.raises(ValueError, match="roberta-base has its own tokenizer"):
         from_name("roberta-ViT-B-32")
     torch.manual_seed(0)
     clip = from_config(EMBED, VIT, TEXT)
@@ -256,7 +256,7 @@ def test_a_tokenizer_that_is_missing_damaged_or_of_another_kind_is_named(folder)
     for name in ("vocab.txt", "tokenizer_config.json"):
         (folder / name).unlink()
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(ValueError, match=r"the tokenizer can't be read \(.*\); wanted are tokenizer.json"):
+    with pytest.raises(ValueError, match=r"the tokenizer can't be read \(.*\); these files are needed: tokenizer.json"):
         load(folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ValueError, match=r"has no tokenizer of the text tower beside the weights; put tokenizer"):

@@ -61,14 +61,14 @@ def test_a_transformer_that_is_not_clips_is_refused_by_its_key(tmp_path):
 def test_a_folder_that_is_there_is_kept_unless_told(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("x")
-    with pytest.raises(ValueError, match="is there already; add overwrite=true"):
+    with pytest.raises(ValueError, match="already exists; add overwrite=true"):
         export(build(VIT), tmp_path / "out", "open_clip", "card")
     assert (tmp_path / "out" / "mine.txt").exists()
     export(build(VIT), tmp_path / "out", "open_clip", "new", overwrite=True)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "README.md", "open_clip_config.json", "open_clip_model.safetensors",
     }  # fmt: skip
-    with pytest.raises(ValueError, match="layout 'onnx' is unknown; known are open_clip, transformers"):
+    with pytest.raises(ValueError, match="layout 'onnx' is unknown; known: open_clip, transformers"):
         export(build(VIT), tmp_path / "other", "onnx", "card")
 
 

@@ -49,7 +49,7 @@ def test_a_run_becomes_a_model_of_open_clip_with_its_card(outputs):
                   "Not for diagnosis", "clahe", "belong to {station} region"):  # fmt: skip
         assert words in card
     assert "/home" not in card
-    with pytest.raises(ValueError, match="is there already"):
+    with pytest.raises(ValueError, match="already exists"):
         export_run(cfg)
     export_run(compose_config("export", f"paths.outputs={folder}", "layout=transformers"))
     assert (folder / "export/table3/pmc_msa/seed_0/transformers/vocab.json").exists()

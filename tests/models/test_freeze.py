@@ -87,11 +87,13 @@ def test_frozen_weights_and_statistics_stay_put_and_trained_ones_move():
 
 
 def test_more_blocks_than_there_are_and_unknown_designs_are_refused():
-    with pytest.raises(ValueError, match="frozen_text=9: the text tower has 3 blocks; or give `all`"):
+    with pytest.raises(
+        ValueError, match="frozen_text=9: the text tower has 3 blocks; give a number up to that, or `all`"
+    ):
         prepare_towers(clip(), frozen_text=9)
     model = clip()
     model.image = torch.nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="frozen_image: the blocks of a Linear aren't known"):
+    with pytest.raises(ValueError, match="frozen_image: the blocks of a Linear are not known"):
         prepare_towers(model, frozen_image=1)
 
 

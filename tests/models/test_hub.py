@@ -66,7 +66,7 @@ def test_what_is_not_cached_says_what_to_do(snapshot):
 
 @pytest.mark.parametrize("bad", ["hf:someone/a-clip", "hf:someone/a-clip@main", "hf:a-clip@" + COMMIT, REPO + "0"])
 def test_a_reference_without_a_whole_commit_is_refused(bad):
-    with pytest.raises(ValueError, match="with the whole hash of a commit"):
+    with pytest.raises(ValueError, match="with the full hash of a commit"):
         load(bad)
 
 
@@ -88,5 +88,5 @@ def test_online_only_the_first_weights_are_fetched_and_every_request_is_pinned(s
         "open_clip_model.safetensors", "open_clip_config.json", "config.json", "preprocessor_config.json",
         *TOKENIZER_FILES,
     ]  # fmt: skip
-    with pytest.raises(ValueError, match=r"neither in the Hugging Face cache nor to be had from the hub: x.bin"):
+    with pytest.raises(ValueError, match=r"found neither in the Hugging Face cache nor on the hub: x.bin"):
         load(f"{REPO}:x.bin")

@@ -83,9 +83,9 @@ def swapped(tensors, a, b):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: swapped(t, "_bn0.weight", "_bn0.bias"), r"_bn0.bias \(32,\) stands where timm .* has bn1.weight"),
+        (lambda t: swapped(t, "_bn0.weight", "_bn0.bias"), r"_bn0.bias \(32,\) is where timm .* has bn1.weight"),
         (lambda t: swapped(t, "_conv_stem.weight", "_conv_head.weight"),
-         r"_conv_head.weight \(1280, 320, 1, 1\) stands where .* has conv_stem.weight \(32, 3, 3, 3\)"),
+         r"_conv_head.weight \(1280, 320, 1, 1\) is where .* has conv_stem.weight \(32, 3, 3, 3\)"),
         (lambda t: {name: v for name, v in t.items() if name != "_fc.bias"}, "has 295 tensors, timm .* 296"),
     ],
     ids=["two of one shape", "two shapes", "one is missing"],

@@ -76,5 +76,5 @@ def test_a_state_without_changes_comes_back_as_it_is():
 def test_ranks_and_mixtures_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="low_rank=0"):
         adapt(clip(VIT).text, 0)
-    with pytest.raises(ValueError, match="low_rank freezes both towers"):
+    with pytest.raises(ValueError, match="low_rank already freezes both towers"):
         prepare_towers(clip(VIT), low_rank=2, frozen_image="all")

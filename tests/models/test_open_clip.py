@@ -79,7 +79,7 @@ def test_unknown_names_are_refused_in_words():
         from_name("ViT-B-33")
     with pytest.raises(ValueError, match="normalisation 'clipp' is unknown"):
         from_config(16, VISION, TEXT, normalisation="clipp")
-    with pytest.raises(ValueError, match="vision_cfg: unknown to open_clip: imagesize"):
+    with pytest.raises(ValueError, match="vision_cfg: open_clip does not know: imagesize"):
         from_config(16, VISION | {"imagesize": 64}, TEXT)
 
 

@@ -28,7 +28,7 @@ def test_weights_temperature_and_normalisation_come_back(tmp_path):
     assert model.normalisation == "imagenet"
     for key, value in build(0).state_dict().items():
         assert torch.equal(model.state_dict()[key], value), key
-    with pytest.raises(ValueError, match="normalisation is imagenet there, clip in the model"):
+    with pytest.raises(ValueError, match="normalisation is imagenet in the file and clip in the model"):
         build(1, tmp_path / "last.ckpt", normalisation="clip")
 
 
@@ -51,7 +51,7 @@ def test_an_interrupted_training_is_no_starting_point(tmp_path):
     saved = checkpoint(build(0))
     saved["recipe"]["finished"] = False
     torch.save(saved, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match="training hasn't finished"):
+    with pytest.raises(ValueError, match="training has not finished"):
         build(0, tmp_path / "last.ckpt")
 
 

@@ -49,7 +49,7 @@ def test_another_network_a_missing_file_and_a_lost_tensor_are_refused_by_name(tm
     file = write(tmp_path / "resnet.pth")
     with pytest.raises(ValueError, match=r"init.image: .*unexpected: visual.trunk.*wrong shape"):
         load_image_tower(made(SMALL | {"timm_model_name": "resnet10t"}), read_trunk(file))
-    with pytest.raises(ValueError, match=r"init.image: .*none.pth isn't there; put a ResNet's weights there"):
+    with pytest.raises(ValueError, match=r"init.image: .*none.pth does not exist; put a ResNet's weights there"):
         read_trunk(tmp_path / "none.pth")
     state = torch.load(file, weights_only=True)
     del state["layer3.0.bn2.weight"]

@@ -83,9 +83,9 @@ def test_its_own_pooling_layer_is_read_where_the_tower_pools_by_it(bert):
     ("change", "message"),
     [
         (lambda c: c | {"model_type": "roberta"}, "model_type is 'roberta'; only 'bert'"),
-        (lambda c: c | {"hidden_act": "relu"}, "hidden_act=relu, which isn't the base design's"),
-        (lambda c: c | {"num_attention_heads": 4}, "text.heads is 4 there, 2 in the model"),
-        (lambda c: c | {"vocab_size": 7}, "text.vocab_size is 7 there"),
+        (lambda c: c | {"hidden_act": "relu"}, "hidden_act=relu, which differs from the base design"),
+        (lambda c: c | {"num_attention_heads": 4}, "text.heads is 4 in the file and 2 in the model"),
+        (lambda c: c | {"vocab_size": 7}, "text.vocab_size is 7 in the file"),
     ],
 )
 def test_another_bert_than_the_config_states_is_refused(bert, change, message):
@@ -115,7 +115,7 @@ def test_a_tensor_too_few_is_named(bert):
 
 
 def test_it_is_not_exported_to_open_clip_which_pools_the_padding(bert, tmp_path):
-    with pytest.raises(ValueError, match="open_clip's max_pooler leaves out the text"):
+    with pytest.raises(ValueError, match="open_clip's max_pooler ignores the text"):
         export(load(bert), tmp_path / "out", "open_clip", "card")
 
 

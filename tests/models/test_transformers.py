@@ -65,7 +65,7 @@ def test_what_the_config_says_of_the_activation_is_taken(tmp_path, quick):
     assert ours.architecture["quick_gelu"] is quick
     grey = pictures(64)
     assert_same(ours_embeds(ours, grey), transformers_embeds(theirs, grey))
-    with pytest.raises(ValueError, match=f"quick_gelu is {quick} there"):
+    with pytest.raises(ValueError, match=f"quick_gelu is {quick} in the file"):
         load(tmp_path, quick_gelu=not quick)
 
 
@@ -81,7 +81,7 @@ def test_a_bin_of_an_older_version_has_position_ids_that_are_known(folder):
 
 def test_a_file_alone_tells_no_activation(folder):
     (folder / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"model.safetensors: doesn't tell its quick_gelu"):
+    with pytest.raises(ValueError, match=r"model.safetensors: it does not state its quick_gelu"):
         load(folder / "model.safetensors")
     load(folder / "model.safetensors", quick_gelu=True)
 
@@ -89,10 +89,10 @@ def test_a_file_alone_tells_no_activation(folder):
 def test_the_preprocessor_tells_the_normalisation(folder):
     CLIPImageProcessor(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]).save_pretrained(folder)
     assert load(folder, normalisation=None).normalisation == "imagenet"
-    with pytest.raises(ValueError, match="normalisation is imagenet there, clip in the model"):
+    with pytest.raises(ValueError, match="normalisation is imagenet in the file and clip in the model"):
         load(folder)
     edit(folder, lambda c: c.update(image_mean=[0.5, 0.5, 0.5]), "preprocessor_config.json")
-    with pytest.raises(ValueError, match=r": mean \[0.5, 0.5, 0.5\].* no known normalisation"):
+    with pytest.raises(ValueError, match=r": mean \[0.5, 0.5, 0.5\].* not a known normalisation"):
         load(folder)
 
 
@@ -102,8 +102,14 @@ def test_the_preprocessor_tells_the_normalisation(folder):
         (lambda c: c.update(model_type="siglip"), "model_type is 'siglip'; only 'clip'"),
         (lambda c: c["vision_config"].update(hidden_act="gelu"), "activations 'gelu' .image. and 'quick_gelu' .text."),
         (lambda c: c["text_config"].update(layer_norm_eps=1e-6), "layer_norm_eps"),
-        (lambda c: c["vision_config"].update(num_attention_heads=4), "vision.head_width is 32 there, 64 in the model"),
-        (lambda c: c["vision_config"].update(image_size=128), "vision.image_size is 128 there, 64 in the model"),
+        (
+            lambda c: c["vision_config"].update(num_attention_heads=4),
+            "vision.head_width is 32 in the file and 64 in the model",
+        ),
+        (
+            lambda c: c["vision_config"].update(image_size=128),
+            "vision.image_size is 128 in the file and 64 in the model",
+        ),
     ],
 )
 def test_a_config_that_contradicts_the_model_is_named(folder, change, match):

@@ -61,7 +61,7 @@ def test_the_reference_tells_the_two_activations_apart():
 
 def test_plain_gelu_with_pubmedclip_is_refused(tmp_path):
     torch.save(pubmedclip(open_clip_twin().state_dict()), tmp_path / "p.pth")
-    with pytest.raises(ValueError, match=r"quick_gelu is True there, False in the model .*-quickgelu"):
+    with pytest.raises(ValueError, match=r"quick_gelu is True in the file and False in the model .*-quickgelu"):
         load(tmp_path / "p.pth", normalisation="clip", quick_gelu=False)
     with pytest.raises(ValueError, match=r"'ViT-B-32-quickgelu' has quick_gelu True, but quick_gelu=False is set"):
         from_name("ViT-B-32-quickgelu", quick_gelu=False)
@@ -69,7 +69,7 @@ def test_plain_gelu_with_pubmedclip_is_refused(tmp_path):
 
 def test_what_pubmedclip_cannot_tell_must_be_given(tmp_path):
     torch.save(pubmedclip(open_clip_twin().state_dict()), tmp_path / "p.pth")
-    with pytest.raises(ValueError, match=r"p.pth: doesn't tell its normalisation, .*set model.normalisation"):
+    with pytest.raises(ValueError, match=r"p.pth: it does not state its normalisation, .*set model.normalisation"):
         load(tmp_path / "p.pth")
 
 
@@ -86,7 +86,7 @@ def test_what_pubmedclip_cannot_tell_must_be_given(tmp_path):
 def test_wrappers_and_prefixes_of_checkpoints(tmp_path, wrap, prefix):
     theirs = open_clip_twin(quick_gelu=False)
     torch.save(wrap({prefix + key: value for key, value in theirs.state_dict().items()}), tmp_path / "c.pt")
-    with pytest.raises(ValueError, match=r"doesn't tell its quick_gelu, .*set model.quick_gelu"):
+    with pytest.raises(ValueError, match=r"it does not state its quick_gelu, .*set model.quick_gelu"):
         load(tmp_path / "c.pt", normalisation="clip")
     model = load(tmp_path / "c.pt", normalisation="clip", quick_gelu=False)
     grey = pictures(64)
@@ -109,7 +109,7 @@ def test_openai_state_dict_tells_its_settings(tmp_path, vision):
     model = load(tmp_path / "openai.pt", vision)
     assert model.architecture["quick_gelu"] is True
     assert model.normalisation == "clip"
-    with pytest.raises(ValueError, match=r"normalisation is clip there, imagenet in the model"):
+    with pytest.raises(ValueError, match=r"normalisation is clip in the file and imagenet in the model"):
         load(tmp_path / "openai.pt", vision, normalisation="imagenet")
 
 
@@ -127,17 +127,17 @@ def test_open_clip_folder(tmp_path, vision, weights):
     assert model.architecture["quick_gelu"] is False
     assert model.normalisation == "imagenet"
     assert torch.equal(model.text.text_projection, theirs.text_projection)
-    with pytest.raises(ValueError, match="quick_gelu is False there, True in the model"):
+    with pytest.raises(ValueError, match="quick_gelu is False in the file and True in the model"):
         load(tmp_path / weights, vision, quick_gelu=True)
-    with pytest.raises(ValueError, match=r"text.heads is 1 there, 2 in the model"):
+    with pytest.raises(ValueError, match=r"text.heads is 1 in the file and 2 in the model"):
         load(tmp_path, vision, TEXT | {"heads": 2})
 
 
 def test_another_resolution_or_context_is_named_before_any_tensor(tmp_path):
     torch.save(pubmedclip(open_clip_twin().state_dict()), tmp_path / "p.pth")
-    with pytest.raises(ValueError, match=r"vision.image_size is 64 there, 96 in the model") as error:
+    with pytest.raises(ValueError, match=r"vision.image_size is 64 in the file and 96 in the model") as error:
         load(tmp_path / "p.pth", VIT | {"image_size": 96}, TEXT | {"context_length": 50}, normalisation="clip")
-    assert "text.context_length is 77 there, 50 in the model" in str(error.value)
+    assert "text.context_length is 77 in the file and 50 in the model" in str(error.value)
 
 
 def test_misfits_are_named(tmp_path):
@@ -214,25 +214,27 @@ def test_a_file_cut_short_is_refused(tmp_path):
 
 def test_what_is_no_clip_is_refused(tmp_path):
     torch.save({"state_dict": {"fc.weight": torch.ones(2)}}, tmp_path / "foreign.pth")
-    with pytest.raises(ValueError, match=r"not the tensors of a CLIP model in a known layout; its names are fc.weight"):
+    with pytest.raises(
+        ValueError, match=r"its tensors are not those of a CLIP model in a known layout; their names: fc.weight"
+    ):
         load(tmp_path / "foreign.pth")
 
 
 def test_a_folder_without_a_layout_says_what_it_wants(tmp_path):
     torch.save({}, tmp_path / "model.pt")
-    with pytest.raises(ValueError, match=r"wanted are open_clip_config.json with open_clip_model.safetensors or"):
+    with pytest.raises(ValueError, match=r"it needs open_clip_config.json with open_clip_model.safetensors or"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ("{", "is no JSON"),
-        ("[]", "holds no mapping"),
-        ("{}", "has no whole model_cfg"),
+        ("{", "is not JSON"),
+        ("[]", "not a mapping"),
+        ("{}", "has no complete model_cfg"),
         (
             json.dumps({"model_cfg": {"embed_dim": 8, "vision_cfg": {"with": 1}, "text_cfg": {}}}),
-            "unknown to open_clip: with",
+            "open_clip does not know: with",
         ),
     ],
 )

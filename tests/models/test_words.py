@@ -91,7 +91,7 @@ def test_the_model_has_the_vocabulary_and_says_what_it_is():
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"pool": "sum"}, "give one of max, mean, first"), ({"layer": 2}, r"did you mean 'layers'")],
+    [({"pool": "sum"}, "use one of max, mean, first"), ({"layer": 2}, r"did you mean 'layers'")],
 )
 def test_unknown_keys_and_pools_are_refused(change, said):
     with pytest.raises(Refused, match=said):

@@ -213,4 +213,4 @@ def test_seeds_with_other_rows_are_left_out_and_noted(tmp_path):
     suite = Suite("pretraining", LAYOUT, read_suite(tmp_path, "pretraining")[0])
     panels = panels_of(suite)
     assert {one.seeds for one in panels["class_probe"].scores} == {1}
-    assert "class_probe of convirt: left out 1 seed(s) with other rows" in notes_of(suite, panels)
+    assert "class_probe of convirt: left out 1 seed(s), because their rows differ" in notes_of(suite, panels)

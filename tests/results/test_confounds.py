@@ -49,20 +49,20 @@ def test_what_is_declared_passes_and_so_does_what_decides_no_number():
 )
 def test_more_than_declared_is_named_with_both_values(change, words):
     (found,) = confounds([run(A), run(B), run(C | change)], made())
-    assert found == f"undeclared difference between c, seed 0, and b, seed 0: {words}"
+    assert found == f"undeclared difference between c, seed 0 and b, seed 0: {words}"
 
 
 def test_seeds_of_a_column_may_differ_in_nothing():
     other = run(B | {"stages": ["evaluate"]}, seed=1)
     found = confounds([run(A), run(B), other], made())
-    assert len(found) == 1 and found[0].startswith("undeclared difference between b, seed 1, and b, seed 0: stages is")
+    assert len(found) == 1 and found[0].startswith("undeclared difference between b, seed 1 and b, seed 0: stages is")
 
 
 def test_runs_are_compared_seed_by_seed_and_with_the_first_where_a_seed_is_missing():
     a0, a1, b1, b2 = run(A), run(A | {"optim": {"lr": 0.2}}, 1), run(B | {"optim": {"lr": 0.2}}, 1), run(B, 2)
     pairs = [text.split(":")[0] for text in confounds([a0, a1, b1, b2], made())]
     begin = "undeclared difference between"
-    assert pairs == [f"{begin} a, seed 1, and a, seed 0", f"{begin} b, seed 2, and b, seed 1"]
+    assert pairs == [f"{begin} a, seed 1 and a, seed 0", f"{begin} b, seed 2 and b, seed 1"]
 
 
 def test_without_a_declaration_or_a_config_nothing_is_checked():
@@ -77,7 +77,7 @@ def test_pairs_to_measure_follow_the_declaration():
 
 @pytest.mark.parametrize(
     ("differs", "words"),
-    [({"b": {"a": ["x"]}}, "c is missing"), (CHAIN | {"b": {"z": ["x"]}}, "z is no column")],
+    [({"b": {"a": ["x"]}}, "c is missing"), (CHAIN | {"b": {"z": ["x"]}}, "z is not a column")],
 )
 def test_a_declaration_that_does_not_fit_the_columns_is_refused(differs, words):
     with pytest.raises(ValueError, match=rf"differs: {words}.*; columns are a, b, c"):
@@ -91,7 +91,7 @@ def test_the_report_shows_an_undeclared_difference_everywhere_and_fails_unless_i
     cfg = compose_config("results", f"paths.outputs={tmp_path}", "page.stores={}", "gallery.stores={}")
     with pytest.raises(ValueError, match=r"1 undeclared difference.*allow_confounds=true"):
         results(cfg)
-    words = "undeclared difference between pmc_m, seed 0, and pmc, seed 0: optim.lr is 0.2, not 0.1"
+    words = "undeclared difference between pmc_m, seed 0 and pmc, seed 0: optim.lr is 0.2, not 0.1"
     for name in ("table3.md", "results.html"):
         assert words in (tmp_path / "table3" / name).read_text()
     cfg.allow_confounds = True

@@ -63,5 +63,5 @@ def test_png_is_written_and_the_same_again(run, tmp_path):
 def test_errors(run, tmp_path):
     with pytest.raises(ValueError, match="no labelled slice"):
         gallery(run, {"visible_human": np.zeros((3, 8, 8), np.uint8)}, tmp_path / "a.png")
-    with pytest.raises(ValueError, match="has no image among 1"):
+    with pytest.raises(ValueError, match="is not among the 1 images"):
         gallery(run, {"samples_ct": np.zeros((1, 8, 8), np.uint8)}, tmp_path / "a.png")

@@ -131,7 +131,7 @@ def test_the_program_shows_the_probe_alone(outputs, capsys):
     written = {path.name for path in (outputs / "probe").iterdir() if path.is_file()}
     assert written == {"probe.md", "probe.csv", "results.html"}
     out = capsys.readouterr().out
-    assert "left out convirt: not run yet" in out and "20" in out
+    assert "convirt is left out: it was not run yet" in out and "20" in out
 
 
 def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
@@ -142,11 +142,13 @@ def test_a_seed_with_other_slices_is_left_out_and_noted(tmp_path):
     suite = Suite("probe", LAYOUT, read_suite(tmp_path, "probe")[0])
     panels = panels_of(suite)
     assert {one.seeds for one in panels["linear_probe"].scores} == {1}
-    assert "linear probe of clip, set1, 10 %: left out 1 seed(s) with other slices" in notes_of(suite, panels)
+    assert "linear probe of clip, set1, 10 %: left out 1 seed(s), because their slices differ" in notes_of(
+        suite, panels
+    )
 
 
 def test_a_damaged_table_is_named(tmp_path):
     folder = write_probe(tmp_path, "clip", 0, 0.5)
     pd.read_parquet(folder / "linear_probe.parquet").drop(columns="share").to_parquet(folder / "linear_probe.parquet")
-    with pytest.raises(ValueError, match=r"linear_probe\.parquet lacks the column\(s\) share"):
+    with pytest.raises(ValueError, match=r"linear_probe\.parquet does not have the column\(s\) share"):
         read_run(folder)

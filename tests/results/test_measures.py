@@ -135,7 +135,7 @@ def test_runs_without_the_files_are_noted_with_the_remedy(runs, lists, tmp_path)
     write_suite(tmp_path, seeds=(0,))
     runs = read_suite(tmp_path, "table3", list(LAYOUT.columns))[0]
     text = paged(runs)
-    assert "stages=[evaluate], which trains nothing" in text and "ways to make a list" not in text
+    assert "stages=[evaluate], which does no training" in text and "ways to make a list" not in text
 
 
 def test_damaged_decisions_are_named(tmp_path):

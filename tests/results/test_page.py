@@ -117,7 +117,7 @@ def test_its_numbers_are_the_tables(text, runs):
 def test_it_says_what_intervals_hold_and_marks_nothing_without_a_test(text, runs):
     assert text.count("95 % interval over trainings (seeds) and patients") == 2 and 'class="above"' not in text
     alone = paged([run for run in runs if run.seed == 0])
-    assert "95 % interval over patients alone, which doesn&#39;t hold the chance of training" in alone
+    assert "95 % interval over patients alone, which does not include the variation between trainings" in alone
     assert "Holds 0?" not in alone and "bootstrap" not in alone
 
 

@@ -80,7 +80,9 @@ def test_an_evaluator_without_a_panel_is_noted(folder):
         folder / "of_tomorrow.parquet"
     )
     suite = suite_of(folder)
-    assert "of_tomorrow isn't shown: there is no results/panels/of_tomorrow.py" in notes_of(suite, panels_of(suite))
+    assert "of_tomorrow is not shown, because there is no results/panels/of_tomorrow.py" in notes_of(
+        suite, panels_of(suite)
+    )
 
 
 def test_an_evaluator_that_was_left_out_has_no_table_and_one_whose_table_is_gone_is_named(folder):
@@ -95,5 +97,5 @@ def test_an_evaluator_that_was_left_out_has_no_table_and_one_whose_table_is_gone
 
 def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(folder):
     (folder / "zero_shot.parquet").rename(folder / "predictions.parquet")
-    with pytest.raises(ValueError, match=r"an earlier version made it \(predictions\.parquet.*overwrite=true"):
+    with pytest.raises(ValueError, match=r"it was made by an earlier version \(predictions\.parquet.*overwrite=true"):
         read_run(folder)

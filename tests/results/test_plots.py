@@ -60,7 +60,7 @@ def test_gains_are_drawn_over_what_each_column_is_measured_against(runs):
         assert all(value < 0 for value in steps.values())
         filled = {line.get_fillstyle() for line in axis.get_lines() if line.get_marker() == "o"}
         assert filled == {"none"}  # one seed: nothing is called significant, however large
-    assert "doesn't hold the chance of training" in figure.get_suptitle()
+    assert "does not include the variation between trainings" in figure.get_suptitle()
 
 
 def test_numbers_that_cannot_be_drawn_are_named(runs):

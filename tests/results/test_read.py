@@ -25,7 +25,7 @@ def test_only_the_named_experiments_are_read(tmp_path):
     (tmp_path / "table3" / "table3.md").write_text("")
     runs, notes = read_suite(tmp_path, "table3", ["pmc", "pmc_m"])
     assert [r.name for r in runs] == ["pmc"]
-    assert notes == ("left out pmc_m: not run yet",)
+    assert notes == ("pmc_m is left out: it was not run yet",)
 
 
 def test_select_gives_rows_in_order_with_targets_by_label(tmp_path):
@@ -66,16 +66,16 @@ def test_missing_column_unknown_target_and_wrong_length(tmp_path):
     folder = write_run(tmp_path, "pmc", 0, 0.5, sets=["set1"])
     run = read_run(folder)
     run.tables["zero_shot"].drop(columns="organ_scores").to_parquet(folder / "zero_shot.parquet")
-    with pytest.raises(ValueError, match=r"lacks the column.*organ_scores"):
+    with pytest.raises(ValueError, match=r"does not have the column.*organ_scores"):
         read_run(folder)
     results = json.loads((folder / "results.json").read_text())
     run.tables["zero_shot"].to_parquet(folder / "zero_shot.parquet")
     (folder / "results.json").write_text(json.dumps(results | {"labels": {"organ": ORGANS[:4], "station": []}}))
-    with pytest.raises(ValueError, match="must hold 4 numbers"):
+    with pytest.raises(ValueError, match="must have 4 numbers"):
         select(read_run(folder), "organ", "set1", ["CT"])
     renamed = {"organ": [*ORGANS[:4], "spleen"], "station": []}
     (folder / "results.json").write_text(json.dumps(results | {"labels": renamed}))
-    with pytest.raises(ValueError, match="target 'knee' is no label"):
+    with pytest.raises(ValueError, match="target 'knee' is not a label"):
         select(read_run(folder), "organ", "set1", ["CT"])
 
 

@@ -137,7 +137,7 @@ def test_a_claim_that_cant_be_tested_says_why_and_one_of_an_optional_column_that
     notes = [note for note in notes_of(suite, panels_of(suite)) if note.startswith("not tested")]
     assert notes == [
         "not tested: maps help, on test: no run of convirt has the cell saliency/x/test",
-        "not tested: medians, on test: its cells aren't means of the same patients",
+        "not tested: medians, on test: its cells are not means over the same patients",
     ]
 
 
@@ -149,7 +149,7 @@ def test_claims_over_other_patients_are_not_tested(tmp_path):
         rows[rows["patient"] != "p0"].to_parquet(path)
     panel = panels_of(suite_of(tmp_path))["claims"]
     assert [one.text for one in panel.tested] == ["reports name, on test"]
-    assert "not tested: reports help, on test: its cells aren't means of the same patients" in panel.notes()
+    assert "not tested: reports help, on test: its cells are not means over the same patients" in panel.notes()
 
 
 def test_the_summary_shows_the_cells_of_the_panels_beside_chance_and_published_numbers(suite):
@@ -222,8 +222,8 @@ def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_
         tables["convirt"]["class_probe"], own
     )  # the declared evaluator's rows alone are taken
     assert notes == (
-        "suite finetune_1: left out random: not run yet",
-        "suite finetune_1: left out convirt, seed 1: this suite has no such run",
+        "suite finetune_1: random is left out: it was not run yet",
+        "suite finetune_1: convirt, seed 1 is left out, because this suite has no such run",
         "other: no suite none_* was run",
     )
 
@@ -231,14 +231,14 @@ def test_rows_of_further_suites_stand_in_the_runs_of_the_same_name_and_seed(tmp_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optional": ["moco"]}, "optional: moco is no column"),
+        ({"optional": ["moco"]}, "optional: moco is not a column"),
         ({"summary": {"one": {"text": "x", "sets": []}}}, r"summary\.one: measures is missing"),
         (
             {"summary": {"one": {"text": "x", "sets": [], "measures": {"a": {"text": "a", "cells": "b"}}}}},
             r"summary\.one\.measures\.a: cell is missing, cells is unknown; keys are cell, chance, plain, shares, text",
         ),
-        ({"published": [{**PUBLISHED[0], "part": "two"}]}, r"published\[0\]: part=two is none of the summary's parts"),
-        ({"published": [{**PUBLISHED[0], "values": {"x": 1}}]}, r"published\[0\]: x is no measure of one: report, cla"),
+        ({"published": [{**PUBLISHED[0], "part": "two"}]}, r"published\[0\]: part=two is not one of the summary's"),
+        ({"published": [{**PUBLISHED[0], "values": {"x": 1}}]}, r"published\[0\]: x is not a measure of one: report"),
         ({"published": [{"part": "one"}]}, r"published\[0\]: data is missing, method is missing, paper is missing"),
         ({"claims": {"sets": ["test"], "of": [{"text": "x", "better": ["moco", "c"], "than": ["random", "c"]}]}},
          r"claims\.of\[0\]: better must be \[column, cell\]; columns are random"),

@@ -130,7 +130,7 @@ def test_markdown_says_the_same_as_the_csv(table):
 def test_markdown_names_data_and_few_patients(table):
     text = main_markdown(table)
     assert "stand-in" in text and "real CT volumes" in text and "mean over 2 seeds" in text
-    assert "over trainings (seeds) and patients; after ±" in text and "Nothing is called significant" in text
+    assert "over trainings (seeds) and patients; after ±" in text and "No gain is marked as significant" in text
     assert "fewer than 10 patients (`organ/set1_mr`" in text
     whole = to_markdown(table)
     assert whole.startswith("# Table III") and "## Further test sets" in whole and text in whole
@@ -147,7 +147,7 @@ def test_without_real_ct_the_phantom_stands_under_its_own_name(tmp_path, laptop)
     assert not {c.row for c in table.further} & set(names)
     assert any("samples_ct" in note for note in table.notes)
     block = main_markdown(table)
-    assert "organ/shifted_ct for organ/set2_ct" in block
+    assert "organ/shifted_ct replaces organ/set2_ct" in block
     assert not any("real" in line for line in block.splitlines() if line.startswith("|"))
     assert math.isnan(table.gains["organ"][1])  # the paper's mean is over other rows
 
@@ -158,7 +158,7 @@ def test_partial_suite_gives_a_partial_table(tmp_path, laptop):
     table = built(runs, laptop, notes=notes)
     assert sum(c.n > 0 for c in table.cells) == 5
     assert table.steps == () and math.isnan(table.gains["organ"][0])
-    assert "left out pmc_msa: not run yet" in to_markdown(table)
+    assert "pmc_msa is left out: it was not run yet" in to_markdown(table)
     assert main_markdown(table).count("n/a") == 15
     assert ",pmc_msa,,0,,,0," in to_csv(table.cells)
 
@@ -172,7 +172,7 @@ def test_seeds_with_other_slices_are_not_averaged(tmp_path, laptop):
     frame[frame["index"] > 0].to_parquet(folder / "zero_shot.parquet")
     table = built(read_suite(tmp_path, "table3")[0], laptop)
     assert {c.seeds for c in table.cells + table.further if c.n} == {1}
-    assert any("left out pmc, seed 1" in note for note in table.notes)
+    assert any("pmc, seed 1 is left out" in note for note in table.notes)
 
 
 def test_disagreement_with_the_evaluation_is_noted(tmp_path, laptop):
@@ -269,7 +269,7 @@ def test_bold_is_what_is_significantly_above_the_column_that_it_is_measured_agai
     assert page.count('class="above"') == len(up) and "Bold: significantly above" in page
     gains = to_markdown(table).split("## Gains")[1].split("##")[0]
     assert gains.count("**") == 2 * sum(s.adjusted < 0.05 for s in table.steps)
-    assert "A column with one training is set against each of the other's" in gains
+    assert "A column with one training is compared with each training of the other" in gains
 
 
 BESIDE = [("pmc_m", "pmc"), ("pmc_ms", "pmc_m"), ("pmc_msa", "pmc_ms")]
@@ -279,14 +279,15 @@ def test_seeds_of_the_same_weights_are_one_training(many, laptop):
     kept = one_a_training(many)
     assert [(r.name, r.seed) for r in kept if r.name == "pmc"] == [("pmc", 0)] and len(kept) == 10
     (note,) = repeats(many)
-    assert note.startswith("pmc: its 3 seeds evaluate the weights of 1 training, and count as 1")
+    assert note.startswith("pmc: its 3 seeds evaluate the weights of 1 training, and they count as 1")
     table = built(kept, laptop)
     cell = next(c for c in table.cells if (c.row, c.column) == ("organ/set1_mr", "pmc"))
     assert cell.seeds == 1 and math.isnan(cell.spread) and cell.lo < cell.value < cell.hi
     gain = next(s for s in table.steps if (s.row, s.column, s.over) == ("organ/set1_mr", "pmc_m", "pmc"))
     assert gain.seeds == 3 and gain.lo < gain.value < gain.hi and math.isnan(gain.p)
-    assert "(over patients alone, without the chance of training, where a column has one training)" in to_markdown(
-        table
+    assert (
+        "(over patients alone, without the variation between trainings, where a column has one training)"
+        in to_markdown(table)
     )
 
 
@@ -296,10 +297,12 @@ def test_gains_are_paired_by_the_number_of_the_seed(many, laptop):
     step = next(s for s in table.steps if s.row == "organ/set1_mr")
     shared = built([r for r in runs if r.seed > 0], laptop).steps
     assert step.seeds == 2 and step[:6] == next(s for s in shared if s.row == step.row)[:6]
-    assert "gains of pmc_msa over pmc_ms are from the seeds that both have (1, 2)" in table.notes
+    assert "gains of pmc_msa over pmc_ms are from the seeds that both columns have (1, 2)" in table.notes
     other = [replace(r, seed=r.seed + 7) if r.name == "pmc_ms" else r for r in runs]
     table = built(other, laptop)
-    assert not table.steps and any("no seed: both have none alike" in note for note in table.notes)
+    assert not table.steps and any(
+        "no seed, because the columns have no seed in common" in note for note in table.notes
+    )
 
 
 def test_baselines_by_hand(table, suite):
@@ -337,7 +340,7 @@ def test_terminal_table_has_every_cell(table):
         ({"organ/set1": {"text": "", "sett": "a", "modalities": []}}, "set is missing, sett is unknown"),
         (
             {"organ/a": {"text": "", "set": "a", "modalities": [], "instead": "organ/b"}},
-            "none of the further",
+            "not one of the further",
         ),
     ],
 )

@@ -189,4 +189,4 @@ def test_runs_of_which_one_leaves_more_open_are_not_averaged(tmp_path):
     path, notes = some[1].folder / "zero_shot.parquet", []
     opened(lambda raw, rng: raw)(pd.read_parquet(path)).to_parquet(path, index=False)
     again = read_suite(tmp_path, "table3", list(LAYOUT.columns))[0]
-    assert len(by_run(again[:2], ROW, notes)) == 1 and "not the first seed's slices" in notes[0]
+    assert len(by_run(again[:2], ROW, notes)) == 1 and "its slices are not those of the first seed" in notes[0]

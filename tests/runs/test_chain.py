@@ -59,7 +59,7 @@ def test_a_patient_of_an_earlier_run_is_refused_without_its_id(folder, sets, sta
     cfg = config(folder, "fourth", f"{sets}={folder}/known", began, f"stages={stages}")
     cfg.paths.outputs = str(tmp_path)
     role, name = sets.removeprefix("data.").split(".")
-    message = rf"leakage: {role} set '{name}' has 1 patient\(s\) that this run, or one that it started from, was"
+    message = rf"leakage: {role} set '{name}' has 1 patient\(s\) on whom this run, or a run that it started from, was"
     with pytest.raises(ValueError, match=message) as refused:
         run(cfg)
     assert "M-01" not in str(refused.value)
@@ -85,7 +85,7 @@ def recorded(folder, recipe):
 
 
 def test_patients_that_cannot_be_compared_are_refused(folder, monkeypatch):
-    with pytest.raises(ValueError, match=r"other.ckpt: its run kept no list of its training patients, as versions"):
+    with pytest.raises(ValueError, match=r"other.ckpt: its run has no list of its training patients, because"):
         earlier_patients(recorded(folder, {"finished": True}))
     cfg = recorded(folder, patients_entry(["ab"]))
     assert earlier_patients(cfg) == {"ab"}
@@ -124,7 +124,7 @@ def test_a_run_of_an_older_version_is_not_done_but_is_done_again(folder, monkeyp
     monkeypatch.setattr(wiring, "__version__", "0.0.1")
     with pytest.raises(ValueError, match=r"older/seed_0: was made by version [0-9.]+"):
         run(config(folder, "older"))
-    assert "is done" not in capsys.readouterr().out
+    assert "is already finished" not in capsys.readouterr().out
     again = config(folder, "older", "overwrite=true")
     run(again)
     assert saved(folder, "older")["recipe"]["versions"]["anatomy_clip"] == "0.0.1" and is_finished(again)

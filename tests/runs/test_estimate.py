@@ -30,7 +30,7 @@ def test_steps_images_time_and_cost_by_hand():
     text = render("title", [long], HARDWARE, [])
     hours = 21_000 * 512 / 20_000 * 1.2 / 3600
     assert f"{hours:,.1f} h on 8 GPU(s) = {hours * 8:,.1f} GPU hours" in text
-    assert f"{hours * 16:,.2f} at 2 a GPU hour" in text
+    assert f"{hours * 16:,.2f} at 2 per GPU hour" in text
     assert "nothing is missing" in text
 
 
@@ -38,7 +38,7 @@ def test_a_finished_run_costs_nothing_and_an_evaluation_does_not_train():
     done, base = planned(finished=True), planned(name="pmc", train_slices=0, epochs=0)
     assert done.hours(HARDWARE) == done.disk_bytes == base.hours(HARDWARE) == 0
     text = render("title", [base, done], HARDWARE, [])
-    assert "evaluates only" in text and "is done" in text
+    assert "evaluation only" in text and "finished" in text
 
 
 def test_disk_holds_every_checkpoint_and_one_more():
@@ -138,7 +138,7 @@ def test_weights_are_looked_at(tmp_path):
     assert "no such file" in missing.what and "github.com/sarahESL/PubMedCLIP" in missing.remedy[0]
     file.write_bytes(b"x" * 100)
     (missing,) = program.missing_weights(cfg, runs)
-    assert "not downloaded whole" in missing.what
+    assert "the download is not complete" in missing.what
     file.write_bytes(b"x" * 2000)
     (missing,) = program.missing_weights(cfg, runs)
     assert "can't be read as weights" in missing.what
@@ -161,8 +161,8 @@ def test_disk_and_gpus_are_looked_at(tmp_path, monkeypatch):
         return [m.what for m in program.missing_gpus(cfg, run, program.planned(cfg, run).memory_bytes)]
 
     assert gpus(8, 40) == []
-    assert gpus(4, 40) == ["GPUs: 8 wanted on this node, 4 there"]
-    assert "4.0 GB on the smallest GPU" in gpus(8, 4)[0]
+    assert gpus(4, 40) == ["GPUs: 8 are needed on this node, it has 4"]
+    assert "the smallest GPU has 4.0 GB" in gpus(8, 4)[0]
 
 
 def test_stores_are_looked_at(tmp_path):
@@ -188,7 +188,7 @@ def test_stores_are_looked_at(tmp_path):
         write_store(store, np.zeros((1, side, side), np.uint8), [record], {})
         missing = list(program.missing_stores(cfg, runs))
         assert len(missing) == left
-    assert any("holds 1 slices of 128 px; the model sees 224 px" in m.what for m in missing)
+    assert any("contains 1 slices of 128 px; the model takes 224 px" in m.what for m in missing)
 
 
 @pytest.mark.parametrize("only", [True, False])

@@ -54,11 +54,11 @@ def test_what_the_model_leaves_open_is_theirs(tmp_path, file):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model=tiny"], "tf_efficientnet_lite0 there, test_resnet in the model.*such as model=lite"),
-        (["model=tiny_vit", "model.vision.patch_size=8"], "tf_efficientnet_lite0 there, None in.*such as model=lite"),
-        (["model.normalisation=clip"], "normalisation is inception there, clip in the model"),
-        (["model.weights=w.pt"], "init.image and model.weights both say"),
-        (["paths.weights=nowhere"], "nowhere/.*isn't there; get it by `anatomy-clip download imagenet nowhere`"),
+        (["model=tiny"], "tf_efficientnet_lite0 in the file and test_resnet in the model.*such as model=lite"),
+        (["model=tiny_vit", "model.vision.patch_size=8"], "efficientnet_lite0 in the file and None in.*as model=lite"),
+        (["model.normalisation=clip"], "normalisation is inception in the file and clip in the model"),
+        (["model.weights=w.pt"], "init.image and model.weights both give starting weights"),
+        (["paths.weights=nowhere"], "nowhere/.*does not exist; get it with `anatomy-clip download imagenet nowhere`"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_or_is_not_there_is_refused_with_a_remedy(tmp_path, file, overrides, message):

@@ -78,14 +78,14 @@ def test_what_the_model_leaves_open_is_the_runs(folder):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ("model.vision.image_size=64", "clip/seed_0/last.ckpt: .*vision.image_size is 32 there, 64 in the model"),
-        ("model.normalisation=imagenet", "normalisation is clip there, imagenet in the model"),
-        ("model.quick_gelu=false", "quick_gelu is True there, False in the model"),
+        ("model.vision.image_size=64", "clip/seed_0/last.ckpt: .*vision.image_size is 32 in the file and 64"),
+        ("model.normalisation=imagenet", "normalisation is clip in the file and imagenet in the model"),
+        ("model.quick_gelu=false", "quick_gelu is True in the file and False in the model"),
         ("model.embed_dim=8", r"visual.head.proj.weight: \(16, \d+\) in the file, \(8, \d+\) in the model"),
-        ("model.weights=w.pt", "init.image and model.weights both say where the image tower starts"),
-        ("init.image=s/absent/seed_0", "init.image: .*s/absent/seed_0/last.ckpt isn't there; name a run that trained"),
-        ("init.image={0}/unfinished/last.ckpt", "unfinished/last.ckpt: its training hasn't finished"),
-        ("init.image={0}/foreign.ckpt", "foreign.ckpt isn't what a run left; weights from elsewhere go to"),
+        ("model.weights=w.pt", "init.image and model.weights both give starting weights of the image tower"),
+        ("init.image=s/absent/seed_0", "init.image: .*s/absent/seed_0/last.ckpt does not exist; give a run"),
+        ("init.image={0}/unfinished/last.ckpt", "unfinished/last.ckpt: its training has not finished"),
+        ("init.image={0}/foreign.ckpt", "foreign.ckpt was not written by a run; for weights from elsewhere"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(folder, overrides, message):

@@ -58,8 +58,8 @@ def test_known_bad_subjects_are_named_with_their_issues():
         ({"what": {"a": "b"}}, "what is .* not text"),
         ({"counts": {"a": 0}}, r"counts\.a is 0"),
         ({"counts": {"a": "many"}}, r"counts\.a is 'many'"),
-        ({"limits": [{"a": "b"}]}, "no list of sentences"),
-        ({"limits": "one"}, "no list of sentences"),
+        ({"limits": [{"a": "b"}]}, "not a list of sentences"),
+        ({"limits": "one"}, "not a list of sentences"),
         ({"known_bad": [{"subjects": ["s1"], "what": "x", "issue": "issue 1"}]}, "https address"),
     ],
 )

@@ -199,7 +199,7 @@ def test_a_salt_that_nobody_gave_is_made_once_and_kept_for_its_owner(tmp_path):
     copied = pickle.loads(pickle.dumps(nowhere))
     assert taken(nowhere)[0][0].patient == taken(copied)[0][0].patient not in (first, open_word)
     kept.write_text("short")
-    with pytest.raises(ValueError, match=r"\.salt: holds no salt of 32 characters or more; put it back"):
+    with pytest.raises(ValueError, match=r"\.salt: has no salt of 32 characters or more; restore it"):
         Folder(tmp_path / "files", modality="CT", salt_file=kept).fingerprint()
 
 
@@ -228,11 +228,11 @@ def test_a_patient_is_one_whatever_the_format(tmp_path):
         ([row("../a.nii", 0, 1)], r"line 2: path '../a.nii' is not below the source's root"),
         ([row("/etc/a.nii", 0, 1)], r"line 2: path '/etc/a.nii' is not below"),
         ([row("b/../../a.nii", 0, 1)], r"is not below the source's root"),
-        ([row("out/a.nii", 0, 1)], r"line 2: path 'out/a.nii' leaves the source's root by a symbolic link"),
+        ([row("out/a.nii", 0, 1)], r"line 2: path 'out/a.nii' leaves the source's root through a symbolic link"),
         ([row("dcm", 0, 9)], r"line 2: last_slice=9, but dcm has 5 axial slice\(s\)"),
         ([row("dcm", 0, 1, modality="MR")], r"line 2: modality is MR, but dcm holds CT"),
         ([row("mixed", 0, 1)], r"holds several axial series, so a label row's slices can't be counted"),
-        ([row("damaged", 0, 1)], r"no DICOM file.*so slices of 'damaged' can't be counted"),
+        ([row("damaged", 0, 1)], r"not a DICOM file.*so slices of 'damaged' can't be counted"),
         ([row("burned", 0, 1)], r"Burned In Annotation \(0028,0301\) is YES"),
     ],
 )
@@ -332,7 +332,7 @@ def test_links_out_of_a_tree_and_what_is_no_file_are_refused(tmp_path):
     reasons = {Path(item.where).name: item.reason for item in items if isinstance(item, Refusal)}
     assert set(reasons) == {"linked", "out.dcm", "pipe.dcm"}
     assert reasons["pipe.dcm"] == "is no regular file" and "symbolic link" in reasons["linked"]
-    with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root by a symbolic link"):
+    with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root through a symbolic link"):
         list(source.slices("all", "linked.nii.gz"))
 
 
@@ -405,8 +405,8 @@ def test_what_describe_notes_is_told_once_a_series_and_by_no_path(tmp_path):
         assert sum(isinstance(item, tuple) for item in items) == (4 if volume == "good/ct" else 5)
     assert told["good/ct"] == []
     assert [(one.where, one.reason.split(", but")[0]) for one in told["odd/ct"]] == [
-        ("odd/ct", "Rescale Type (0028,1054) is US: values may not be HU"),
-        ("odd/ct", "slices usually lie 3 mm apart"),
+        ("odd/ct", "Rescale Type (0028,1054) is US: the values may not be HU"),
+        ("odd/ct", "slices are usually 3 mm apart"),
     ]
 
 

@@ -76,9 +76,9 @@ def test_figures_are_split_by_article_and_counted(tmp_path):
     summary = source.summary()
     assert (summary.figures, summary.articles, summary.shared_articles) == (5, 4, 1)
     assert summary.left_out == {
-        "neither plainly CT nor plainly MR": 1,
-        "of no one named plane": 1,
-        "with too long a caption": 1,
+        "not clearly CT or MR": 1,
+        "without exactly one named plane": 1,
+        "with a caption that is too long": 1,
     }
     assert "1 of them in two published splits" in str(summary)
 
@@ -177,7 +177,7 @@ def test_captions_go_on_over_lines(tmp_path):
     with pytest.raises(ValueError, match=r"captions\.txt, line 1: 'id caption' isn't"):
         read_roco(tmp_path)
     path.unlink()
-    with pytest.raises(ValueError, match=r"captions\.txt: file is missing"):
+    with pytest.raises(ValueError, match=r"captions\.txt: the file is missing"):
         read_roco(tmp_path)
 
 
@@ -186,11 +186,11 @@ def test_lists_that_lie_are_refused(tmp_path):
     for split, word in (("train", "train"), ("validation", "val"), ("test", "test")):
         (tmp_path / split).mkdir()
         (tmp_path / split / f"radiology{word}data.csv").write_text("id,name,caption\nR9,../../../PMC9.jpg,CT\n")
-    with pytest.raises(ValueError, match=r"R9 names the file .* outside"):
+    with pytest.raises(ValueError, match=r"R9 gives the file .* outside"):
         RocoCsv(tmp_path).volumes("train")
     captions = tmp_path / "data/train/radiology/captions.txt"
     captions.write_text(f"ROCO_00001\t{CT}\n" * 2)
-    with pytest.raises(ValueError, match="ROCO_00001 stands there twice"):
+    with pytest.raises(ValueError, match="ROCO_00001 is there twice"):
         Roco(tmp_path).volumes("train")
     (tmp_path / "data/train/radiology/licences.txt").write_text("ID,PMC\n")
     with pytest.raises(ValueError, match=r"licences\.txt: has no column ROCO_ID or PMC_ID or CC"):

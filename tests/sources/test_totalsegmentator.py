@@ -121,7 +121,7 @@ def test_bad_meta_is_one_clear_message(root, meta, message):
 def test_missing_parts_are_named(root):
     source = TotalSegmentator(root, "CT", STEPS)
     (root / "s0001" / "ct.nii.gz").unlink()
-    with pytest.raises(ValueError, match=r"s0001.ct\.nii\.gz: file is missing"):
+    with pytest.raises(ValueError, match=r"s0001.ct\.nii\.gz: the file is missing"):
         next(source.slices("train", "s0001"))
     for mask in (root / "s0002" / "segmentations").iterdir():
         mask.unlink()

@@ -67,13 +67,13 @@ def config(folder, *names):
 
 def test_check_passes_stores_that_share_nothing(stores, capsys):
     assert check(config(stores, "train", "test")) == 0
-    assert "2 store(s) whole, 0 leak(s)" in capsys.readouterr().out
+    assert "2 store(s) complete, 0 leak(s)" in capsys.readouterr().out
 
 
 def test_check_finds_a_patient_in_another_spelling_and_equal_pixels(stores, capsys):
     assert check(config(stores, "train", "test", "leaky")) == 3
     out = capsys.readouterr().out
-    assert "same patient, in two spellings: train, row 0" in out and "same pixels in 1 slice(s)" in out
+    assert "same patient, spelled in two ways: train, row 0" in out and "same pixels in 1 slice(s)" in out
 
 
 def test_check_names_a_damaged_store_and_an_unknown_label(stores):

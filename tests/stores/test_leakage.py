@@ -45,7 +45,7 @@ def test_each_spelling_is_found_across_stores(tmp_path):
     for n, spelling in enumerate(SPELLINGS[1:]):
         (leak,) = leaks({"train": train, "test": store(tmp_path / f"test{n}", ["third", spelling], split="test")})
         assert (leak.first.store, leak.first.row, leak.second.store, leak.second.row) == ("train", 1, "test", 1)
-        assert str(leak) == "same patient, in two spellings: train, row 1 (ct/train); test, row 1 (ct/test)"
+        assert str(leak) == "same patient, spelled in two ways: train, row 1 (ct/train); test, row 1 (ct/test)"
 
 
 def test_numbers_of_two_collections_are_not_one_patient_but_articles_are(tmp_path):

@@ -126,7 +126,7 @@ def test_a_crash_a_hang_a_memory_bomb_and_a_panic_cost_their_volumes_only(tmp_pa
         stores.append([(tmp_path / name / "train" / file).read_bytes() for file in files])
         if deeds:
             assert [(one.where, one.reason) for one in summary.refusals] == [
-                ("v0", "its process died of SIGSEGV"),
+                ("v0", "its process was ended by SIGSEGV"),
                 ("v2", "took longer than seconds=3"),
                 ("v3", "needs too much memory, more than memory_gb=0.5"),
                 ("v5", "Panic: slice index out of range"),
@@ -137,7 +137,7 @@ def test_a_crash_a_hang_a_memory_bomb_and_a_panic_cost_their_volumes_only(tmp_pa
 
 def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
     def partly(volume):
-        yield Refusal("is no image", "leave it out", str(tmp_path / f"{volume}.dcm"))
+        yield Refusal("is not an image", "leave it out", str(tmp_path / f"{volume}.dcm"))
         yield from read(tmp_path, (), volume)
 
     for workers in (0, 2):
@@ -146,7 +146,7 @@ def test_files_that_a_reader_refuses_are_listed_too(tmp_path):
         )
         assert (summary.images, summary.volumes) == (4, 2)
         assert [str(one) for one in summary.refusals] == [
-            f"{tmp_path}/v{n}.dcm: is no image; leave it out" for n in (0, 1)
+            f"{tmp_path}/v{n}.dcm: is not an image; leave it out" for n in (0, 1)
         ]
 
 
@@ -203,7 +203,7 @@ def test_slices_are_selected(tmp_path, selection, kept):
 
 
 def test_a_selection_that_takes_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"selection\.every=0: give a whole number from 1"):
+    with pytest.raises(ValueError, match=r"selection\.every=0: give a whole number of at least 1"):
         Selection(every=0)
     assert not Selection() and Selection(at_most=5)
 
@@ -221,7 +221,7 @@ def test_up_to_date_means_whole_and_made_with_these_settings(tmp_path):
 
 
 def test_nothing_at_all_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="not one image"):
+    with pytest.raises(ValueError, match="gave no image"):
         prepare(tmp_path, tmp_path / "log", volumes=[])
 
 

@@ -44,7 +44,7 @@ def test_the_draw_follows_ids_and_seed_not_the_order_of_the_rows():
 
 @pytest.mark.parametrize("count", [0, 41])
 def test_a_number_of_patients_that_cannot_be_had_is_refused(count):
-    with pytest.raises(ValueError, match=rf"data.train_patients={count}: the training stores hold 40"):
+    with pytest.raises(ValueError, match=rf"data.train_patients={count}: the training stores have 40"):
         first_patients(Manifest(RECORDS), count, 0)
 
 

@@ -55,7 +55,7 @@ def test_named_arrays_lie_beside_the_images(tmp_path):
         assert isinstance(found[name], np.memmap) and not found[name].flags.writeable
         np.testing.assert_array_equal(found[name], array)
     np.save(tmp_path / "train" / "masks.npy", arrays["masks"][:2])
-    with pytest.raises(ValueError, match=r"masks\.npy: holds \(2, 2, 4\) for 3 image\(s\); prepare the data again"):
+    with pytest.raises(ValueError, match=r"masks\.npy: contains \(2, 2, 4\) for 3 image\(s\); prepare the data again"):
         Store.open(tmp_path / "train")
 
 
@@ -67,7 +67,7 @@ def test_an_array_of_a_name_that_a_store_can_not_use_is_refused(tmp_path, name):
 
 
 def test_an_array_with_another_number_of_rows_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"2 row\(s\) in masks\.npy and 3 record\(s\)"):
+    with pytest.raises(ValueError, match=r"2 row\(s\) in masks\.npy do not match 3 record\(s\)"):
         write_store(tmp_path / "train", images(3), records(3), {}, {"masks": np.zeros(2)})
     assert not list(tmp_path.iterdir())
 
@@ -123,7 +123,7 @@ def test_a_store_of_version_1_is_refused_with_the_command_that_makes_it_again(tm
 
 
 def test_counts_must_agree_when_writing(tmp_path):
-    with pytest.raises(ValueError, match=r"2 row\(s\) in images.npy and 3 record\(s\) make no store"):
+    with pytest.raises(ValueError, match=r"2 row\(s\) in images.npy do not match 3 record\(s\)"):
         write_store(tmp_path / "train", images(2), records(3), {})
 
 
@@ -141,9 +141,9 @@ def test_parts_are_written_one_by_one(tmp_path):
 
 def test_parts_must_fit_each_other_and_a_failure_leaves_nothing(tmp_path):
     for parts, match in (
-        ([np.zeros((1, 8, 8), np.uint8), np.zeros((1, 9, 9), np.uint8)], r"a part holds uint8 \(1, 9, 9\)"),
-        ([np.zeros((2, 8, 8), np.float32)], r"a part holds float32"),
-        ([], r"0 row\(s\) in images.npy and 2 record\(s\)"),
+        ([np.zeros((1, 8, 8), np.uint8), np.zeros((1, 9, 9), np.uint8)], r"a part has uint8 \(1, 9, 9\)"),
+        ([np.zeros((2, 8, 8), np.float32)], r"a part has float32"),
+        ([], r"0 row\(s\) in images.npy do not match 2 record\(s\)"),
     ):
         with pytest.raises(ValueError, match=match):
             write_store(tmp_path / "train", iter(parts), records(2), {})

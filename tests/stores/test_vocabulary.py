@@ -23,5 +23,5 @@ def test_a_store_of_films_with_reports_keeps_their_words_under_a_checksum(tmp_pa
 def test_films_without_reports_have_none(tmp_path):
     store = make_film_store(tmp_path / "train", report={})
     assert VOCABULARY not in read_meta(store)["sha256"]
-    with pytest.raises(Refused, match=r"vocabulary\.json: has no vocabulary.*holds no films with reports"):
+    with pytest.raises(Refused, match=r"vocabulary\.json: it has no readable vocabulary.*has no films with reports"):
         read_vocabulary(store)

@@ -28,5 +28,5 @@ def test_prompts_say_of_their_finding_what_they_are_meant_to_say(finding):
 
 
 def test_a_finding_without_prompts_is_refused():
-    with pytest.raises(Refused, match=r"finding hernia: there are no prompts for it; add it to"):
+    with pytest.raises(Refused, match=r"there are no prompts for the finding hernia; add them to"):
         finding_prompts(["nodule", "hernia"])

@@ -44,7 +44,7 @@ def test_the_first_template_that_can_be_filled_is_used():
         (lambda: t.slots_of("{organs}"), "unknown slot 'organs'"),
         (lambda: t.slots_of("{organ"), "template"),
         (lambda: t.slots_of("{}"), "unknown slot ''"),
-        (lambda: t.fill("{organ}", {"station": "head"}), "nothing to fill 'organ'"),
+        (lambda: t.fill("{organ}", {"station": "head"}), "no text for the slot 'organ'"),
         (lambda: t.fill_first(("{organ}",), {"modality": "CT"}), "no template"),
         (lambda: t.check_wording(("{organ}", "{station}")), "neither organ nor station"),
         (lambda: t.check_wording(()), "neither organ nor station"),

@@ -60,7 +60,9 @@ def small_files():
 def test_a_full_disk_keeps_the_old_checkpoint_and_says_what_is_needed(tmp_path, small_files):
     path = tmp_path / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(100)}, path)
-    message = rf"{re.escape(str(tmp_path))}: no room for last.ckpt: it needs 8\.0 MB and .* is whole; make room"
+    message = (
+        rf"{re.escape(str(tmp_path))}: there is no space for last.ckpt: it needs 8\.0 MB and .* is complete; free disk"
+    )
     with pytest.raises(DiskFull, match=message):
         AtomicCheckpointIO().save_checkpoint({"weights": torch.zeros(2_000_000)}, path)
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]

@@ -51,7 +51,7 @@ def test_a_run_waits_until_a_gpu_is_free(monkeypatch):
 
 def test_no_gpus_named_says_what_to_do(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    with pytest.raises(ValueError, match=r"trainer=one_gpu: CUDA_VISIBLE_DEVICES must name the GPUs"):
+    with pytest.raises(ValueError, match=r"trainer=one_gpu: CUDA_VISIBLE_DEVICES must list the GPUs"):
         devices.free_gpu()
 
 
@@ -72,7 +72,7 @@ def test_a_slurm_job_has_one_task_a_gpu_on_every_node(trainer, nodes, tasks):
     [
         (0, 8, "finds no GPU on this machine; set trainer=cpu"),
         (0, "auto", "finds no GPU"),
-        (2, 8, "finds 2 GPU on this machine; set trainer.devices=2, at most"),
+        (2, 8, "finds 2 GPU on this machine; set trainer.devices to at most 2"),
         (2, [0, 1, 2], "finds 2 GPU"),
     ],
 )

@@ -76,9 +76,7 @@ def test_what_is_missing_or_unknown_is_said(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="mode=ofline: give one of offline, online, disabled"):
         wandb_logger(tmp_path, **who, mode="ofline")
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(
-        ValueError, match=r"wandb isn't installed: pip install 'anatomy_clip\[wandb\]', or take logger="
-    ):
+    with pytest.raises(ValueError, match=r"wandb isn't installed: pip install 'anatomy_clip\[wandb\]', or use logger="):
         wandb_logger(tmp_path, **who, mode="offline")
 
 

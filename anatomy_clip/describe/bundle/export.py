@@ -172,7 +172,8 @@ def push(folder: Path, reference: str) -> str:
     except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"{reference}: the hub can't take it ({first}); set HF_HUB_OFFLINE=0, and log in with `hf auth login`"
+            f"{reference}: the upload to the hub failed ({first}); set HF_HUB_OFFLINE=0, and log in with `hf auth "
+            "login`"
         ) from error
 
 
@@ -181,23 +182,23 @@ def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
     cfg = OmegaConf.load(run / CONFIG)
     recipe = read_checkpoint(run / CHECKPOINT).get("recipe", {})
     if not isinstance(cfg, DictConfig) or not {"taxonomy", "model", "versions"} <= set(recipe):
-        raise ValueError(f"{run}: its {CONFIG} or {CHECKPOINT} isn't what a run of anatomy_clip leaves")
+        raise ValueError(f"{run}: its {CONFIG} or {CHECKPOINT} was not written by a run of anatomy_clip")
     if "findings" in recipe["taxonomy"]:
-        raise ValueError(f"{run}: was trained on radiographs, and a bundle describes CT and MR; export a run of slices")
+        raise ValueError(f"{run}: was trained on radiographs, but a bundle describes CT and MR; export a run on slices")
     if not wants_of(cfg).joint:
         raise ValueError(
-            f"{run}: its objective, {cfg.objective._target_.rpartition('.')[2]}, compares images with texts by heads "
-            "of its own, or not at all, and a bundle compares by its towers; export a run of objective=clip"
+            f"{run}: its objective, {cfg.objective._target_.rpartition('.')[2]}, compares images with texts through "
+            "heads of its own, or not at all, but a bundle compares through its towers; export a run of objective=clip"
         )
     _need(run, "evaluate", RESULTS, DECISIONS)
     if not OmegaConf.select(cfg, "eval.zero_shot.prompts"):
         raise ValueError(
-            f"{run}: its {CONFIG} has no evaluator zero_shot, whose prompts and thresholds a bundle holds; evaluate it "
-            "with eval=zero_shot. A run of version 0.1.0 must be run again with overwrite=true"
+            f"{run}: its {CONFIG} has no evaluator zero_shot, but a bundle needs its prompts and thresholds; evaluate "
+            "it with eval=zero_shot. A run of version 0.1.0 must be run again with overwrite=true"
         )
     if not OmegaConf.select(cfg, "eval.captions.wording"):
         raise ValueError(
-            f"{run}: its {CONFIG} has no evaluator captions, by whose wording a bundle's captions are written; "
+            f"{run}: its {CONFIG} has no evaluator captions, but a bundle needs the wording of its captions; "
             "evaluate it with eval=zero_shot, without eval.captions=null"
         )
     return cfg, recipe
@@ -206,7 +207,7 @@ def _recipe(run: Path) -> tuple[DictConfig, dict[str, Any]]:
 def _need(run: Path, stage: str, *names: str) -> None:
     for name in names:
         if not (run / name).is_file():
-            raise ValueError(f"{run}: has no {name}; name the folder of a run with the stage {stage}, or run it again")
+            raise ValueError(f"{run}: has no {name}; give the folder of a run with the stage {stage}, or run it again")
 
 
 def _measured(
@@ -215,7 +216,7 @@ def _measured(
     """Prompts and offsets of the scores that the thresholds were chosen on."""
     if decisions is None:
         raise ValueError(
-            f"{run / DECISIONS}: holds no thresholds, as the validation sets had no labels to choose them by; "
+            f"{run / DECISIONS}: has no thresholds, because the validation sets had no labels to choose them on; "
             "give data.validation a store with labels, and run it again with overwrite=true"
         )
     if {"prompts", "offsets"} <= set(decisions):
@@ -223,8 +224,8 @@ def _measured(
     zero_shot = cfg.eval.zero_shot  # of an evaluation that didn't write them down
     if zero_shot.get("label_prior"):
         raise ValueError(
-            f"{run / DECISIONS}: its thresholds were chosen on scores with eval.zero_shot.label_prior, and it doesn't "
-            "hold what was added; run it again with overwrite=true"
+            f"{run / DECISIONS}: its thresholds were chosen on scores with eval.zero_shot.label_prior, and it does "
+            "not contain the offsets that were added; run it again with overwrite=true"
         )
     prompts = EvaluationPrompts(zero_shot.prompts.organ_templates, zero_shot.prompts.station_templates)
     return prompts.texts(taxonomy), {}
@@ -246,7 +247,9 @@ def _preprocessing(cfg: DictConfig, image_size: int) -> Preprocessing:
         meta = read_meta(store)
         display = meta.get("settings", {}).get("display")
         if display is None:
-            raise ValueError(f"{store / 'store.json'}: doesn't say how its slices were displayed; prepare it again")
+            raise ValueError(
+                f"{store / 'store.json'}: it doesn't state how its slices were displayed; prepare it again"
+            )
         if _DISPLAY[0] not in display:  # SeveralDisplays
             continue
         settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
@@ -255,7 +258,9 @@ def _preprocessing(cfg: DictConfig, image_size: int) -> Preprocessing:
             f"{stores[0]}: no training store has one display for all slices; train on one of display=soft_tissue too"
         )
     if any(one != settings[0] for one in settings):
-        raise ValueError(f"{stores[0]}: the training stores differ in display or side; give them the same")
+        raise ValueError(
+            f"{stores[0]}: the training stores differ in display or side; prepare them with the same values"
+        )
     return settings[0]
 
 
@@ -292,7 +297,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path}: is no JSON ({error})") from error
+        raise ValueError(f"{path}: is not JSON ({error})") from error
 
 
 def _short(path: str, names: int) -> str:

@@ -31,7 +31,7 @@ EMBEDDINGS, MODEL_CONFIG, MODEL, CARD = (
 )  # fmt: skip
 FILES = (BUNDLE, TAXONOMY, DECISIONS, CAPTIONS, EMBEDDINGS, MODEL_CONFIG, MODEL, CARD)
 KINDS = ("organ", "station", "caption")
-_REMEDY = "export the bundle again, or fetch it again"
+_REMEDY = "export the bundle again, or download it again"
 
 Floats = NDArray[np.float32]
 Encoder = Callable[[NDArray[np.uint8]], Floats]  # (N, S, S) uint8 pictures -> (N, D) float32 unit norm
@@ -141,7 +141,7 @@ def shipped() -> Path:
     if not (folder / SUMS).is_file():
         raise ValueError(
             "this installation comes without a bundle; give one with --bundle FOLDER (Describer.from_bundle(FOLDER)); "
-            "`anatomy-clip export RUN` makes one of a trained run"
+            "`anatomy-clip export RUN` makes one from a trained run"
         )
     return folder
 
@@ -160,7 +160,9 @@ def read_bundle(folder: str | Path | None = None) -> Bundle:
     about = _json(path / BUNDLE)
     if about.get("version") not in _READ:
         read = " and ".join(map(str, _READ))
-        raise ValueError(f"{path / BUNDLE}: has version {about.get('version')}, this program reads {read}; {_REMEDY}")
+        raise ValueError(
+            f"{path / BUNDLE}: has version {about.get('version')}, but this program reads {read}; {_REMEDY}"
+        )
     try:
         return Bundle(
             name=about["name"],
@@ -179,7 +181,7 @@ def read_bundle(folder: str | Path | None = None) -> Bundle:
             digest=digest,
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: isn't whole ({type(error).__name__}: {error}); {_REMEDY}") from error
+        raise ValueError(f"{path}: is not complete ({type(error).__name__}: {error}); {_REMEDY}") from error
 
 
 def write_bundle(
@@ -256,13 +258,13 @@ def _sums(folder: Path) -> dict[str, str]:
     try:
         lines = (folder / SUMS).read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{folder}: is no bundle, it has no readable {SUMS} ({type(error).__name__})") from error
+        raise ValueError(f"{folder}: is not a bundle: it has no readable {SUMS} ({type(error).__name__})") from error
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in FILES:
         if name not in sums:
             raise ValueError(f"{folder / SUMS}: doesn't list {name}; {_REMEDY}")
     if strange := [name for name in sums if Path(name).name != name]:
-        raise ValueError(f"{folder / SUMS}: lists {strange[0]!r}, which is no file of a bundle; {_REMEDY}")
+        raise ValueError(f"{folder / SUMS}: lists {strange[0]!r}, which is not a file of a bundle; {_REMEDY}")
     return sums
 
 

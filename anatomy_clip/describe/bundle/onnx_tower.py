@@ -19,7 +19,7 @@ FILE = "image_tower.onnx"
 TOLERANCE = 1e-5  # of an embedding's components
 _IN, _OUT = "pictures", "embeddings"
 _CHECKED = 5  # pictures that both towers embed before the file is taken for good
-_REMEDY = "install anatomy_clip[onnx], or go on without ONNX"
+_REMEDY = "install anatomy_clip[onnx], or continue without ONNX"
 
 
 def write_tower(model: ImageTextModel, path: Path) -> None:
@@ -101,7 +101,7 @@ def check(path: Path) -> None:
         ValueError: the file is missing, or ONNX Runtime is.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: the bundle has no ONNX file; export it again with --onnx, or go on without ONNX")
+        raise ValueError(f"{path}: the bundle has no ONNX file; export it again with --onnx, or continue without ONNX")
     _need("onnxruntime")
 
 

@@ -70,7 +70,7 @@ def fetch_study(
     """
     for option, uid in (("--study", study_uid), ("--series", series_uid or "1.2")):
         if not re.fullmatch(RE_VALID_UID, uid):
-            raise ValueError(f"{option}: no valid UID; give digits and points, 64 at most")
+            raise ValueError(f"{option}: this is not a valid UID; a UID has digits and points, at most 64 characters")
     server = Server(url, access or Access())
     series = _series(server, study_uid, series_uid)
     if not series:
@@ -84,10 +84,12 @@ def store_document(url: str, path: Path, *, access: Access | None = None) -> Non
     Raises:
         ValueError: no Structured Report, or the server can't be reached or refuses it.
     """
-    with refusing("is no Structured Report", "give one that anatomy_clip wrote"):
+    with refusing("is not a Structured Report", "give one that anatomy_clip wrote"):
         document = pydicom.dcmread(path)
         if document.get("Modality") != "SR":
-            raise Refused("is no Structured Report, and nothing else is sent", "give one that anatomy_clip wrote")
+            raise Refused(
+                "is not a Structured Report, and only Structured Reports are sent", "give one that anatomy_clip wrote"
+            )
     document.preamble = b"\0" * 128  # the client writes none, and servers want one
     server = Server(url, access or Access())
     answer: Dataset = server.ask(lambda: server.client.store_instances([document]))
@@ -95,7 +97,7 @@ def store_document(url: str, path: Path, *, access: Access | None = None) -> Non
     if failed:
         reason = failed[0].get("FailureReason")
         code = "no reason" if reason is None else f"reason {int(reason):04X}H"
-        raise ValueError(f"{server.name}: didn't store the document ({code}); look at the server's log")
+        raise ValueError(f"{server.name}: did not store the document ({code}); see the server's log")
 
 
 class _Fetch:
@@ -111,7 +113,7 @@ class _Fetch:
     def all(self, series: list[str]) -> Fetched:
         for number, uid in enumerate(series, 1):
             place = self._folder / f"series_{number:03d}"
-            with refusing(f"{place}: folder can't be made", "name a place that you may write to"):
+            with refusing(f"{place}: the folder can't be created", "choose a place where you may write"):
                 place.mkdir(parents=True, exist_ok=True)
             for index, instance in enumerate(_instances(self._server, self._study, uid), 1):
                 self._one(place / f"{index:05d}.dcm", uid, instance)
@@ -145,7 +147,7 @@ class _Fetch:
             except RequestException:
                 raise
             except OSError as error:
-                raise ValueError(f"fetched files can't be written ({error.strerror}); make room on the disk") from None
+                raise ValueError(f"fetched files can't be written ({error.strerror}); free disk space") from None
 
     def _save(self, path: Path, chunks: Iterable[bytes]) -> None:
         with path.open("wb") as file:
@@ -158,7 +160,7 @@ class _Fetch:
     def _check(self, path: Path, instance: str) -> None:
         header = read_header(path, ("StudyInstanceUID", "SOPInstanceUID")).dataset
         if (header.get("StudyInstanceUID"), header.get("SOPInstanceUID")) != (self._study, instance):
-            raise Refused("is another instance than was asked for", "look at the server's log")
+            raise Refused("is not the instance that was requested", "see the server's log")
 
 
 def _series(server: Server, study_uid: str, only: str | None) -> list[str]:

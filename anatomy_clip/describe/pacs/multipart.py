@@ -28,7 +28,7 @@ def content(kind: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         return iter(chunks)
     boundary = message.get_boundary()
     if boundary is None:
-        raise CutOff("the server's answer names no boundary between its parts")
+        raise CutOff("the server's answer has no boundary between its parts")
     return _part(iter(chunks), boundary.encode("latin-1", "replace"))
 
 
@@ -55,5 +55,5 @@ def _after_head(chunks: Iterator[bytes], boundary: bytes) -> bytes:
             return held[head + 4 :]
         more = next(chunks, None)
         if more is None or len(held) > MAX_HEAD:
-            raise CutOff("the server's answer holds no file, or was cut off")
+            raise CutOff("the server's answer contains no file, or was cut off")
         held += more

@@ -25,7 +25,7 @@ _AGAIN = {408, 429, 500, 502, 503, 504}  # statuses that may pass
 _NOT_ALLOWED = {401, 403}
 _TALKERS = ("dicomweb_client", "retrying", "urllib3")  # they log addresses, which hold UIDs
 _MALFORMED = (AttributeError, KeyError, SyntaxError, TypeError)  # what the client raises where an answer isn't DICOM's
-_NO_DICOMWEB = "answers, but not as DICOMweb; check the path of the address"
+_NO_DICOMWEB = "it answers, but not as a DICOMweb server; check the path of the address"
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
@@ -107,7 +107,7 @@ class Server:
         for option, path in (("verify", access.ca_bundle), ("cert", access.certificate)):
             if path is not None:
                 if not path.is_file():
-                    raise ValueError(f"{path}: certificate file is missing")
+                    raise ValueError(f"{path}: the certificate file is missing")
                 setattr(self.session, option, str(path))
         self.client = DICOMwebClient(self.url, session=self.session, timeout=access.timeout)
         self.client.set_http_retry_params(retry=False)  # `ask` tries again, also where a connection breaks
@@ -149,16 +149,18 @@ class Server:
     def _told(self, error: requests.RequestException | CutOff) -> NoAnswer:
         if isinstance(error, CutOff | requests.exceptions.ChunkedEncodingError):
             words = str(error) if isinstance(error, CutOff) else "the server's answer was cut off"
-            return NoAnswer(f"{self.name}: {words}; try again, or look at the server's log", False)
+            return NoAnswer(f"{self.name}: {words}; try again, or see the server's log", False)
         if isinstance(error, requests.exceptions.SSLError):
-            return NoAnswer(f"{self.name}: its TLS certificate isn't trusted; name its CA with --ca-bundle", True)
+            return NoAnswer(f"{self.name}: its TLS certificate isn't trusted; give its CA with --ca-bundle", True)
         if isinstance(error, requests.Timeout) or "Read timed out" in str(error):  # in mid-answer it has no class
             return NoAnswer(f"{self.name}: no answer within {self._access.timeout:g} s; try again later", True)
         if isinstance(error, requests.HTTPError) and error.response is not None:
             return _status(self.name, error.response.status_code)
         if isinstance(error, requests.exceptions.JSONDecodeError):
             return NoAnswer(f"{self.name}: {_NO_DICOMWEB}", True)
-        return NoAnswer(f"{self.name}: no connection; check address and port, and that the server runs", True)
+        return NoAnswer(
+            f"{self.name}: no connection; check the address and the port, and whether the server runs", True
+        )
 
 
 def credentials(environment: Mapping[str, str]) -> AuthBase | None:
@@ -172,12 +174,12 @@ def credentials(environment: Mapping[str, str]) -> AuthBase | None:
         raise ValueError(f"{TOKEN} and {LOGIN} are both set; unset one")
     if token:
         if not (token.isascii() and token.isprintable()) or " " in token:
-            raise ValueError(f"{TOKEN} holds characters that no token has; set it to the token alone")
+            raise ValueError(f"{TOKEN} has characters that no token has; set it to the token alone")
         return _Bearer(token)
     if login:
         user, colon, password = login.partition(":")
         if not colon or not user:
-            raise ValueError(f"{LOGIN} has no form USER:PASSWORD; set it so")
+            raise ValueError(f"{LOGIN} does not have the form USER:PASSWORD; set it in this form")
         return HTTPBasicAuth(user.encode(), password.encode())
     return None
 
@@ -185,7 +187,7 @@ def credentials(environment: Mapping[str, str]) -> AuthBase | None:
 @cache
 def _warn(name: str) -> None:
     """Once a server."""
-    _log.warning("%s: token or password goes out unencrypted; use https where you can", name)
+    _log.warning("%s: the token or password is sent without encryption; use https if you can", name)
 
 
 def _checked(url: str) -> tuple[str, str]:
@@ -195,11 +197,13 @@ def _checked(url: str) -> tuple[str, str]:
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
-        raise ValueError("--dicomweb: no address of a DICOMweb server; give one like https://pacs.example/dicom-web")
+        raise ValueError(
+            "--dicomweb: this is not the address of a DICOMweb server; give one like https://pacs.example/dicom-web"
+        )
     if parts.username or parts.password:
-        raise ValueError(f"--dicomweb: an address must not hold a password; set {LOGIN} or {TOKEN}")
+        raise ValueError(f"--dicomweb: an address must not contain a password; set {LOGIN} or {TOKEN}")
     if parts.query or parts.fragment:
-        raise ValueError("--dicomweb: an address ends with its path; leave out what follows ? or #")
+        raise ValueError("--dicomweb: an address must end with its path; remove the part from ? or # on")
     return (f"{host}:{port}" if port else host), url.rstrip("/")
 
 
@@ -215,7 +219,7 @@ def _status(name: str, status: int) -> NoAnswer:
         return NoAnswer(f"{name}: not allowed (status {status}); set {TOKEN}, or {LOGIN} to USER:PASSWORD", True)
     if status == 404:
         return NoAnswer(f"{name}: not found (status 404); check the path of the address, and the UIDs", False)
-    remedy = "try again later" if status in _AGAIN else "look at the server's log"
+    remedy = "try again later" if status in _AGAIN else "see the server's log"
     return NoAnswer(f"{name}: refused the request (status {status}); {remedy}", False)
 
 

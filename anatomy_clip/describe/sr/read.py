@@ -60,10 +60,10 @@ def read_document(path: Path) -> Document:
     Raises:
         ValueError: no Structured Report, or none of ours.
     """
-    with refusing("is no SR document that can be read", "give one that anatomy_clip wrote"):
+    with refusing("can't be read as an SR document", "give one that anatomy_clip wrote"):
         document = pydicom.dcmread(path)
         if document.get("Modality") != "SR" or document.get("Manufacturer") != MAKER:
-            raise Refused("is no Structured Report of ours", "give one that anatomy_clip wrote")
+            raise Refused("is not a Structured Report that anatomy_clip wrote", "give one that anatomy_clip wrote")
         groups = [group for part in _items(document, codes.DCM.ImagingMeasurements) for group in part.ContentSequence]
         read = tuple(map(_finding, groups))
         return Document(

@@ -133,7 +133,7 @@ def sources(series: SeriesDescription) -> tuple[SourceImage, ...]:
 def _line(series: SeriesDescription, taxonomy: Taxonomy, kind: Kind, finding: Finding) -> Line:
     if not 0 <= finding.score <= 1:
         raise ValueError(
-            f"{kind.value} {finding.name!r} has the score {finding.score}; a document wants a probability, 0 to 1"
+            f"{kind.value} {finding.name!r} has the score {finding.score}; a document needs a probability from 0 to 1"
         )
     naming = tuple(
         one.source

@@ -40,9 +40,9 @@ def write_documents(
         The files, and the series for which there is no document, with the reason.
 
     Raises:
-        ValueError: the folder can't be made.
+        ValueError: the the folder can't be created.
     """
-    with refusing(f"{folder}: folder can't be made", "name a place that you may write to"):
+    with refusing(f"{folder}: the folder can't be created", "choose a place where you may write"):
         folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     refusals: list[Refusal] = []
@@ -96,18 +96,20 @@ def write_document(
 
 def _check(series: SeriesDescription, images: Sequence[SourceImage], out: Path) -> None:
     if not series.slices or len(images) < len(series.slices):
-        raise ValueError("its slices aren't from DICOM files, so no study could hold a document; give DICOM files")
+        raise ValueError("its slices aren't from DICOM files, so there is no study for a document; give DICOM files")
     if not all(map(_nameable, images)):
         raise ValueError("an image lacks a valid SOP Class, SOP Instance, Series or Study UID; give the files UIDs")
     if len({(image.study_uid, image.series_uid) for image in images}) > 1:
-        raise ValueError("its slices are from several DICOM series; give them one Series Instance UID first")
+        raise ValueError(
+            "its slices are from several DICOM series; give all of them the same Series Instance UID first"
+        )
     if len({(image.sop_instance_uid, image.frame) for image in images}) < len(images):
         raise ValueError(
-            "several of its images have one SOP Instance UID (0008,0018), so that none can be referred to; give each "
-            "its own first"
+            "several of its images have the same SOP Instance UID (0008,0018), so a document can't refer to them; give "
+            "each image its own UID first"
         )
     if out.exists():
-        raise ValueError(f"{out} is there already; name another place, or take it away")
+        raise ValueError(f"{out} already exists; choose another place, or remove it")
 
 
 def _nameable(image: SourceImage) -> bool:

@@ -90,7 +90,7 @@ class _Api:
     async def create(self, request: Request) -> Response:
         modality = (await _question(request)).get("modality") or None
         if modality not in (None, *Modality):
-            raise Refused("modality is unknown", f"give one of {', '.join(Modality)}, or none")
+            raise Refused("the modality is unknown", f"give one of {', '.join(Modality)}, or none")
         return JSONResponse({"key": self._studies.create(modality).key}, HTTPStatus.CREATED)
 
     async def receive(self, request: Request) -> Response:
@@ -128,7 +128,9 @@ class _Api:
         described = self._described(request)
         series, place = request.path_params["series"], request.path_params["place"]
         if described.burned_in[_within(series, described.burned_in)]:
-            raise RequestRefused(HTTPStatus.FORBIDDEN, "text is burned into this picture, which may name the patient")
+            raise RequestRefused(
+                HTTPStatus.FORBIDDEN, "text is burned into this picture; it may show the patient's name"
+            )
         return Response(_png(_picture(described, series, place)), media_type="image/png")
 
     async def compare(self, request: Request) -> Response:
@@ -148,7 +150,7 @@ class _Api:
     def _described(self, request: Request) -> Described:
         study = self._study(request)
         if study.described is None:
-            raise RequestRefused(HTTPStatus.CONFLICT, "this study isn't described yet", "wait until it is")
+            raise RequestRefused(HTTPStatus.CONFLICT, "this study isn't described yet", "wait until it is described")
         return study.described
 
 
@@ -162,23 +164,23 @@ async def _question(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > _MOST_JSON:
-            reason = f"a question may have {_MOST_JSON} bytes"
+            reason = f"a request may have at most {_MOST_JSON} bytes"
             raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, reason, "shorten it")
     try:
         question = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the question is no JSON", "give a JSON object") from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the request is not JSON", "give a JSON object") from error
     if not isinstance(question, dict):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the question is no JSON object", "give one")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "the request is not a JSON object", "give one")
     return question
 
 
 def _captions(given: Any) -> list[str]:
     fits = isinstance(given, list) and len(given) == 2 and all(isinstance(one, str) and one.strip() for one in given)
     if not fits:
-        raise Refused("two captions are compared", "type both")
+        raise Refused("give two captions", "type both")
     if any(len(one) > _MOST_LETTERS for one in given):
-        raise Refused(f"a caption may have {_MOST_LETTERS} letters", "shorten it")
+        raise Refused(f"a caption may have at most {_MOST_LETTERS} letters", "shorten it")
     return [one.strip() for one in given]
 
 
@@ -190,7 +192,7 @@ def _picture(described: Described, series: Any, place: Any) -> Pictures:
 
 def _within(place: Any, items: Sequence[Any] | Pictures) -> int:
     if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < len(items):
-        raise RequestRefused(HTTPStatus.NOT_FOUND, "there is no such series or slice", "count from 0")
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "this series or slice does not exist", "count from 0")
     return place
 
 

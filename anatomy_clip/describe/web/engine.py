@@ -1,4 +1,4 @@
-"""The process that reads files and runs the network: whatever happens to it, the page stays up and quick."""
+"""The process that reads files and runs the network: if it fails, the page keeps working."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Engine:
                 case ("stopped",):
                     raise Stopped
                 case ("failed", kind):
-                    raise EngineError(f"a fault that nobody foresaw ({kind}); please report it, without the files")
+                    raise EngineError(f"an unexpected fault ({kind}); please report it, without the files")
 
 
 def _serve(connection: Connection, bundle: str) -> None:

@@ -1,4 +1,4 @@
-"""Who may talk to the server: this page alone, under a name of this machine; and what no answer lacks."""
+"""Who may talk to the server: this page alone, under a name of this machine; and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Protect:
         except Exception as error:  # its message may quote a file
             print(f"internal fault: {_fault(error)}", file=sys.stderr)
             if not begun:
-                sorry = _error(HTTPStatus.INTERNAL_SERVER_ERROR, "a fault that nobody foresaw; please report it")
+                sorry = _error(HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected fault; please report it")
                 await sorry(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
@@ -70,12 +70,14 @@ class Protect:
         host = headers.get("host", "")
         if not self._is_known(host):
             return _error(
-                HTTPStatus.MISDIRECTED_REQUEST, "this server isn't known by that name; use the address that it printed"
+                HTTPStatus.MISDIRECTED_REQUEST, "this server does not have that name; use the address that it printed"
             )
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         foreign = origin is not None and origin != f"{scope['scheme']}://{host}"
         if foreign or (scope["path"].startswith(API) and site not in ("same-origin", "none")):
-            return _error(HTTPStatus.FORBIDDEN, "another page asked; only the server's own page may")
+            return _error(
+                HTTPStatus.FORBIDDEN, "the request came from another page; only the server's own page may send requests"
+            )
         return None
 
     def _is_known(self, host: str) -> bool:

@@ -40,11 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
         local = arguments.host in LOCAL or _is_loopback(host)
         names = {*LOCAL} if local else {*LOCAL, arguments.host, socket.gethostname()}
         shown = f"[{host}]" if ":" in host else host
-        print(f"http://{shown}:{port}/  (Ctrl-C ends it)", flush=True)
+        print(f"http://{shown}:{port}/  (press Ctrl-C to stop)", flush=True)
         if not local:
             print(
-                f"warning: whoever can reach {arguments.host} can use this page, and what is sent to it isn't "
-                "encrypted; leave --host out to keep it to this machine",
+                f"warning: everybody who can reach {arguments.host} can use this page, and data sent to it are not "
+                "encrypted; leave out --host to allow only this machine",
                 file=sys.stderr,
             )
         with temporary_folder() as folder:
@@ -98,11 +98,13 @@ def _serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     if not 0 <= port <= 65535:
-        raise ValueError(f"--port {port}: give one from 0 (any that is free) to 65535")
+        raise ValueError(f"--port {port}: give a port from 0 (any free port) to 65535")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
-        raise ValueError(f"--host {host}: is no address of this machine; leave it out for 127.0.0.1") from error
+        raise ValueError(
+            f"--host {host}: is not an address of this machine; leave out --host to use 127.0.0.1"
+        ) from error
     opened = socket.socket(family)
     try:
         if os.name == "posix":
@@ -112,9 +114,12 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         opened.close()
         what = {
-            errno.EADDRINUSE: f"port {port} is taken by another program; give another with --port, or 0 for any",
-            errno.EACCES: f"port {port} is for the system; give one above 1023 with --port",
-        }.get(error.errno or 0, f"{host} can't be listened on ({error.strerror}); leave --host out for 127.0.0.1")
+            errno.EADDRINUSE: f"port {port} is used by another program; give another with --port (0: any free port)",
+            errno.EACCES: f"port {port} is reserved for the system; give a port above 1023 with --port",
+        }.get(
+            error.errno or 0,
+            f"{host} : the server can't listen on this address ({error.strerror}); leave out --host to use 127.0.0.1",
+        )
         raise ValueError(what) from error
     return opened
 

@@ -1,4 +1,4 @@
-"""Studies that the page was given: received within limits, described one at a time, and forgotten again."""
+"""Studies that the page was given: received within limits, described one at a time, and removed again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from anatomy_clip.describe.web.names import free_place, safe_name
 KEPT = 8  # studies at a time
 IDLE_SECONDS = 1800.0  # after which a study that nobody looks at is forgotten
 _FREE = 2**29  # bytes that stay free on the disk
-_MAKE_ROOM = "make room on the disk of the temporary folder"
+_MAKE_ROOM = "free disk space in the temporary folder"
 _TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
@@ -118,8 +118,8 @@ class Studies:
         if len(self._studies) >= KEPT:
             over = [one for one in self._studies.values() if one.state in ("done", "failed")]
             if not over:
-                reason = f"{KEPT} studies are being worked on"
-                raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, reason, "wait for one to end")
+                reason = f"{KEPT} studies are being processed"
+                raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, reason, "wait until one is finished")
             self.forget(min(over, key=lambda one: one.touched).key)
         key = secrets.token_urlsafe(16)
         study = Study(key, self._folder / key, modality)
@@ -136,8 +136,8 @@ class Studies:
         """
         study = self._studies.get(key)
         if study is None:
-            when = f"after {IDLE_SECONDS / 60:g} minutes, and when others take their place"
-            reason = f"this study isn't kept any more: studies are forgotten {when}"
+            when = f"after {IDLE_SECONDS / 60:g} minutes, and when other studies need their place"
+            reason = f"this study is no longer on the server: a study is removed {when}"
             raise RequestRefused(HTTPStatus.NOT_FOUND, reason, "add its files again")
         study.touched = time.monotonic()
         return study
@@ -155,7 +155,7 @@ class Studies:
             Refused: the study is closed, a limit is passed, the disk is full, or the name can't be used.
         """
         if study.state != "receiving":
-            raise RequestRefused(HTTPStatus.CONFLICT, "this study takes no more files", "begin a new one")
+            raise RequestRefused(HTTPStatus.CONFLICT, "no more files can be added to this study", "start a new study")
         if study.files >= self.limits.files:
             remedy = "add fewer, or start the server with a larger --max-files"
             raise RequestRefused(_TOO_LARGE, f"more than {self.limits.files:,} files", remedy)
@@ -171,10 +171,10 @@ class Studies:
                     study.touched = time.monotonic()
                     file.write(chunk)
         except FileNotFoundError as error:  # forgotten meanwhile
-            reason = "this study isn't kept any more"
+            reason = "this study is no longer on the server"
             raise RequestRefused(HTTPStatus.NOT_FOUND, reason, "add its files again") from error
         except OSError as error:
-            reason = f"the file can't be kept ({type(error).__name__})"
+            reason = f"the file can't be saved ({type(error).__name__})"
             raise RequestRefused(HTTPStatus.INSUFFICIENT_STORAGE, reason, _MAKE_ROOM) from error
 
     def describe(self, study: Study) -> None:

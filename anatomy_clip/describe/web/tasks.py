@@ -93,7 +93,7 @@ class Tasks:
             tokens = tokenize(captions, model.context_length, model.tokenizer)  # (C, L)
         except ValueError as error:
             raise ValueError(
-                f"the model reads at most {model.context_length - 2} words; shorten the caption"
+                f"the model can read at most {model.context_length - 2} words; shorten the caption"
             ) from error
         image = torch.from_numpy(self._bundle.preprocessing.input(picture[None])[:, None])  # (1, 1, S, S)
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""A folder for what was uploaded, which doesn't outlive its server for long even where that was killed."""
+"""A folder for uploads: it is removed when the server ends, and soon after if the server was killed."""
 
 from __future__ import annotations
 

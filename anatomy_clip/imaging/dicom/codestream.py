@@ -1,4 +1,4 @@
-"""What a compressed frame says of itself, read before a decoder trusts it.
+"""The header of a compressed frame, checked before the frame is decoded.
 
 GDCM ends the whole process (SIGSEGV, SIGABRT) on a lossless JPEG whose markers are damaged; a size that differs from
 the header's makes any decoder take memory for it. Both are found here, without decoding.
@@ -63,7 +63,7 @@ def lossless_fault(stream: bytes, shape: tuple[int, int], bits: int) -> str:
                 precision, rows, columns, components = struct.unpack(">BHHB", body[:6])
                 sampling = body[7:8]
                 if found or len(body) != 9 or components != 1 or sampling != b"\x11":
-                    return "its frame is not of one component"
+                    return "its frame does not have exactly one component"
                 if (rows, columns) != shape or not 2 <= precision <= bits:
                     return f"its frame is {rows} x {columns} of {precision} bits"
                 found, component = True, body[6]
@@ -71,7 +71,7 @@ def lossless_fault(stream: bytes, shape: tuple[int, int], bits: int) -> str:
                 ok = found and len(body) == 6 and body[0] == 1 and body[1] == component and body[2] >> 4 in tables
                 return "" if ok and 1 <= body[3] <= 7 and body[4:] == b"\x00\x00" else "its scan is damaged"
             elif marker not in _HARMLESS or (body[:5] == b"JFIF\0" and body[5:6] != b"\x01"):  # GDCM aborts over both
-                return f"its marker FF{marker:02X} has no place in it"
+                return f"its marker FF{marker:02X} is not allowed in it"
     except (ValueError, struct.error):
         pass
     return "its markers are damaged"

@@ -98,12 +98,14 @@ def _checked_shape(dataset: Dataset, number: int) -> tuple[int, int]:
     rows, columns = fields.whole("Rows"), fields.whole("Columns")
     frames = fields.whole("NumberOfFrames") if fields.get("NumberOfFrames") is not None else 1
     if not 1 <= number <= frames:
-        raise Refused(f"has no frame {number}, only {frames}", FETCH_AGAIN)
+        raise Refused(f"it has no frame {number}, but only {frames}", FETCH_AGAIN)
     if rows * columns * frames > MAX_SAMPLES:
-        raise Refused(f"claims {frames} frames of {rows} x {columns} pixels, over the limit of {MAX_SAMPLES} samples",
-                      "leave it out, or split it")  # fmt: skip
+        claim = f"{frames} frames of {rows} x {columns} pixels"
+        raise Refused(
+            f"its header states {claim}, above the limit of {MAX_SAMPLES} samples", "leave it out, or split it"
+        )
     if "PixelData" not in dataset:
-        raise Refused(f"has no {named('PixelData')}", "leave it out: it is no image")
+        raise Refused(f"has no {named('PixelData')}", "leave it out: it is not an image")
     return rows, columns
 
 
@@ -115,11 +117,11 @@ def _check_stream(dataset: Dataset, number: int, shape: tuple[int, int], plugin:
     claimed = claimed_shape(stream)
     if claimed is not None and claimed != shape:
         raise Refused(
-            f"frame {number} claims {claimed} pixels when compressed, but the header says {shape}", FETCH_AGAIN
+            f"the compressed frame {number} states {claimed} pixels, but the header says {shape}", FETCH_AGAIN
         )
     if plugin == "gdcm":
         if fields.whole("SamplesPerPixel") != 1:
-            raise Refused("lossless JPEG of several samples a pixel is no CT or MR", "leave it out")
+            raise Refused("a lossless JPEG with several samples per pixel is not CT or MR", "leave it out")
         if fault := lossless_fault(stream, shape, fields.whole("BitsAllocated")):
             raise Refused(f"frame {number} can't be decoded: {fault}", FETCH_AGAIN)
 
@@ -127,7 +129,9 @@ def _check_stream(dataset: Dataset, number: int, shape: tuple[int, int], plugin:
 def _check_codec(syntax: UID, plugin: str, bits: int | None) -> None:
     if syntax == JPEGExtended12Bit and bits != 8:  # only a GPL codec can
         raise Refused(f"{syntax.name} of {bits} bits can't be decoded here", _CONVERT)
-    with refusing(f"{syntax.name} is no transfer syntax that can be decoded here", _CONVERT):
+    with refusing(f"{syntax.name} is not a transfer syntax that can be decoded here", _CONVERT):
         available = get_decoder(syntax).available_plugins
     if plugin and plugin not in available:
-        raise Refused(f"{syntax.name} needs the decoder {plugin}", f"install {plugin}; here is {', '.join(available)}")
+        raise Refused(
+            f"{syntax.name} needs the decoder {plugin}", f"install {plugin}; installed: {', '.join(available)}"
+        )

@@ -28,10 +28,10 @@ def referenced_files(path: Path) -> list[Path]:
     """
     with refusing("can't be read as a DICOMDIR"):
         if path.stat().st_size > MAX_BYTES:
-            raise Refused(f"is larger than {MAX_BYTES} bytes", "name the folder itself")
+            raise Refused(f"is larger than {MAX_BYTES} bytes", "give the folder itself")
         records = pydicom.dcmread(path, specific_tags=[Tag(tag) for tag in _TAGS]).get("DirectoryRecordSequence")
         if records is None:
-            raise Refused("has no Directory Record Sequence (0004,1220)", "name the folder itself")
+            raise Refused("has no Directory Record Sequence (0004,1220)", "give the folder itself")
         named = [_path(record.ReferencedFileID) for record in records if record.get("ReferencedFileID")]
     return list(dict.fromkeys(named))
 
@@ -74,5 +74,5 @@ def _path(components: object) -> Path:
     parts = [components] if isinstance(components, str) else [str(part) for part in components]  # type: ignore[attr-defined]
     plain = PurePosixPath(*parts)
     if plain.is_absolute() or ".." in plain.parts or any("\\" in part or "\0" in part for part in parts):
-        raise Refused("names a file outside of its folder", "name the folder itself")
+        raise Refused("lists a file outside of its folder", "give the folder itself")
     return Path(plain)

@@ -1,4 +1,4 @@
-"""What the frames of one stack say against each other: places, thickness and identifiers."""
+"""Contradictions between the frames of one stack: places, thickness and identifiers."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def geometry_notes(off_axis: float, places_mm: Sequence[float], thickness_mm: Se
     """
     notes = []
     if off_axis > MAX_TILT_DEGREES:
-        notes.append(f"slices lie {off_axis:.0f} degrees off the nearest plane")
+        notes.append(f"slices are tilted by {off_axis:.0f} degrees from the nearest plane")
     spacing = median([after - before for before, after in pairwise(places_mm)]) if len(places_mm) > 1 else 0.0
     known = [mm for mm in thickness_mm if mm]
     if known and spacing > SPARSE * median(known):
-        notes.append(f"slices of {median(known):g} mm lie {spacing:.3g} mm apart")
+        notes.append(f"slices of {median(known):g} mm are {spacing:.3g} mm apart")
     if found := holes(places_mm, thickness_mm):
         shown = ", ".join(f"{mm:.3g} mm after slice {n}" for n, mm in list(found.items())[:_SHOWN])
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        usual = f"slices usually lie {usual_step(places_mm):.3g} mm apart"
+        usual = f"slices are usually {usual_step(places_mm):.3g} mm apart"
         notes.append(f"{usual}, but there are gaps ({shown}{more}): are slices missing?")
     return notes
 
@@ -42,7 +42,10 @@ def identifier_notes(group: Sequence[FrameHeader]) -> list[str]:
     notes = []
     uids = dict.fromkeys((frame.path, frame.uids[3]) for frame in group if frame.uids[3])
     if len({uid for _, uid in uids}) < len(uids):
-        notes.append(f"{named('SOPInstanceUID')} is the same in several of its slices: was it overwritten?")
+        notes.append(f"{named('SOPInstanceUID')} is the same in several slices: was it overwritten?")
     if len({frame.uids[1:3] for frame in group}) > 1:
-        notes.append(f"each of its slices has a {named('SeriesInstanceUID')} of its own: joined by their geometry")
+        notes.append(
+            f"each of its slices has a {named('SeriesInstanceUID')} of its own: the slices were joined by their "
+            "geometry"
+        )
     return notes

@@ -69,7 +69,7 @@ class Fields:
         Raises:
             Refused: the value doesn't fit its VR.
         """
-        with refusing(f"{named(keyword)} holds no value of its VR", "mend the field"):
+        with refusing(f"{named(keyword)} has a value that does not fit its VR", "correct the field"):
             for group in self._groups:
                 macro = group.get(MACROS.get(keyword, ""))
                 if macro and not _empty(macro[0].get(keyword)):
@@ -84,7 +84,7 @@ class Fields:
             Refused: a value is no finite number.
         """
         value = self.get(keyword)
-        with refusing(f"{named(keyword)} holds no plain numbers", "mend the field"):
+        with refusing(f"{named(keyword)} does not contain plain numbers", "correct the field"):
             values = tuple(float(item) for item in _several(value))
             if not all(map(isfinite, values)):
                 raise ValueError
@@ -103,7 +103,9 @@ class Fields:
         """
         value = self.get(keyword)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Refused(f"{named(keyword)} is {'missing' if value is None else 'no whole number'}", "mend the field")
+            raise Refused(
+                f"{named(keyword)} is {'missing' if value is None else 'not a whole number'}", "correct the field"
+            )
         return int(value)
 
     def texts(self, keyword: str) -> tuple[str, ...]:
@@ -117,7 +119,9 @@ class Fields:
 
     def private(self, tag: tuple[int, int]) -> str:
         """A private field as text: its first value, or "" where it is absent."""
-        with refusing(f"private field ({tag[0]:04X},{tag[1]:04X}) holds no value of its VR", "mend the field"):
+        with refusing(
+            f"private field ({tag[0]:04X},{tag[1]:04X}) has a value that does not fit its VR", "correct the field"
+        ):
             element = self._dataset.get(tag)
             value = next(iter(_several(element.value)), "") if element is not None else ""
             return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip(" \0")
@@ -132,7 +136,7 @@ class Fields:
         Raises:
             Refused: the value doesn't fit its VR.
         """
-        with refusing(f"{named(keyword)} holds no value of its VR", "mend the field"):
+        with refusing(f"{named(keyword)} has a value that does not fit its VR", "correct the field"):
             for group in self._groups:
                 for sequence in _FRAME_TYPES:
                     macro = group.get(sequence)

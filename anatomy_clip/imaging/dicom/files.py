@@ -83,9 +83,9 @@ def _wanted(tags: tuple[str | tuple[int, int], ...]) -> list[BaseTag]:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     with refusing("can't be opened", "check its permissions and its disk"):
         if not path.is_file():
-            raise Refused("file is missing", "check the path")
+            raise Refused("the file is missing", "check the path")
         if path.stat().st_size > MAX_BYTES:
-            raise Refused(f"file is larger than {MAX_BYTES} bytes", "split it, or leave it out")
+            raise Refused(f"the file is larger than {MAX_BYTES} bytes", "split it, or leave it out")
         with path.open("rb") as source:
             meta = _meta_group(path)
             with refusing("its header is damaged"):
@@ -97,7 +97,7 @@ def _meta_group(path: Path) -> FileMetaDataset:
     with refusing("can't be read as a DICOM file", "check its disk"):
         if not is_dicom(path):
             refuse_other_format(path)
-    with refusing("is no DICOM file, or has no preamble", "leave it out, or rewrite it with its preamble"):
+    with refusing("is not a DICOM file, or has no preamble", "leave it out, or rewrite it with its preamble"):
         return read_file_meta_info(path)
 
 
@@ -118,7 +118,8 @@ def _inflated(source: BinaryIO, meta: FileMetaDataset) -> BytesIO:
         out.write(engine.decompress(chunk, MAX_INFLATED + 1 - out.tell()))
         if out.tell() > MAX_INFLATED:
             raise Refused(
-                f"inflates to more than {MAX_INFLATED} bytes", "leave it out: it may be made to fill the memory"
+                f"its decompressed content has more than {MAX_INFLATED} bytes",
+                "leave it out: it may be meant to fill the memory",
             )
     out.seek(0)
     return out

@@ -102,13 +102,13 @@ def _read(path: Path, header: Header, fields: Fields) -> FilmHeader:
     part, notes = _part(fields), list[str]()
     turned = _turn(fields.texts("PatientOrientation")) if part in _TRUNK else None
     if part in _TRUNK and turned is None and fields.texts("PatientOrientation"):
-        notes.append(f"{named('PatientOrientation')} names no two directions: it is shown as stored")
+        notes.append(f"{named('PatientOrientation')} does not give two directions: the film is shown as stored")
     turned = turned or Turn(False, False, False)
     scale = at_detector(fields)
     expected = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}[fields.text("PhotometricInterpretation")]
     if (shape := fields.text("PresentationLUTShape").upper()) and shape != expected:
         notes.append(
-            f"{named('PresentationLUTShape')} contradicts {named('PhotometricInterpretation')}, which was taken"
+            f"{named('PresentationLUTShape')} contradicts {named('PhotometricInterpretation')}: the latter was used"
         )
     sides = (fields.text(name).upper() for name in ("ImageLaterality", "FrameLaterality", "Laterality"))
     return FilmHeader(
@@ -123,25 +123,28 @@ def _read(path: Path, header: Header, fields: Fields) -> FilmHeader:
 def _check(fields: Fields, header: Header) -> None:
     modality, sop_class = fields.text("Modality"), fields.text("SOPClassUID")
     if modality in ("CT", "MR"):
-        raise Refused(f"{named('Modality')} is {modality}: it is no radiograph", "read it with source=dicom_folder")
+        raise Refused(f"{named('Modality')} is {modality}: it is not a radiograph", "read it with source=dicom_folder")
     if modality not in _FILMS:
-        raise Refused(f"{named('Modality')} is no {' or '.join(_FILMS[:2])}", "leave it out")
+        raise Refused(f"{named('Modality')} is not {' or '.join(_FILMS[:2])}", "leave it out")
     if sop_class and sop_class not in _CLASSES:
         kind = UID(sop_class).name if UID(sop_class).is_valid else "unknown"
-        raise Refused(f"{named('SOPClassUID')} is {kind}, no film", "leave it out")
+        raise Refused(f"{named('SOPClassUID')} is {kind}: it is not a film", "leave it out")
     if "PROCESSING" in fields.text("PresentationIntentType").upper() or sop_class == _PROCESSING:
         raise Refused(
-            f"{named('PresentationIntentType')} is FOR PROCESSING: raw values of the detector; whether they are "
-            "logarithms, and which end is bright, isn't known",
+            f"{named('PresentationIntentType')} is FOR PROCESSING: its values are raw values of the detector, and it "
+            "is not known whether they are logarithms, and which end is bright",
             "take the FOR PRESENTATION image of the same exposure, or leave it out",
         )
     if (fields.number("NumberOfFrames") or 1) != 1:
-        raise Refused(f"{named('NumberOfFrames')} is not 1: a film is one picture", "leave it out, or split it")
+        raise Refused(f"{named('NumberOfFrames')} is not 1, but a film is one picture", "leave it out, or split it")
     _, (rows, columns) = claims(fields, header)
     if rows * columns > MAX_PIXELS:
-        raise Refused(f"claims {rows} x {columns} pixels, over the limit of {MAX_PIXELS}", "shrink it, or leave it out")
+        raise Refused(
+            f"its header states {rows} x {columns} pixels, above the limit of {MAX_PIXELS}",
+            "shrink it, or leave it out",
+        )
     if fields.text("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
-        raise Refused(f"{named('PhotometricInterpretation')} is not MONOCHROME1 or 2", "mend the field")
+        raise Refused(f"{named('PhotometricInterpretation')} is not MONOCHROME1 or 2", "correct the field")
 
 
 def _part(fields: Fields) -> str:

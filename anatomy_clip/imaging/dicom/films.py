@@ -33,5 +33,8 @@ def load_film(header: FilmHeader) -> tuple[Radiograph, tuple[str, ...]]:
             grey = 1 - grey
         grey[padding] = 0
     if grey.min() == grey.max():
-        raise Refused("is of one grey all over as its header displays it", "mend its window, or leave it out")
+        raise Refused(
+            "has one grey value everywhere when displayed with its header's window",
+            "correct its window, or leave it out",
+        )
     return Radiograph(header.turn.pixels(grey)), notes

@@ -16,7 +16,7 @@ from anatomy_clip.imaging.dicom.headers import FrameHeader
 SAME_SPACING = 0.01  # pixel spacings of one stack differ by less, as a share
 
 Group = list[FrameHeader]
-_REMOVE = "remove the copy if it was not meant"
+_REMOVE = "remove the copy if it is not intended"
 
 
 def group_frames(frames: Iterable[FrameHeader]) -> list[Group]:
@@ -141,7 +141,7 @@ def _without_twins(group: Group, reader: FrameReader) -> tuple[Group, list[Refus
 
 def _copy_of(known: FrameHeader, frame: FrameHeader) -> str:
     if frame.uids[3] and frame.uids[3] == known.uids[3] and frame.path != known.path:
-        return f"has the SOP Instance UID (0008,0018), position and pixels of {known.path.name}, which was read before"
+        return f"has the SOP Instance UID (0008,0018), position and pixels of {known.path.name}, which was read earlier"
     return f"frame {frame.number} has the position and pixels of {known.path.name}, frame {known.number}"
 
 

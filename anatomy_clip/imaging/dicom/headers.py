@@ -98,12 +98,15 @@ def _modality(fields: Fields) -> Modality:
     name, sop_class = fields.text("Modality"), fields.text("SOPClassUID")
     if name not in ("CT", "MR"):
         if name in RADIOGRAPHS:
-            reason = f"{named('Modality')} is no CT or MR: it is a radiograph ({name})"
+            reason = f"{named('Modality')} is not CT or MR: it is a radiograph ({name})"
             raise Refused(reason, "leave it out, or read films with source=dicom_films")
-        raise Refused(f"{named('Modality')} is no CT or MR", "leave it out")
+        raise Refused(f"{named('Modality')} is not CT or MR", "leave it out")
     if sop_class and sop_class not in (_CT if name == "CT" else _MR):
         kind = UID(sop_class).name if UID(sop_class).is_valid else "unknown"
-        raise Refused(f"{named('SOPClassUID')} is {kind}, no {name} image", "leave it out: it holds no slice")
+        raise Refused(
+            f"{named('SOPClassUID')} is {kind}: it does not fit the modality {name}",
+            "leave it out: it contains no slice",
+        )
     return Modality(name)
 
 
@@ -116,20 +119,26 @@ def claims(fields: Fields, header: Header) -> tuple[int, tuple[int, int]]:
     rows, columns = fields.whole("Rows"), fields.whole("Columns")
     frames = fields.whole("NumberOfFrames") if fields.get("NumberOfFrames") is not None else 1
     if min(rows, columns, frames) < 1:
-        raise Refused(f"claims {frames} frames of {rows} x {columns} pixels", "leave it out: it holds no slice")
+        raise Refused(
+            f"its header states {frames} frames of {rows} x {columns} pixels", "leave it out: it contains no slice"
+        )
     if rows * columns * frames > MAX_SAMPLES:
-        raise Refused(f"claims {frames} frames of {rows} x {columns} pixels, over the limit of {MAX_SAMPLES} samples",
-                      "leave it out, or split it")  # fmt: skip
+        claim = f"{frames} frames of {rows} x {columns} pixels"
+        raise Refused(
+            f"its header states {claim}, above the limit of {MAX_SAMPLES} samples", "leave it out, or split it"
+        )
     if (fields.number("SamplesPerPixel") or 1) != 1 or not fields.text("PhotometricInterpretation").startswith("MONO"):
         raise Refused(f"{named('PhotometricInterpretation')} is not MONOCHROME1 or 2", "leave it out: it is a picture")
     bits, stored = fields.whole("BitsAllocated"), fields.whole("BitsStored")
     if bits not in (8, 16, 32) or not 1 <= stored <= bits:
-        raise Refused(f"{named('BitsStored')} is {stored} of {bits} allocated", "mend the field, or leave it out")
+        raise Refused(
+            f"{named('BitsStored')} is {stored}, but {bits} bits are allocated", "correct the field, or leave it out"
+        )
     if fields.get("HighBit") is not None and fields.whole("HighBit") != stored - 1:
         raise Refused(f"{named('HighBit')} is not Bits Stored - 1 (retired)", "rewrite the file with shifted bits")
     needed = rows * columns * frames * bits // 8
     if header.pixel_bytes is not None and header.pixel_bytes < needed:
-        raise Refused(f"its Pixel Data (7FE0,0010) hold {header.pixel_bytes} of {needed} bytes", FETCH_AGAIN)
+        raise Refused(f"its Pixel Data (7FE0,0010) have {header.pixel_bytes} of {needed} bytes", FETCH_AGAIN)
     groups = header.dataset.get(PER_FRAME)
     if frames > 1 and (not groups or len(groups) != frames):
         raise Refused(f"has {frames} frames and {len(groups or ())} items of {named(PER_FRAME)}, so a frame's "
@@ -154,7 +163,7 @@ def _frame(path: Path, fields: Fields, number: int, modality: Modality, shape: t
     row, column = _directions(fields)
     spacing = _vector(fields, "PixelSpacing", 2)
     if min(spacing) <= 0:
-        raise Refused(f"{named('PixelSpacing')} is not above 0", "mend the field")
+        raise Refused(f"{named('PixelSpacing')} is not above 0", "correct the field")
     x, y, z = _vector(fields, "ImagePositionPatient", 3)
     thickness = fields.number("SliceThickness")
     burned_in = {"YES": True, "NO": False}.get(fields.text("BurnedInAnnotation").upper())
@@ -173,8 +182,10 @@ def _frame(path: Path, fields: Fields, number: int, modality: Modality, shape: t
 def _vector(fields: Fields, keyword: str, length: int) -> tuple[float, ...]:
     values = fields.numbers(keyword)
     if len(values) != length:
-        fault = "is missing" if not values else f"holds {len(values)} numbers, not {length}"
-        raise Refused(f"{named(keyword)} {fault}, so the slice's place is unknown", "leave it out, or mend the field")
+        fault = "is missing" if not values else f"has {len(values)} numbers, not {length}"
+        raise Refused(
+            f"{named(keyword)} {fault}, so the position of the slice is unknown", "leave it out, or correct the field"
+        )
     return values
 
 
@@ -182,8 +193,8 @@ def _directions(fields: Fields) -> tuple[Vector, Vector]:
     cosines = np.asarray(_vector(fields, "ImageOrientationPatient", 6)).reshape(2, 3)
     lengths = np.linalg.norm(cosines, axis=1)
     if np.abs(lengths - 1).max() > _UNIT or abs(float(cosines[0] @ cosines[1])) > _UNIT:
-        raise Refused(f"{named('ImageOrientationPatient')} holds no two unit directions at a right angle",
-                      "mend the field")  # fmt: skip
+        raise Refused(f"{named('ImageOrientationPatient')} does not contain two unit directions at a right angle",
+                      "correct the field")  # fmt: skip
     (a, b, c), (d, e, f) = (cosines / lengths[:, None]).tolist()
     return (a, b, c), (d, e, f)
 
@@ -214,5 +225,5 @@ def _rescale_notes(fields: Fields) -> tuple[str, ...]:
     kind = fields.text("RescaleType").upper()
     keywords = () if fields.get("ModalityLUTSequence") is not None else ("RescaleSlope", "RescaleIntercept")
     if missing := [named(keyword) for keyword in keywords if fields.get(keyword) is None]:
-        return (f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} missing: values may not be HU",)
-    return (f"{named('RescaleType')} is {kind}: values may not be HU",) if kind not in ("", "HU") else ()
+        return (f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} missing: the values may not be HU",)
+    return (f"{named('RescaleType')} is {kind}: the values may not be HU",) if kind not in ("", "HU") else ()

@@ -10,11 +10,14 @@ from anatomy_clip.imaging.dicom.fields import Fields, named
 PRIVATE_TILES = ("SIEMENS MR HEADER", (0x0019, 0x0010), (0x0019, 0x100A))  # NumberOfImagesInMosaic
 RADIOGRAPHS = ("CR", "DX", "RG", "MG", "IO", "PX", "RF", "XA")  # Modality (0008,0060) of projections by X-rays
 _LEAVE = "leave it out"
-_MOSAIC = ("many slices side by side in one frame", "convert it to one frame a slice (dcm2niix does), or leave it out")
-_PROJECTION = ("a projection through many slices, no slice", _LEAVE)
-_RENDERING = ("a rendering of a surface or a volume, no slice", _LEAVE)
-_CURVED = ("a reformat along a curve, no plane", _LEAVE)
-_PICTURE = ("a picture of a screen, a film or a page, no slice", _LEAVE)
+_MOSAIC = (
+    "it shows many slices side by side in one frame",
+    "convert it to one frame a slice (dcm2niix does), or leave it out",
+)
+_PROJECTION = ("it is a projection through many slices, not a slice", _LEAVE)
+_RENDERING = ("it is a rendering of a surface or a volume, not a slice", _LEAVE)
+_CURVED = ("it is a reformat along a curve, not a plane", _LEAVE)
+_PICTURE = ("it is a picture of a screen, a film or a page, not a slice", _LEAVE)
 # Words of Image Type (0008,0008), written with spaces, underscores or neither. A word stands alone: "MIPS" is none.
 # CT localizers are projections; those of MR are slices.
 _WORDS = (
@@ -60,7 +63,7 @@ def check_slice(fields: Fields, ct: bool) -> None:
     creator, creator_tag, tag = PRIVATE_TILES
     tiles = fields.private(tag)
     if fields.private(creator_tag).upper() == creator and tiles.isdigit() and int(tiles) > 1:
-        raise Refused(f"{creator} (private 0019,100A) counts {tiles} slices side by side in one frame", _MOSAIC[1])
+        raise Refused(f"{creator} (private 0019,100A) states {tiles} slices side by side in one frame", _MOSAIC[1])
 
 
 def slice_doubts(fields: Fields) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ def slice_doubts(fields: Fields) -> tuple[str, ...]:
     if word := _found(_SLAB, fields.frame_type()):
         doubts.append(f"{named('ImageType')} says {word}: each frame may be made of a slab of slices")
     if found := re.search(_WRITTEN, fields.text("SeriesDescription").lower()):
-        doubts.append(f"{named('SeriesDescription')} says {found.group(1)}: it may be no slice")
+        doubts.append(f"{named('SeriesDescription')} says {found.group(1)}: it may not be a single slice")
     return tuple(doubts)
 
 

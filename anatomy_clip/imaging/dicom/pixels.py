@@ -44,7 +44,9 @@ def load(series: DicomSeries, index: int, reader: FrameReader, blank: bool = Fal
         with refusing(f"frame {frame.number} can't be read"):
             values = _values(series, frame, reader)
             if not blank and values.min() == values.max():
-                raise Refused(f"frame {frame.number} is constant", "leave it out: it shows nothing")
+                raise Refused(
+                    f"all pixels of frame {frame.number} have the same value", "leave it out: it shows nothing"
+                )
     except Refused as error:
         raise error.at(frame.path) from None
     turned = turn(series.row, series.column, series.orientation)
@@ -60,7 +62,7 @@ def _values(series: DicomSeries, frame: Frame, reader: FrameReader) -> NDArray[n
     dataset = reader.dataset(frame.path)
     stored = stored_frame(dataset, frame.number)
     if stored.shape != series.shape:
-        raise Refused(f"frame {frame.number} is no longer {series.shape} pixels", "find the series again")
+        raise Refused(f"frame {frame.number} is no longer {series.shape} pixels", "read the series again")
     values = modality_values(dataset, stored, frame.number)
     if series.modality is Modality.MR and dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         # Arbitrary units: turn them so that more is brighter. HU mean the same however they are shown.

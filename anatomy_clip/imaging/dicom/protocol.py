@@ -142,7 +142,7 @@ def decide(said: Facts) -> Verdict:
         verdict = rule(said)
         if verdict is not None:
             return verdict
-    return Protocol.OTHER, "no header field names one of the six protocols"
+    return Protocol.OTHER, "no header field gives one of the six protocols"
 
 
 def _by_part(said: Facts) -> Verdict | None:

@@ -20,7 +20,7 @@ from anatomy_clip.imaging.dicom.protocol import decide
 from anatomy_clip.imaging.orientation import nearest_plane
 
 _BESIDE = (
-    "slices lie side by side in one plane, not one behind the other: Image Orientation (0020,0037) or Image Position "
+    "slices are side by side in one plane, not one behind the other: Image Orientation (0020,0037) or Image Position "
     "(0020,0032) may be wrong"
 )
 
@@ -177,4 +177,4 @@ def _protocol(group: Group) -> tuple[Protocol, tuple[str, ...], tuple[str, ...]]
     winner = votes.most_common(1)[0][0]
     evidence = tuple(dict.fromkeys(said for protocol, said in verdicts if protocol is winner))
     others = ", ".join(f"{n} {protocol}" for protocol, n in votes.items() if protocol is not winner)
-    return winner, evidence[:1], (f"headers disagree on the MR protocol: {others}",) if others else ()
+    return winner, evidence[:1], (f"the headers disagree on the MR protocol: {others}",) if others else ()

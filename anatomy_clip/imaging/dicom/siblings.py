@@ -36,7 +36,7 @@ def _noted(one: DicomSeries, siblings: Sequence[DicomSeries]) -> DicomSeries:
     if not found:
         return replace(one, notes=tuple(notes))
     what = ", ".join(f"{word} ({', '.join(dict.fromkeys(values))})" for word, values in found.items())
-    note = f"its Series Instance UID is that of {slices} other slice(s) too, of another {what}: is the header right?"
+    note = f"{slices} other slice(s) with another {what} have the same Series Instance UID: is the header right?"
     return replace(one, notes=(*notes, note))
 
 
@@ -49,7 +49,7 @@ def _lacking(one: DicomSeries, siblings: Sequence[DicomSeries]) -> Iterator[str]
         apart = np.abs(places[:, None] - np.asarray(other.positions_mm)).min(axis=1)  # (N,)
         if apart.max() < SAME_POSITION_MM:
             here, there = len(one.frames), len(other.frames)
-            yield f"holds {here} of the {there} places that another stack of its series holds: are slices missing?"
+            yield f"it has {here} of the {there} positions that another stack of its series has: are slices missing?"
             return
 
 

@@ -45,7 +45,9 @@ def at_detector(fields: Fields) -> Scale:
         factor = ratio if 1 <= ratio <= MOST else factor
     if calibrated and not imager and stated:
         if factor is None:
-            notes.append(f"{named('PixelSpacing')} holds at the patient, so the spacing at the detector isn't known")
+            notes.append(
+                f"{named('PixelSpacing')} is valid at the patient, so the spacing at the detector is not known"
+            )
         imager = (stated[0] * factor, stated[1] * factor) if factor else None
     elif not imager:
         imager = stated
@@ -57,7 +59,7 @@ def _spacing(fields: Fields, keyword: str, notes: list[str]) -> Spacing | None:
     if len(numbers) == 2 and min(numbers) > 0:
         return (numbers[0], numbers[1])
     if numbers:
-        notes.append(f"{named(keyword)} is no two numbers above 0, and was left out")
+        notes.append(f"{named(keyword)} is not two numbers above 0, so it was ignored")
     return None
 
 
@@ -79,7 +81,7 @@ def _numbers(fields: Fields, keyword: str, notes: list[str]) -> tuple[float, ...
     try:
         return fields.numbers(keyword)
     except Refused:
-        notes.append(f"{named(keyword)} holds no plain numbers, and was left out")
+        notes.append(f"{named(keyword)} does not contain plain numbers, so it was ignored")
         return ()
 
 

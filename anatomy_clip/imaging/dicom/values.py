@@ -32,7 +32,7 @@ def modality_values(dataset: Dataset, stored: Stored, number: int = 1) -> Values
         Refused: the LUT is damaged, or the result is not finite.
     """
     fields = Fields(dataset, number)
-    with refusing(f"{named('ModalityLUTSequence')} is damaged", "mend the field"), np.errstate(all="ignore"):
+    with refusing(f"{named('ModalityLUTSequence')} is damaged", "correct the field"), np.errstate(all="ignore"):
         if fields.get("ModalityLUTSequence") is not None:
             values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
         else:
@@ -41,7 +41,7 @@ def modality_values(dataset: Dataset, stored: Stored, number: int = 1) -> Values
             values += intercept or 0.0
     ends = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)  # NaN where any value is
     if not all(abs(end) <= np.finfo(np.float32).max for end in ends):
-        raise Refused(f"frame {number} holds values that are not finite", "mend its rescale, or leave it out")
+        raise Refused(f"frame {number} has values that are not finite", "correct its rescale, or leave it out")
     return values
 
 
@@ -73,7 +73,7 @@ def stored_range(dataset: Dataset) -> tuple[int, int]:
 
 def _as_stored(fields: Fields, value: Any) -> int:
     """Padding written with the other signedness (US for SS) means the same bits."""
-    with refusing(f"{named('PixelPaddingValue')} holds no whole number", "mend the field"):
+    with refusing(f"{named('PixelPaddingValue')} is not a whole number", "correct the field"):
         span = 2 ** fields.whole("BitsAllocated")
         bits: int = int(value) % span
         return bits - span if _signed(fields) and bits >= span // 2 else bits

@@ -32,13 +32,13 @@ def greys(dataset: Dataset, values: F32, counted: NDArray[np.bool_]) -> tuple[F3
     fields = Fields(dataset)
     sequence = fields.get("VOILUTSequence")
     if sequence:
-        with refusing(f"{named('VOILUTSequence')} is damaged", "mend it, or take it out"):
+        with refusing(f"{named('VOILUTSequence')} is damaged", "correct it, or remove it"):
             return _looked_up(sequence[0], values, dataset.original_encoding[1] is False), ()
     centre, width = fields.number("WindowCenter"), fields.number("WindowWidth")
     if centre is not None and width is not None:
         return windowed(values, centre, width, fields.text("VOILUTFunction").upper() or "LINEAR"), ()
     low, high = np.percentile(values[counted], _SHOWN) if counted.any() else (0.0, 0.0)
-    note = f"has neither VOI LUT nor window: shown from percentile {_SHOWN[0]} to {_SHOWN[1]} of its values"
+    note = f"it has no VOI LUT and no window: it is shown from percentile {_SHOWN[0]} to {_SHOWN[1]} of its values"
     return windowed(values, float(low + high) / 2, max(float(high - low), 1e-6), "LINEAR_EXACT"), (note,)
 
 
@@ -58,9 +58,9 @@ def windowed(values: F32, centre: float, width: float, function: str) -> F32:
         Refused: the width is too small, or the function unknown.
     """
     if function not in FUNCTIONS:
-        raise Refused(f"{named('VOILUTFunction')} is none of {', '.join(FUNCTIONS)}", "mend the field")
+        raise Refused(f"{named('VOILUTFunction')} is not one of {', '.join(FUNCTIONS)}", "correct the field")
     if (width < 1 and function == "LINEAR") or width <= 0:
-        raise Refused(f"{named('WindowWidth')} is too small", "mend the field")
+        raise Refused(f"{named('WindowWidth')} is too small", "correct the field")
     with np.errstate(over="ignore"):
         if function == "SIGMOID":
             grey = 1 / (1 + np.exp(-4 * (values - np.float32(centre)) / np.float32(width)))

@@ -52,7 +52,7 @@ def prepare_towers(
     if low_rank is not None:
         if frozen_image or frozen_text:
             raise ValueError(
-                "optim.prepare: low_rank freezes both towers itself; set frozen_image and frozen_text to 0"
+                "optim.prepare: low_rank already freezes both towers; set frozen_image and frozen_text to 0"
             )
         for tower in model.towers().values():
             adapt(tower, low_rank)
@@ -86,7 +86,9 @@ def freeze(tower: nn.Module, frozen: Frozen, name: str) -> None:
         return
     stem, blocks = lower_layers(tower, name)
     if not 0 < frozen <= len(blocks):
-        raise ValueError(f"frozen_{name}={frozen}: the {name} tower has {len(blocks)} blocks; or give `all`")
+        raise ValueError(
+            f"frozen_{name}={frozen}: the {name} tower has {len(blocks)} blocks; give a number up to that, or `all`"
+        )
     for part in (*stem, *blocks[:frozen]):
         part.requires_grad_(False)
 
@@ -102,7 +104,9 @@ def lower_layers(tower: nn.Module, name: str) -> tuple[list[nn.Module | nn.Param
         if (blocks := _at(body, path)) is not None:
             return [part for key in _STEM if (part := _at(body, key)) is not None], list(blocks)
     if not hasattr(body, "layer1"):
-        raise ValueError(f"frozen_{name}: the blocks of a {type(body).__name__} aren't known; freeze `all` of it or 0")
+        raise ValueError(
+            f"frozen_{name}: the blocks of a {type(body).__name__} are not known; freeze `all` of it, or 0"
+        )
     children = dict(body.named_children())
     first = list(children).index("layer1")
     stages = [child for key, child in children.items() if key.startswith("layer")]
@@ -124,7 +128,7 @@ def freeze_statistics(model: nn.Module) -> None:
 def _checkpoint_blocks(tower: nn.Module, name: str) -> None:
     if any(isinstance(module, _BatchNorm) for module in tower.modules()):
         raise ValueError(
-            f"checkpoint_activations: the {name} tower has BatchNorm layers, which would count each batch twice in "
+            f"checkpoint_activations: the {name} tower has BatchNorm layers, and these would count each batch twice in "
             "their statistics; set it to false"
         )
     body = _body(tower)
@@ -134,7 +138,7 @@ def _checkpoint_blocks(tower: nn.Module, name: str) -> None:
     elif hasattr(body, "set_grad_checkpointing"):  # timm's
         body.set_grad_checkpointing(True)  # type: ignore[operator]
     else:
-        raise ValueError(f"checkpoint_activations: a {type(body).__name__} ({name} tower) doesn't offer it")
+        raise ValueError(f"checkpoint_activations: a {type(body).__name__} ({name} tower) does not support it")
 
 
 def _at(body: nn.Module, path: str) -> Any:

@@ -35,7 +35,7 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
         ValueError: the folder is there already, the layout is unknown, or it can't hold this model.
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"layout {layout!r} is unknown; known are {', '.join(LAYOUTS)}")
+        raise ValueError(f"layout {layout!r} is unknown; known: {', '.join(LAYOUTS)}")
     with whole_folder(folder, unless=None if overwrite else "overwrite=true") as partial:
         LAYOUTS[layout](model, partial)
         (partial / "README.md").write_text(card, encoding="utf-8")
@@ -43,7 +43,9 @@ def export(model: ImageTextModel, folder: Path, layout: str, card: str, *, overw
 
 def _open_clip(model: ImageTextModel, folder: Path) -> None:
     if settings(model.architecture).get("text.hf_pooler_type") == MAX_POOLER:
-        raise ValueError(f"open_clip's {MAX_POOLER} leaves out the text and keeps padding: it can't be this text tower")
+        raise ValueError(
+            f"open_clip's {MAX_POOLER} ignores the text and uses the padding, so it can't be this text tower"
+        )
     mean, std = NORMALISATIONS[model.normalisation]
     prepare = {"mean": mean, "std": std, "interpolation": "bilinear", "resize_mode": "longest"}  # longest: padded
     _write_json(folder / OPEN_CLIP_CONFIG, {"model_cfg": model.architecture, "preprocess_cfg": prepare})

@@ -59,16 +59,16 @@ def model_card(model: ImageTextModel, training: Training, layout: str) -> str:
         f"# {training.name}",
         "A CLIP model that scores a single CT or MR slice against the names of body stations and organs. Trained with "
         "anatomy_clip, which follows Kakkar et al., arXiv 2405.20735.",
-        "## Intended use\n\nResearch on image-text models. **Not for diagnosis**, and not a medical device: it says "
-        "which part of the body a slice shows, it finds no disease, and it can be wrong.",
+        "## Intended use\n\nResearch on image-text models. **Not for diagnosis**, and not a medical device. The "
+        "model names the part of the body that a slice shows. It finds no disease, and it can be wrong.",
         f"## Use\n\n```python\n{_USAGE[layout]}\n```\n\n{_input(model)}",
         _data(training),
         _results(training.scores),
-        "## Limits\n\nWhat the numbers above were measured on is all that is known of it: other scanners, protocols, "
-        "planes, children and altered anatomy may be named worse. Organs that are rare in the training data are missed "
-        "more often. A high score is no probability. Sides (left, right) aren't told apart.",
-        "## Licence\n\nThe weights derive from the starting weights and the training data named above, and are bound "
-        "by their licences; check them before you pass the model on.",
+        "## Limits\n\nThe model was measured only on the data of the numbers above. On other scanners, protocols and "
+        "planes, on children and on altered anatomy it may be worse. It misses organs that are rare in the training "
+        "data more often than others. A high score is not a probability. The model does not tell left from right.",
+        "## Licence\n\nThe weights derive from the starting weights and the training data named above, and their "
+        "licences apply; check them before you pass the model on.",
     ]
     if training.versions:
         parts.append("Made with " + ", ".join(f"{name} {version}" for name, version in training.versions.items()) + ".")
@@ -103,15 +103,16 @@ def _data(training: Training) -> str:
 
 def _results(scores: Sequence[Mapping[str, Any]]) -> str:
     if not scores:
-        return "## Results\n\nThis run wasn't tested."
+        return "## Results\n\nThis run was not tested."
     rows = [
         f"| `{s['cell']}` | {_percent(s['value'])} | {_percent(s['lo'])} to {_percent(s['hi'])} | {s['n']} |"
         for s in scores
     ]
     head = "| cell | hit@1, % | 95 % interval over patients | slices |\n|---|---:|---:|---:|"
     told = (
-        "\n`held_out`: a cross-validation. Models trained in the same way named slices of patients that they hadn't "
-        "seen; each patient counts once. No patient is left to test this very model on."
+        "\n`held_out`: a cross-validation. Other models, trained in the same way, named slices of patients that were "
+        "not in their training data. Each patient counts once. This model itself was trained on all patients, so "
+        "none is left to test it on."
     )
     lines = ["## Results\n", head, *rows, *([told] if any("/held_out" in s["cell"] for s in scores) else [])]
     return "\n".join(lines)

@@ -91,12 +91,12 @@ def bert_config(text: Mapping[str, Any], pad: int) -> Any:
     if unsaid:
         raise ValueError(
             f"text: {text['hf_model_name']} as a text tower can only be built as a BERT whose {', '.join(unsaid)} the "
-            "config states: its own configuration isn't fetched"
+            "config states, because its own configuration is not downloaded"
         )
     for key, values in _KNOWN.items():
         if text.get(key, values[0]) not in values:
             known = ", ".join(map(str, values))
-            raise ValueError(f"text: a BERT with {key}={text[key]} can't be built; known are {known}")
+            raise ValueError(f"text: a BERT with {key}={text[key]} can't be built; known: {known}")
     need_transformers()
     from transformers import BertConfig
 
@@ -124,7 +124,7 @@ def bert_facts(config: Mapping[str, Any]) -> dict[str, Any]:
     read, base = BertConfig.from_dict(dict(config)), BertConfig()
     if other := [f"{key}={getattr(read, key)}" for key in _DESIGN if getattr(read, key) != getattr(base, key)]:
         raise ValueError(
-            f"config.json: {', '.join(other)}, which isn't the base design's; only a plain BERT can be loaded"
+            f"config.json: {', '.join(other)}, which differs from the base design; only a plain BERT can be loaded"
         )
     return {
         "text.hf_model_name": True,

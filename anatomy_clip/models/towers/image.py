@@ -50,7 +50,7 @@ class TimmTower(Tower):
         self.attends = hasattr(visual.head, "pool")
         if self.attends and len(visual.head) > 1:
             raise ValueError(
-                "model.vision: attention as timm_pool ends in a projection of its own; set timm_proj to ''"
+                "model.vision: timm_pool with attention has its own projection at its end; set timm_proj to ''"
             )
         head = "visual.head.pool.proj." if self.attends else "visual.head."
         self.projections = (head, f"visual.trunk.{visual.trunk.pretrained_cfg['classifier']}.")

@@ -132,7 +132,7 @@ def _with_bert(architecture: Mapping[str, Any], found: Weights | None, text_towe
         return visual, None, tokenizer
     if not isinstance(tokenizer, WordPieceTokenizer):
         raise ValueError(
-            f"text: {text['hf_model_name']} has a tokenizer of its own, which comes with the weights"
+            f"text: {text['hf_model_name']} has its own tokenizer, which is stored with the weights"
             f"{f', but {found.file} has none' if found else ''}; set model.weights to a folder or file that has it, or "
             "model.text_weights to the folder of a BERT"
         )
@@ -169,7 +169,7 @@ def _with_words(
         if tokenizer is None:
             raise Refused(
                 "model.text.words: there is no vocabulary",
-                "train on a store of films with reports, whose vocabulary it then is, or start from weights with one",
+                "train on a store of films with reports, which has a vocabulary, or start from weights with one",
             )
         texts = WordTower(config, tokenizer.size, width if joint else None)
     return visual, texts, tokenizer

@@ -1,4 +1,4 @@
-"""Captions as trees of tokens: what neighbouring captions begin with is in a tree once."""
+"""Captions as trees of tokens: a tree stores the common beginning of neighbouring captions once."""
 
 from __future__ import annotations
 

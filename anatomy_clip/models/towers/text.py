@@ -12,7 +12,7 @@ from anatomy_clip.models.towers.prefix_trees import prefix_trees
 
 
 class TextTower(Tower):
-    """CLIP's causal text transformer, run once for each token that captions begin with alike, and for no padding.
+    """CLIP's causal text transformer; it computes common beginnings of captions once, and no padding.
 
     Attention is causal, so what follows a token can't change what the tower makes of it: captions that begin alike
     share that part, and what follows the end-of-text token isn't needed. The embeddings are the same.

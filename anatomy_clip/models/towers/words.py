@@ -64,10 +64,12 @@ class WordConfig:
         known = [field.name for field in fields(cls)]
         for key in text:
             if key not in known:
-                raise Refused(f"model.text.{key}: is unknown{did_you_mean(key, known)}", f"known: {', '.join(known)}")
+                raise Refused(
+                    f"model.text.{key}: this is unknown{did_you_mean(key, known)}", f"known: {', '.join(known)}"
+                )
         config = cls(**text)
         if config.pool not in POOLS:
-            raise Refused(f"model.text.pool={config.pool}: is unknown", f"give one of {', '.join(POOLS)}")
+            raise Refused(f"model.text.pool={config.pool}: this is unknown", f"use one of {', '.join(POOLS)}")
         return config
 
 

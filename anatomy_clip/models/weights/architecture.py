@@ -42,7 +42,7 @@ def of_transformers(config: Mapping[str, Any]) -> Architecture:
             f"the same of {', '.join(_QUICK_GELU)}"
         )
     if not all(math.isclose(tower["layer_norm_eps"], 1e-5, rel_tol=1e-3) for tower in (text, image)):
-        raise ValueError("config.json: layer_norm_eps isn't CLIP's 1e-5")
+        raise ValueError("config.json: layer_norm_eps is not 1e-5, as in CLIP")
     return {
         "embed_dim": config.get("projection_dim", 512),
         "quick_gelu": _QUICK_GELU[text["hidden_act"]],
@@ -109,7 +109,7 @@ def normalisation_of(mean: Any, std: Any) -> str:
         pairs = [*zip(preset[0], mean, strict=False), *zip(preset[1], std, strict=False)]
         if len(pairs) == 6 and all(math.isclose(a, b, abs_tol=1e-4) for a, b in pairs):
             return name
-    raise ValueError(f"mean {mean} and std {std} are no known normalisation ({', '.join(NORMALISATIONS)})")
+    raise ValueError(f"mean {mean} and std {std} are not a known normalisation ({', '.join(NORMALISATIONS)})")
 
 
 def is_pubmedclip(checkpoint: Mapping[str, Any]) -> bool:

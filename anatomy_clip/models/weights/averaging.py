@@ -34,7 +34,7 @@ def average(paths: Sequence[str | Path], shares: Sequence[float]) -> dict[str, T
     for path, state in zip(paths, states, strict=True):
         differing = sorted(n for n in last.keys() | state.keys() if _shape(state, n) != _shape(last, n))
         if differing:
-            raise ValueError(f"{path}: is another network than {paths[-1]} ({', '.join(differing[:4])} differ)")
+            raise ValueError(f"{path}: it has a different network from {paths[-1]} ({', '.join(differing[:4])} differ)")
     mixed = {}
     for name, tensor in last.items():
         if not tensor.is_floating_point():
@@ -48,7 +48,7 @@ def average(paths: Sequence[str | Path], shares: Sequence[float]) -> dict[str, T
 def _weights(path: str | Path) -> dict[str, Tensor]:
     state = read_checkpoint(path).get("state_dict")
     if not isinstance(state, dict):
-        raise ValueError(f"{path}: holds no `state_dict`; name a `last.ckpt` that a run wrote")
+        raise ValueError(f"{path}: has no `state_dict`; give a `last.ckpt` that a run wrote")
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 

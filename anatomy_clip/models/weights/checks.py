@@ -1,4 +1,4 @@
-"""Does what a file holds fit the model? Answered by name."""
+"""Check that the weights of a file fit the model, and name what does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from anatomy_clip.core.names import did_you_mean
 _REMEDY = {
     "quick_gelu": "choose an architecture with or without the ending -quickgelu, or set model.quick_gelu",
     "vision.timm_model_name": "choose a model with that network, such as model=lite for tf_efficientnet_lite0",
-    "normalisation": "set model.normalisation to the file's, or to null to take it over",
+    "normalisation": "set model.normalisation to the file's value, or to null to use the file's value",
 }
 _SHOWN = 5
 
@@ -23,7 +23,7 @@ def check_facts(expected: Mapping[str, Any], found: Mapping[str, Any], where: st
     """
     different = [key for key, value in found.items() if expected.get(key, value) != value]
     if different:
-        listed = "; ".join(f"{key} is {found[key]} there, {expected[key]} in the model" for key in different)
+        listed = "; ".join(f"{key} is {found[key]} in the file and {expected[key]} in the model" for key in different)
         remedy = " ".join(f"({_REMEDY[key]})" for key in different if key in _REMEDY)
         raise ValueError(f"{where}: the weights contradict the model: {listed} {remedy}".rstrip())
 

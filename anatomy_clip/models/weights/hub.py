@@ -27,8 +27,8 @@ def fetch(reference: str, side_files: tuple[str, ...], weight_files: tuple[str, 
     match = _FORM.fullmatch(reference)
     if match is None:
         raise ValueError(
-            f"{reference}: write hf:<owner>/<name>@<commit> or hf:<owner>/<name>@<commit>:<file>, with the whole hash "
-            "of a commit (40 digits): a branch's name would give other weights on another day"
+            f"{reference}: write hf:<owner>/<name>@<commit> or hf:<owner>/<name>@<commit>:<file>, with the full hash "
+            "of a commit (40 digits), because the weights of a branch can change"
         )
     repo, revision, file = match["repo"], match["revision"], match["file"]
     if file:
@@ -48,10 +48,10 @@ def _first(repo: str, revision: str, names: tuple[str, ...]) -> Path:
     where = f"{repo}@{revision}"
     if HF_HUB_OFFLINE:
         raise ValueError(
-            f"{where}: not in the Hugging Face cache, and HF_HUB_OFFLINE forbids to download; set HF_HUB_OFFLINE=0 for "
-            f"one run, or copy the repository to a folder and name that folder as the weights ({', '.join(names)})"
+            f"{where}: not in the Hugging Face cache, and HF_HUB_OFFLINE forbids downloads; set HF_HUB_OFFLINE=0 for "
+            f"one run, or copy the repository to a folder and give that folder as the weights ({', '.join(names)})"
         )
-    raise ValueError(f"{where}: neither in the Hugging Face cache nor to be had from the hub: {', '.join(names)}")
+    raise ValueError(f"{where}: found neither in the Hugging Face cache nor on the hub: {', '.join(names)}")
 
 
 def _download(repo: str, revision: str, name: str) -> Path | None:

@@ -27,11 +27,14 @@ def read_image_tower(checkpoint: Path) -> Weights:
     """
     if not checkpoint.is_file():
         raise ValueError(
-            f"init.image: {checkpoint} isn't there; name a run that trained, <suite>/<name>/seed_N or its folder"
+            f"init.image: {checkpoint} does not exist; give a run that was trained, as <suite>/<name>/seed_N or its "
+            "folder"
         )
     weights = read_weights(checkpoint)
     if weights.layout != OWN or not weights.facts:
-        raise ValueError(f"init.image: {checkpoint} isn't what a run left; weights from elsewhere go to model.weights")
+        raise ValueError(
+            f"init.image: {checkpoint} was not written by a run; for weights from elsewhere, use model.weights"
+        )
     return weights
 
 
@@ -45,8 +48,8 @@ def read_trunk(file: Path) -> Weights:
     """
     if not file.is_file():
         raise ValueError(
-            f"init.image: {file} isn't there; put a ResNet's weights there, in torchvision's or timm's names, or set "
-            "init.image=null for random ones"
+            f"init.image: {file} does not exist; put a ResNet's weights there, with torchvision's or timm's names, or "
+            "set init.image=null for random weights"
         )
     tensors = {name: t for name, t in read_checkpoint(file).items() if not name.startswith(_CLASSIFIER)}
     for norm in [name.removesuffix("running_var") for name in tensors if name.endswith("running_var")]:

@@ -38,7 +38,7 @@ def read_imagenet(file: Path, sha256: str) -> Weights:
         # a layer's kinds of tensors share their shape: weight, bias, mean and variance of a norm
         if tensor.shape != wanted.shape or theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
             raise ValueError(
-                f"{file}: {theirs} {tuple(tensor.shape)} stands where timm {timm.__version__}'s {NETWORK} has {ours} "
+                f"{file}: {theirs} {tuple(tensor.shape)} is where timm {timm.__version__}'s {NETWORK} has {ours} "
                 f"{tuple(wanted.shape)}"
             )
     renamed = zip(expected, tensors.values(), strict=True)

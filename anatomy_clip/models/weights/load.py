@@ -88,7 +88,7 @@ def settings(architecture: Mapping[str, Any], normalisation: str | None = None) 
 def _filled(kind: Any, given: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Keys of open_clip's with its defaults."""
     if unknown := sorted(set(given) - {f.name for f in fields(kind)}):
-        raise ValueError(f"{where}: unknown to open_clip: {', '.join(unknown)}")
+        raise ValueError(f"{where}: open_clip does not know: {', '.join(unknown)}")
     return asdict(kind(**given))
 
 
@@ -116,7 +116,9 @@ def read_weights(source: str | Path) -> Weights:
         layout = "open_clip's names, with a BERT"
     else:
         some = ", ".join(list(tensors)[:5]) or "none at all"
-        raise ValueError(f"{located.path}: not the tensors of a CLIP model in a known layout; its names are {some}")
+        raise ValueError(
+            f"{located.path}: its tensors are not those of a CLIP model in a known layout; their names: {some}"
+        )
     known = architecture.of_shapes(tensors)
     if metadata:
         known |= architecture.of_openai(tensors)
@@ -152,10 +154,10 @@ def load_weights(model: ImageTextModel, weights: Weights) -> None:
 
 def _own(source: str, path: Path, checkpoint: Mapping[str, Any]) -> Weights:
     if not checkpoint["recipe"].get("finished"):
-        raise ValueError(f"{path}: its training hasn't finished; run that experiment again, it goes on")
+        raise ValueError(f"{path}: its training has not finished; run that experiment again, and it continues")
     state = checkpoint.get("state_dict")
     if not isinstance(state, Mapping):
-        raise ValueError(f"{path}: has a recipe but no state_dict; it is no checkpoint of a training")
+        raise ValueError(f"{path}: has a recipe but no state_dict; it is not a checkpoint of a training")
     of_model = {key: value for key, value in state.items() if key.startswith(_MODEL_PREFIX)}
     tensors = merged({key.removeprefix(_MODEL_PREFIX): value for key, value in of_model.items()})
     if _OWN_SCALE in state:
@@ -181,7 +183,7 @@ def _facts(located: WeightFile) -> dict[str, Any]:
     if located.open_clip is not None:
         model, prepare = (located.open_clip.get(key) or {} for key in ("model_cfg", "preprocess_cfg"))
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= set(model):
-            raise ValueError(f"{OPEN_CLIP_CONFIG} has no whole model_cfg")
+            raise ValueError(f"{OPEN_CLIP_CONFIG} has no complete model_cfg")
         given = {"mean", "std"} <= set(prepare)
         known = settings(model, architecture.normalisation_of(prepare["mean"], prepare["std"]) if given else None)
         # sizes of a tower from the hub stand in a file of their own there: the defaults filled in would be wrong
@@ -207,5 +209,5 @@ def settle(name: str, stated: Any, weights: Weights | None, free: Any) -> Any:
     if weights is None:
         return free
     if name not in weights.facts:
-        raise ValueError(f"{weights.file}: doesn't tell its {name}, and a guess could be wrong; set model.{name}")
+        raise ValueError(f"{weights.file}: it does not state its {name}, and a guess could be wrong; set model.{name}")
     return weights.facts[name]

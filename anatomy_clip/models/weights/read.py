@@ -78,16 +78,16 @@ def _in_folder(folder: Path) -> Path:
                 if (folder / name).is_file():
                     return folder / name
     wanted = "; or ".join(f"{config} with {' or '.join(names)}" for config, names in WEIGHT_NAMES.items())
-    raise ValueError(f"{folder}: holds no weights in a known layout; wanted are {wanted}; or name the file itself")
+    raise ValueError(f"{folder}: has no weights in a known layout; it needs {wanted}; or give the file itself")
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: is no JSON ({error})") from error
+        raise ValueError(f"{path}: is not JSON ({error})") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no mapping but a {type(content).__name__}")
+        raise ValueError(f"{path}: contains a {type(content).__name__}, not a mapping")
     return content
 
 
@@ -112,7 +112,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path}: can't be read as weights ({first})") from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f"{path}: holds no dict but a {type(checkpoint).__name__}")
+        raise ValueError(f"{path}: contains a {type(checkpoint).__name__}, not a dict")
     return checkpoint
 
 

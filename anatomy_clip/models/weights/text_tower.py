@@ -32,7 +32,7 @@ def read_text_tower(folder: str | Path) -> Weights:
         raise ValueError(f"{where}: no such folder; put a BERT there: {_WANTED}")
     located = locate(folder)
     if located.transformers is None:
-        raise ValueError(f"{where}: holds no BERT of transformers; wanted are {_WANTED}")
+        raise ValueError(f"{where}: has no BERT of transformers; it needs {_WANTED}")
     try:
         facts = bert_facts(located.transformers)
     except ValueError as error:

@@ -90,7 +90,7 @@ class _TensorsOnly(pickle.Unpickler):
             ("collections", "OrderedDict"): OrderedDict,
         }
         if (module, name) not in known:
-            raise pickle.UnpicklingError(f"{module}.{name} is no tensor and isn't loaded")
+            raise pickle.UnpicklingError(f"{module}.{name} is not a tensor, so it can't be loaded")
         return known[module, name]
 
     def persistent_load(self, pid: Any) -> Tensor:

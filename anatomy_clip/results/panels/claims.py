@@ -87,10 +87,10 @@ class Panel(MeasuredPanel):
         firsts = [next(iter(seeds.values())) for seeds in sides]
         patients = [np.unique(one.patients) for one in firsts]
         if not all(one.smooth for one in firsts) or not np.array_equal(patients[0], patients[1]):
-            return f"not tested: {claim.text}: its cells aren't means of the same patients"
+            return f"not tested: {claim.text}: its cells are not means over the same patients"
         paired = pair_seeds(*(list(seeds) for seeds in sides))
         if not paired[0]:
-            return f"not tested: {claim.text}: no seed is trained of both columns"
+            return f"not tested: {claim.text}: the two columns have no seed in common"
         cells = [[list(seeds.values())[n] for n in places] for seeds, places in zip(sides, paired, strict=True)]
         values = [
             100 * np.stack([pseudo_values(one.statistic, one.patients) for one in each]) for each in cells
@@ -120,10 +120,10 @@ class Panel(MeasuredPanel):
     def caption(self) -> str:
         """What the numbers are."""
         return (
-            "Declared before anything was measured; whatever came out is shown. Difference: percentage points, seed by "
-            f"seed and patient by patient; in brackets the {interval_words(one.seeds for one in self.tested)}. "
-            "p: two-sided t "
-            "test over trainings and patients, corrected by Holm over all claims; not known with fewer than "
+            "The claims were declared before anything was measured, and every result is shown. Difference: percentage "
+            "points, seed by seed and patient by patient; in brackets the "
+            f"{interval_words(one.seeds for one in self.tested)}. p: two-sided t test over trainings and patients, "
+            "corrected by Holm over all claims; not known with fewer than "
             f"{FEW_SEEDS} trainings of either column, or {FEW} patients. Bold: p below {SIGNIFICANT}."
         )
 

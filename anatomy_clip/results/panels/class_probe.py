@@ -17,7 +17,7 @@ class Panel(CellsPanel):
     title = "Linear probe of classes"
     says = (
         "Accuracy of a linear classifier on frozen features, mean over classes and draws, by the share of the training "
-        "patients in percent; a share without films enough of each class is enlarged."
+        "patients in percent; a share that has too few films of a class is enlarged."
     )
 
     @staticmethod

@@ -16,8 +16,9 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Linear probe of real films"
     says = (
-        "AUROC of a linear classifier on frozen features, cross-validated by patient on the set itself, with a penalty "
-        "fixed beforehand: mean over findings, then of each; findings of too few patients are left out."
+        "AUROC of a linear classifier on frozen features, cross-validated by patient on the set itself, with a "
+        "penalty fixed beforehand: first the mean over findings, then each finding; findings with too few patients "
+        "are left out."
     )
 
     @staticmethod

@@ -16,8 +16,8 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Fine-tuned classification"
     says = (
-        "Of findings the AUROC, mean over findings and draws, by film and by study; of classes the accuracy, mean over "
-        "classes and draws. By the share of the training patients in percent; a share without films enough that show a "
+        "For findings: AUROC, mean over findings and draws, by film and by study. For classes: accuracy, mean over "
+        "classes and draws. By the share of the training patients in percent; a share that has too few films with a "
         "label is enlarged."
     )
 

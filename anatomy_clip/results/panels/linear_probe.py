@@ -96,7 +96,9 @@ class Panel(panel.Panel):
             seeds = sum((one.test_set, one.share) in _draws(run) for run in self.runs if run.name == one.column)
             if seeds > one.seeds:
                 where = f"{one.column}, {one.test_set}, {_percent(one.share)}"
-                notes.append(f"linear probe of {where}: left out {seeds - one.seeds} seed(s) with other slices")
+                notes.append(
+                    f"linear probe of {where}: left out {seeds - one.seeds} seed(s), because their slices differ"
+                )
         return notes
 
     def gaps(self) -> Sequence[str]:
@@ -113,9 +115,9 @@ class Panel(panel.Panel):
         return (
             f"AUROC of a linear classifier on frozen features, mean over {labels} labels and over {many} "
             f"seed{'' if many == '1' else 's'}; in brackets the {interval_words(seeds)}"
-            f"{', after ± the standard deviation over seeds' if seeds and seeds[-1] > 1 else ''}. Labels that the "
-            "labelled patients don't show count as chance; labels that the test set doesn't show are left out. Columns "
-            "aren't tested against each other."
+            f"{', after ± the standard deviation over seeds' if seeds and seeds[-1] > 1 else ''}. A label that no "
+            "labelled patient shows counts as chance; a label that the test set does not show is left out. Columns "
+            "are not tested against each other."
         )
 
     def files(self) -> Mapping[str, str | bytes]:

@@ -16,8 +16,9 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Retrieval"
     says = (
-        "p_at_K: share of the first K that is relevant; r_at_K: how often one of the first K is; median_rank: of the "
-        "first relevant one, as a share of the candidates. Equal scores stand in random order."
+        "p_at_K: share of the first K results that are relevant; r_at_K: how often at least one of them is relevant; "
+        "median_rank: rank of the first relevant result, as a share of the candidates. Equal scores are in random "
+        "order."
     )
     folded = r"/(chance|[pr]_at_(?!10/)\d+)/"
 

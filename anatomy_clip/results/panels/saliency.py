@@ -46,14 +46,15 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Saliency"
     says = (
-        "pointing: how often a map's highest pixel lies in the finding's mask or near it; iou: of the mask and as many "
-        "of the map's highest pixels; chance: of a point, or pixels, drawn from the whole image; randomised: the same "
-        "maps with an image tower of random weights; rank_correlation: of both maps. Mean over findings, then of each."
+        "pointing: how often a map's highest pixel is in the finding's mask or near it; iou: of the mask and the "
+        "same number of the map's highest pixels; chance: the same for a point, or pixels, drawn from the whole "
+        "image; randomised: the same maps with an image tower of random weights; rank_correlation: between both "
+        "maps. First the mean over findings, then each finding."
     )
     shows = (
-        "A finding a row, by the first film of the test set that shows it; no film was picked by hand. White: the "
-        "finding's mask. Then the map of each method's first seed: word attention where it has it, else Grad-CAM, else "
-        "the gradient; each is bright at its own maximum."
+        "Each row is a finding, on the first film of the test set that shows it; no film was chosen by hand. White: "
+        "the finding's mask. Then the map of each method's first seed: word attention if it has that, otherwise "
+        "Grad-CAM, otherwise the gradient; each map is brightest at its own maximum."
     )
 
     @staticmethod

@@ -135,12 +135,12 @@ class Panel(MeasuredPanel):
         """What the numbers are."""
         text = (
             f"Percent, mean over seeds; in brackets the {interval_words(one.seeds for one in self.found)}. A share of "
-            "labelled patients that holds too few films with a finding is enlarged. Empty: no such number."
+            "labelled patients that has too few films with a finding is enlarged. Empty: there is no such number."
         )
         if any(one.published for one in self.tables):
             text += (
                 " Lines in italics are published numbers of the same kind, each with its paper and data set. They are "
-                "of real patients, larger images and larger networks, so their height can't be compared with ours."
+                "of real patients, larger images and larger networks, so their values can't be compared with ours."
             )
         return text
 

@@ -16,8 +16,8 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Zero-shot findings"
     says = (
-        "AUROC, and F1 at the threshold that is best on validation, by prompts alone: mean over findings, then of "
-        "each; films of which a finding isn't known have no part in it."
+        "AUROC, and F1 at the threshold that is best on validation, by prompts alone: first the mean over findings, "
+        "then each finding; a film whose label for a finding is not known does not count for it."
     )
 
     @staticmethod

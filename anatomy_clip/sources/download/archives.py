@@ -18,7 +18,7 @@ def unpack_zip(archive: Path, folder: Path) -> None:
             holds something already.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder}: holds something already; remove it to unpack {archive.name} again")
+        raise ValueError(f"{folder}: is not empty; remove its content to unpack {archive.name} again")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -38,7 +38,9 @@ def unpack_zip(archive: Path, folder: Path) -> None:
 def _check(opened: zipfile.ZipFile, archive: Path) -> None:
     total = sum(info.file_size for info in opened.infolist())
     if total > _MAX_RATIO * archive.stat().st_size:
-        raise ValueError(f"{archive}: would unpack to {total / 1e9:.1f} GB; no archive of images does; check it")
+        raise ValueError(f"{archive}: would unpack to {total / 1e9:.1f} GB, which is not usual for images; check it")
     for name in opened.namelist():
         if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name):
-            raise ValueError(f"{archive}: names the file {name!r}, outside of itself; check where it is from")
+            raise ValueError(
+                f"{archive}: contains the file {name!r}, whose path is outside of the archive; check its origin"
+            )

@@ -51,7 +51,7 @@ class Collection:
         licence: SPDX id, or words.
         files: its files.
         listings: pages that list further files.
-        packages: packages on the Python index that carry files of it.
+        packages: packages on the Python package index that carry files of it.
         idc: id of the collection at Imaging Data Commons; empty if it isn't there.
     """
 
@@ -66,10 +66,12 @@ class Collection:
     def describe(self) -> list[str]:
         """What would be fetched: one line for the collection, one for each file, package or list of files."""
         known = [*(f.bytes for f in self.files), *(p.bytes for p in self.packages), *(s.bytes for s in self.listings)]
-        total = f"about {size(sum(b for b in known if b))}" if all(known) else "sizes not all known"
+        total = f"about {size(sum(b for b in known if b))}" if all(known) else "not all sizes are known"
         lines = [f"{self.name}: {total}, licence {self.licence}, {self.page}"]
         lines += [f"  {f.name}: {size(f.bytes)}, {f.hash or 'no published hash'}, {f.url}" for f in self.files]
-        lines += [f"  {p.archive}: {size(p.bytes)}, sha256:{p.sha256}, on the Python index" for p in self.packages]
+        lines += [
+            f"  {p.archive}: {size(p.bytes)}, sha256:{p.sha256}, on the Python package index" for p in self.packages
+        ]
         return lines + [f"  {s.folder}: {s.files} files, {size(s.bytes)}, listed at {s.index}" for s in self.listings]
 
 
@@ -85,7 +87,7 @@ def collections() -> Mapping[str, Collection]:
 def size(count: int | None) -> str:
     """Word a number of bytes."""
     if count is None:
-        return "size not known"
+        return "the size is not known"
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 

@@ -80,7 +80,7 @@ def fetch_idc(collection: Collection, root: Path, dry_run: bool = False) -> Path
         ValueError: the collection isn't there, or idc-index isn't installed.
     """
     if not collection.idc:
-        raise ValueError(f"{collection.name}: not at Imaging Data Commons; use fetch_collection")
+        raise ValueError(f"{collection.name}: it is not at Imaging Data Commons; use fetch_collection")
     try:
         client = import_module("idc_index").IDCClient()
     except ImportError as error:
@@ -102,15 +102,19 @@ def _fetch(remote: Remote, folder: Path, tries: int) -> Path:
     expected = remote.hash or noted.get(remote.name)
     if path.is_file() and expected:
         if not pooch.hashes.hash_matches(str(path), expected):
-            raise ValueError(f"{path}: its hash isn't {expected}; delete it to download it again")
+            raise ValueError(f"{path}: its hash isn't {expected}; delete it, and it is downloaded again")
         return path
     part = path.with_name(f".{path.name}.part")
     try:
         pooch.retrieve(remote.url, expected, path.name, path.parent, downloader=Resuming(part, tries))
     except requests.RequestException as error:
-        raise Unreachable(f"{remote.url} can't be had ({error}); run this again to go on from there") from error
+        raise Unreachable(
+            f"{remote.url} can't be downloaded ({error}); run this again, and it continues from there"
+        ) from error
     except ValueError as error:
-        raise ValueError(f"{path}: what {remote.url} gave has not the hash {expected}; it wasn't kept") from error
+        raise ValueError(
+            f"{path}: the download from {remote.url} does not have the hash {expected}, so it was deleted"
+        ) from error
     if not expected:
         _note(folder, noted | {remote.name: f"sha256:{sha256_of(path)}"})
     return path
@@ -125,10 +129,12 @@ def _listed(listing: Listing) -> list[Remote]:
             response.raise_for_status()
             text = response.raw.read(_MAX_INDEX, decode_content=True).decode("utf-8", errors="replace")
     except requests.RequestException as error:
-        raise Unreachable(f"{listing.index} can't be had ({error})") from error
+        raise Unreachable(f"{listing.index} can't be downloaded ({error})") from error
     names = sorted(set(re.findall(rf"(?<![\w.])({listing.pattern})(?![\w.])", text)))
     if not names:
-        raise ValueError(f"{listing.index}: links to no file like {listing.pattern}; the collection may have moved")
+        raise ValueError(
+            f"{listing.index}: has no link to a file like {listing.pattern}; the collection may have moved"
+        )
     base = listing.index.rsplit("/", 1)[0]
     return [Remote(f"{base}/{name}", f"{listing.folder}/{name}") for name in names]
 
@@ -137,7 +143,7 @@ def _check_disk(wanted: Sequence[Remote], folder: Path) -> None:
     need = sum(remote.bytes or 0 for remote in wanted if not (folder / remote.name).is_file())
     free = shutil.disk_usage(folder).free
     if need > free:
-        raise ValueError(f"{folder}: {size(need)} are wanted, {size(free)} are free; choose a larger disk")
+        raise ValueError(f"{folder}: {size(need)} are needed, {size(free)} are free; choose a larger disk")
 
 
 def _noted(folder: Path) -> dict[str, str]:
@@ -145,7 +151,9 @@ def _noted(folder: Path) -> dict[str, str]:
     try:
         return dict(json.loads(path.read_text())) if path.is_file() else {}
     except ValueError as error:
-        raise ValueError(f"{path}: is no JSON object of hashes ({error}); delete it to note them anew") from error
+        raise ValueError(
+            f"{path}: is not a JSON object of hashes ({error}); delete it, and the hashes are recorded again"
+        ) from error
 
 
 def _note(folder: Path, hashes: Mapping[str, str]) -> None:

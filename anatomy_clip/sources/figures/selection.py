@@ -116,8 +116,8 @@ def select_figures(reader: Reader, root: Path, rules: Rules) -> FigureSelection:
     if rules.published_splits and shared:
         first = "; ".join(f"{article} in {' and '.join(names)}" for article, names in list(shared.items())[:_SHOWN])
         raise ValueError(
-            f"{root}: {len(shared)} article(s) stand in two published splits ({first}), so a test on them "
-            "tells nothing; set source.published_splits=false to split by article"
+            f"{root}: {len(shared)} article(s) are in two published splits ({first}), so a test on "
+            "them is not valid; set source.published_splits=false to split by article"
         )
     names = PUBLISHED if rules.published_splits else tuple(name for name, _ in rules.shares)
     parts: dict[str, dict[str, UsedFigure]] = {name: {} for name in names}
@@ -137,16 +137,16 @@ def select_figures(reader: Reader, root: Path, rules: Rules) -> FigureSelection:
 def _use(figure: Figure, rules: Rules) -> UsedFigure | str:
     """The figure with what its caption says, or the reason why it is left out."""
     if not figure.article:
-        return "of no known article"
+        return "of an unknown article"
     modality = modality_of(figure.caption)
     if modality is None:
-        return "neither plainly CT nor plainly MR"
+        return "not clearly CT or MR"
     orientation = orientation_of(figure.caption)
     if orientation is None and rules.plane_if_unnamed:
         orientation = Orientation(rules.plane_if_unnamed)
     if orientation is None:
-        return "of no one named plane"
+        return "without exactly one named plane"
     caption = fitted(figure.caption, rules.count_tokens, rules.context_length, rules.cut_at_sentence)
     if not caption:
-        return "with too long a caption"
+        return "with a caption that is too long"
     return UsedFigure(figure, caption, modality, protocol_of(figure.caption, modality), orientation)

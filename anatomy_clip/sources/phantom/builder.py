@@ -159,7 +159,7 @@ class Builder:
             ValueError: when shapes were added and never painted.
         """
         if self._open != len(self._kind):
-            raise ValueError("phantom builder: shapes were added after the last paint(); paint or drop them")
+            raise ValueError("phantom builder: shapes were added after the last paint(); paint or remove them")
         kind = np.array(self._kind, dtype=np.int64)
         rows = np.array(self._rows, dtype=np.float64)
         matrix, shape, lo, hi = _cones(rows, kind == CYLINDER)

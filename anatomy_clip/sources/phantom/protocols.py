@@ -174,7 +174,7 @@ def choose(weights: Mapping[T, float] | dict[T, float], rng: np.random.Generator
 def _landmark(body: LabelSource, name: str, side: str, protocol: ImagingProtocol) -> F64:
     name = name.format(side=side)
     if name not in body.landmarks:
-        raise ValueError(f"protocols.yaml: {protocol.name} names the landmark {name!r}, which the body lacks")
+        raise ValueError(f"protocols.yaml: {protocol.name} uses the landmark {name!r}, which the body does not have")
     return np.array(body.landmarks[name], dtype=np.float64)
 
 

@@ -138,7 +138,7 @@ def _expand() -> tuple[Structure, ...]:
         names = [pattern.replace("*", side) for side in SIDES] if "*" in pattern else [pattern]
         rows += [Structure(name, tissue) for name in names for tissue in tissues.split()]
     if len(rows) > 256:
-        raise ValueError(f"structures: {len(rows)} labels do not fit into uint8; drop some from the table")
+        raise ValueError(f"structures: {len(rows)} labels do not fit into uint8; remove some from the table")
     return tuple(rows)
 
 

@@ -108,7 +108,7 @@ class ListedFilms(ABC, Generic[Row]):
             ValueError: the split has no such volume.
         """
         if volume not in self._index.get(split, {}):
-            raise ValueError(f"{volume}: is no volume of the split {split!r}; ask for those that it lists")
+            raise ValueError(f"{volume}: is not a volume of the split {split!r}; ask for those that it lists")
         for row in self._index[split][volume]:
             try:
                 yield from self.film(row, split)
@@ -134,5 +134,5 @@ class ListedFilms(ABC, Generic[Row]):
             split = row.split or split_of(row.patient, self.shares, self.seed)
             found.setdefault(split, {}).setdefault(row.volume, []).append(row)
         if not found:
-            raise Refused("lists no film", "fetch the collection again, or set source.root", self.root)
+            raise Refused("it lists no film", "fetch the collection again, or set source.root", self.root)
         return found

@@ -90,16 +90,18 @@ class CovidSegm(ListedFilms[MaskedRow]):
     def film(self, row: MaskedRow, split: str) -> Iterator[Film | Doubt]:
         """Read one film with its masks, and doubts about masks that can't be placed."""
         if not row.cells.get("patientid"):
-            raise Refused("stands in no row of metadata.csv with a patientid", "add one, or leave it out")
+            raise Refused("no row of metadata.csv with a patientid lists it", "add a row, or leave it out")
         if (modality := row.cells.get("modality") or "X-ray") != "X-ray":
-            raise Refused(f"modality in metadata.csv is {modality[:20]}, no X-ray", "leave it out: it is no radiograph")
+            raise Refused(
+                f"modality in metadata.csv is {modality[:20]}, no X-ray", "leave it out: it is not a radiograph"
+            )
         pixels = read_film(self.path(row.image))
         masks: dict[str, Mask] = {}
         for mask in row.masks:
             try:
                 placed = self._placed(mask, pixels.shape)
             except Refused as error:
-                yield Doubt(f"without its mask of {mask.name}: {error.refusal.reason}", str(self.root / mask.path))
+                yield Doubt(f"its mask of {mask.name} is left out: {error.refusal.reason}", str(self.root / mask.path))
                 continue
             masks[mask.name] = masks[mask.name] | placed if mask.name in masks else placed
         yield Radiograph(pixels, masks), self._record(row, split, tuple(masks))
@@ -139,9 +141,9 @@ class CovidSegm(ListedFilms[MaskedRow]):
         height, width = drawn.shape
         top, left = mask.place or (0, 0)
         if mask.place is None and drawn.shape != shape:
-            raise Refused("is smaller than its film, and no structure.csv says where it lies")
+            raise Refused("it is smaller than its film, and no structure.csv gives its position")
         if top + height > shape[0] or left + width > shape[1]:
-            raise Refused("reaches out of its film")
+            raise Refused("it extends beyond its film")
         whole = np.zeros(shape, np.bool_)
         whole[top : top + height, left : left + width] = drawn
         return whole
@@ -159,5 +161,5 @@ def _snake(words: str) -> str:
 
 def _pixels(cell: str, where: str) -> int:
     if not (cell.isascii() and cell.isdigit() and len(cell) < 6):
-        raise Refused(f"Top or Left is {cell[:20]!r}, no whole number", "mend the row", where)
+        raise Refused(f"Top or Left is {cell[:20]!r}, no whole number", "correct the row", where)
     return int(cell)

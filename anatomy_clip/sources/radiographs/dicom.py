@@ -101,7 +101,7 @@ class DicomFilms:
             ValueError: there is no such volume.
         """
         if volume not in self._index.get(split, {}):
-            raise ValueError(f"{volume}: is no volume of the split {split!r}; ask for those that it lists")
+            raise ValueError(f"{volume}: is not a volume of the split {split!r}; ask for those that it lists")
         for name in self._index[split][volume]:
             try:
                 header, labels = self._header(name), self._labels(name)
@@ -132,16 +132,18 @@ class DicomFilms:
     def _header(self, name: str) -> FilmHeader:
         path = path_below(self.root, name)
         if not path.is_file():  # a pipe would be waited for without end
-            raise Refused("is missing, or no regular file", "mend the label table, or take it out of the folder")
+            raise Refused(
+                "it is missing, or it is not a regular file", "correct the label table, or remove it from the folder"
+            )
         header = read_film_header(path)
         if header.burned_in and not self._keep_burned_in:
-            reason = "Burned In Annotation (0028,0301) is YES: text in its pixels may name the patient"
+            reason = "Burned In Annotation (0028,0301) is YES: text in its pixels may show the patient's name"
             raise Refused(reason, "mask the text and set the field to NO, or set source.burned_in=keep")
         return header
 
     def _labels(self, name: str) -> FilmLabels:
         if self._table_name and name not in self._table:
-            raise Refused(f"stands in no row of {self._table_name}", "add one, or take the file out")
+            raise Refused(f"no row of {self._table_name} lists it", "add a row, or remove the file")
         return self._table.get(name, FilmLabels())
 
     def _film(

@@ -79,7 +79,7 @@ class FilmFolder(ListedFilms[FolderRow]):
     def film(self, row: FolderRow, split: str) -> Iterator[Film]:
         """Read one film."""
         if row.labels is None:
-            raise Refused(f"stands in no row of {self._labels}", "add one, or take the file out")
+            raise Refused(f"no row of {self._labels} lists it", "add a row, or remove the file")
         pixels = read_film(self.path(row.image))
         record = RadiographRecord(
             source=self.name,

@@ -51,13 +51,15 @@ def read_labels(path: Path) -> dict[str, FilmLabels]:
     for where, cells in read_rows(path, "path"):
         name = cells["path"].replace("\\", "/")
         if not name or name in found:
-            raise Refused(f"path is {'there twice' if name else 'empty'}", "mend the row", where)
+            raise Refused(f"path is {'there twice' if name else 'empty'}", "correct the row", where)
         findings = {}
         for finding, cell in cells.items():
             if finding in _OTHERS or not cell:
                 continue
             if cell not in STATES:
-                raise Refused(f"{finding} is none of 1, 0, -1 and empty", "mend the row, or take the column out", where)
+                raise Refused(
+                    f"{finding} is not one of 1, 0, -1 and empty", "correct the row, or remove the column", where
+                )
             findings[finding] = Finding(STATES[cell])
         found[name] = FilmLabels(
             cells.get("patient", ""), cells.get("part", ""), projection_of(cells.get("projection", "")), findings

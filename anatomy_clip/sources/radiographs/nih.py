@@ -77,10 +77,10 @@ class NihChestXray14(ListedFilms[NihRow]):
             image = cells["Image Index"]
             patient = cells["Patient ID"]
             if not patient or not image:
-                raise Refused("Image Index or Patient ID is empty", "mend the row", where)
+                raise Refused("Image Index or Patient ID is empty", "correct the row", where)
             split = self._split(image, patient, lists, where)
             if lists and listed.setdefault(patient, lists[image]) != lists[image]:
-                raise Refused("a patient stands in both lists of splits", "take the films out of one", where)
+                raise Refused("a patient is in both lists of splits", "remove the patient's films from one list", where)
             yield NihRow(
                 image=f"{folders.get(image, 'images')}/{image}",
                 patient=patient,
@@ -118,7 +118,7 @@ class NihChestXray14(ListedFilms[NihRow]):
         found = [self.root / name for name in _TABLES if (self.root / name).is_file()]
         if not found:
             raise Refused(
-                f"holds none of {', '.join(_TABLES)}", "unpack the collection there, or set source.root", self.root
+                f"has none of {', '.join(_TABLES)}", "unpack the collection there, or set source.root", self.root
             )
         return found[0]
 
@@ -135,13 +135,13 @@ class NihChestXray14(ListedFilms[NihRow]):
         if not lists:
             return ""
         if image not in lists:
-            raise Refused("Image Index stands in neither list of splits", f"fetch {' and '.join(_LISTS)} again", where)
+            raise Refused("its Image Index is in neither list of splits", f"fetch {' and '.join(_LISTS)} again", where)
         if lists[image] == "test":
             return "test"
         rest = [(name, share) for name, share in self.shares if name != "test"]
         total = sum(share for _, share in rest)
         if not total:
-            raise ValueError("source.shares: gives the films of train_val_list.txt to no split; add train")
+            raise ValueError("source.shares: no split takes the films of train_val_list.txt; add train")
         return split_of(patient, [(name, share / total) for name, share in rest], self.seed)
 
 

@@ -35,7 +35,7 @@ def findings_of(cell: str, where: str) -> tuple[str, ...]:
 def _named(label: str, where: str) -> str:
     if label not in NAMES:
         hint = did_you_mean(label, [*NAMES, _NONE])
-        raise Refused(f"finding {label[:40]!r} is none of the collection's{hint}", "mend the row", where)
+        raise Refused(f"finding {label[:40]!r} is not one of the collection's{hint}", "correct the row", where)
     return NAMES[label]
 
 
@@ -77,6 +77,6 @@ def _box(label: str, numbers: Sequence[str], where: str) -> Box:
         inside = False
     if not inside:
         raise Refused(
-            f"a box of {_named(label, where)} is no x,y,w,h within {BOXED_SIDE} pixels", "mend the row", where
+            f"a box of {_named(label, where)} is not x,y,w,h within {BOXED_SIDE} pixels", "correct the row", where
         )
     return Box(_named(label, where), left, top, width, height)

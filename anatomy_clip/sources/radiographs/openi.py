@@ -48,7 +48,7 @@ class OpenI(ListedFilms[Listed]):
                 report[name] = f"{report[name]} {text}" if name in report else text
         images = [image.get("id", "") for image in tree.iter("parentImage")]
         if not images:
-            raise Refused("names no film (parentImage)", "leave it out")
+            raise Refused("it gives no film (parentImage)", "leave it out")
         for image in images:
             try:
                 pixels = read_film(self.path(f"images/{image}.png"))

@@ -22,7 +22,7 @@ def read_film(path: Path) -> F32:
     """
     stored = read_levels(path)
     if stored.min() == stored.max():
-        raise Refused("is of one grey all over", "leave it out: it shows nothing", path)
+        raise Refused("all its pixels have the same grey value", "leave it out: it shows nothing", path)
     return (stored / np.float32(255 if stored.dtype == np.uint8 else 65535)).astype(np.float32)
 
 

@@ -28,7 +28,7 @@ def read_rows(path: Path, *columns: str) -> Iterator[tuple[str, dict[str, str]]]
         ("file, line n", column -> cell) of each row that holds something; names and cells without blanks around them.
 
     Raises:
-        Refused: the file is missing, too large or no such table; names it and the columns that it lacks.
+        Refused: the the file is missing, too large or no such table; names it and the columns that it lacks.
     """
     _check(path)
     try:
@@ -37,7 +37,9 @@ def read_rows(path: Path, *columns: str) -> Iterator[tuple[str, dict[str, str]]]
             names = [name.strip() for name in reader.fieldnames or ()]
             if missing := [column for column in columns if column not in names]:
                 raise Refused(
-                    f"has no column {' or '.join(missing)}", "separate columns by ',' and name them in line 1", path
+                    f"has no column {' or '.join(missing)}",
+                    "separate the columns by ',' and give their names in line 1",
+                    path,
                 )
             for row in reader:
                 cells = {name.strip(): (value or "").strip() for name, value in row.items() if name}
@@ -57,7 +59,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except RecursionError:
-        raise Refused("is JSON nested too deeply", "leave it out: it may be made to break its reader", path) from None
+        raise Refused(
+            "is JSON nested too deeply", "leave it out: it may be meant to crash the program that reads it", path
+        ) from None
     except (OSError, ValueError) as error:  # of UTF-8, of JSON, of a number with thousands of digits
         raise Refused(f"can't be read as JSON ({type(error).__name__})", FETCH_AGAIN, path) from None
 
@@ -84,7 +88,7 @@ def read_xml(path: Path) -> Element:
         tree.end(name)
 
     def entity(*declared: Any) -> None:
-        raise Refused("declares entities, which can expand without end", "take its DOCTYPE out, or leave it out", path)
+        raise Refused("it declares entities, which can grow without limit", "remove its DOCTYPE, or leave it out", path)
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.EntityDeclHandler = tree.data, entity
@@ -100,6 +104,6 @@ def read_xml(path: Path) -> Element:
 
 def _check(path: Path) -> None:
     if not path.is_file():
-        raise Refused("file is missing", _PLACE, path)
+        raise Refused("the file is missing", _PLACE, path)
     if path.stat().st_size > MAX_BYTES:
         raise Refused(f"is larger than {MAX_BYTES} bytes", "split it", path)

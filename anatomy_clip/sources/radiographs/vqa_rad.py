@@ -87,15 +87,15 @@ def _entries(path: Path) -> list[dict[str, str]]:
     """The file's questions, their fields as text without blanks around them: some answers are numbers."""
     found: Any = read_json(path)
     if not isinstance(found, list):
-        raise Refused("holds no list of questions", "fetch the collection again", path)
+        raise Refused("it contains no list of questions", "fetch the collection again", path)
     entries = []
     for number, entry in enumerate(found):
         where = f"{path}, question {number}"
         if not isinstance(entry, dict) or any(not isinstance(entry.get(name), str | int | float) for name in _FIELDS):
-            raise Refused(f"lacks one of {', '.join(_FIELDS)}, or holds what is no text there", "mend it", where)
+            raise Refused(f"one of {', '.join(_FIELDS)} is missing or not text", "correct it", where)
         entries.append({name: str(entry[name]).strip() for name in _FIELDS})
         if entries[-1]["image_organ"] not in PARTS:
-            raise Refused(f"image_organ is none of {', '.join(PARTS)}", "mend it", where)
+            raise Refused(f"image_organ is not one of {', '.join(PARTS)}", "correct it", where)
     return entries
 
 

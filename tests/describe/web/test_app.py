@@ -203,10 +203,10 @@ def test_what_is_stopped_leaves_nothing(client, engine, folder):
 
 
 def test_what_fails_is_told_and_leaves_nothing(client, engine, folder):
-    engine.error = ValueError("the file is no study; leave it out")
+    engine.error = ValueError("the file is not a study; leave it out")
     key = client.begin()
     client.upload(key, "a", b"x")
-    assert client.wait(key)["message"] == "the file is no study; leave it out"
+    assert client.wait(key)["message"] == "the file is not a study; leave it out"
     assert below(folder) == []
 
 

@@ -72,7 +72,7 @@ def of_study(page, path=""):
 def test_a_study_is_added_looked_at_and_forgotten(page, files, server):
     add(page, files)
     assert page.text_content("#status") == "2 series with 7 slices described, 1 file refused."
-    assert "<b>notes.txt: is no DICOM file" in page.text_content("#refused")
+    assert "<b>notes.txt: is not a DICOM file" in page.text_content("#refused")
     assert page.evaluate("document.activeElement.id") == "result-h"
     with page.expect_download() as saved:
         page.click("#json")
@@ -90,7 +90,7 @@ def test_a_study_is_added_looked_at_and_forgotten(page, files, server):
             assert page.evaluate("document.getElementById('picture').decode().then(() => true)")
         page.click("#forget")
         assert client.get(of_study(page)).status_code == 404
-    assert page.locator("#result").is_hidden() and "nothing of the study is kept" in page.text_content("#status")
+    assert page.locator("#result").is_hidden() and "No part of it is kept" in page.text_content("#status")
 
 
 def test_captions_are_compared_while_they_are_typed(page, files, server):
@@ -103,7 +103,7 @@ def test_captions_are_compared_while_they_are_typed(page, files, server):
     a, b = answer.value.json()["cosines"]
     expect(page.locator("#verdict")).to_contain_text(f"{a:.3f}")
     better = "A" if a > b else "B"
-    assert f"prefers caption {better} by {abs(a - b):.3f}" in compared(page)
+    assert f"Caption {better} fits the slice better, by {abs(a - b):.3f}" in compared(page)
     page.fill("#first", "word " * 150)
     expect(page.locator("#verdict")).to_contain_text("shorten the caption")
 

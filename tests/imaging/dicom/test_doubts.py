@@ -38,7 +38,7 @@ def test_missing_slices_are_noted(write, tmp_path):
     for n in (0, 1, 2, 5, 6, 7, 8):
         write(f"s/{n}.dcm", z=2.0 * n)
     (one,) = found(tmp_path / "s")
-    assert one.notes == ("slices usually lie 2 mm apart, but there are gaps (6 mm after slice 2): are slices missing?",)
+    assert one.notes == ("slices are usually 2 mm apart, but there are gaps (6 mm after slice 2): are slices missing?",)
 
 
 @pytest.mark.parametrize("lost", [(1, 2), (1, 0), (1, 5), (0, 0), (0, 5), (2, 0)])
@@ -52,7 +52,7 @@ def test_time_points_are_kept_apart_though_one_lost_a_slice(write, tmp_path, los
     assert [{frame.path.name[0] for frame in one.frames} for one in stacks] == [{"0"}, {"1"}, {"2"}]
     short = [one for one in stacks if len(one.frames) == 5]
     assert [one.variant for one in short] == [f"repeat {lost[0] + 1}"]
-    assert any("holds 5 of the 6 places that another stack of its series holds" in note for note in short[0].notes)
+    assert any("it has 5 of the 6 positions that another stack of its series has" in note for note in short[0].notes)
     assert not any(one.notes for one in stacks if one not in short)
 
 
@@ -69,7 +69,7 @@ def test_a_lost_end_of_one_b_value_is_noted(write, tmp_path):
         for n in range(5 if b == 50 else 4):
             write(f"{b}_{n}.dcm", z=float(2 * n), modality="MR", DiffusionBValue=b)
     whole, short = found(tmp_path)
-    assert whole.notes == () and "holds 4 of the 5 places" in short.notes[0]
+    assert whole.notes == () and "it has 4 of the 5 positions" in short.notes[0]
 
 
 def test_one_sop_instance_uid_for_all_slices_loses_none(write, tmp_path):
@@ -77,7 +77,7 @@ def test_one_sop_instance_uid_for_all_slices_loses_none(write, tmp_path):
         write(f"{n}.dcm", z=2.0 * n, SOPInstanceUID="1.2.3.9")
     (one,) = found(tmp_path)
     assert len(one.frames) == 4
-    assert one.notes == ("SOP Instance UID (0008,0018) is the same in several of its slices: was it overwritten?",)
+    assert one.notes == ("SOP Instance UID (0008,0018) is the same in several slices: was it overwritten?",)
 
 
 def test_one_sop_instance_uid_at_one_place_is_no_copy_where_pixels_differ(write, tmp_path):
@@ -96,7 +96,7 @@ def test_slices_with_a_series_uid_each_are_joined(write, tmp_path, study):
     (one,) = found(tmp_path / "s")
     assert len({frame.series_uid for frame in one.frames}) == 5  # each as its file has it
     assert one.notes == (
-        "each of its slices has a Series Instance UID (0020,000E) of its own: joined by their geometry",
+        "each of its slices has a Series Instance UID (0020,000E) of its own: the slices were joined by their geometry",
     )
 
 

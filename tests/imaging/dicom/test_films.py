@@ -85,7 +85,7 @@ def test_rescale_comes_first_and_padding_is_black(tmp_path):
 
 def test_without_a_window_nearly_all_values_are_shown_and_it_is_said(tmp_path):
     _, pixels, notes = film(tmp_path, WindowCenter=None, WindowWidth=None)
-    assert pixels.min() == 0 and pixels.max() == 1 and "neither VOI LUT nor window" in notes[0]
+    assert pixels.min() == 0 and pixels.max() == 1 and "no VOI LUT and no window" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_limbs_are_left_as_they_are_and_nonsense_is_noted(tmp_path):
     assert pixels == pytest.approx(LINEAR, abs=1e-6) and notes == ()
     assert (found.part, found.side) == ("hand", Side.RIGHT)
     _, pixels, notes = film(tmp_path, PatientOrientation=["L", "R"])
-    assert pixels == pytest.approx(LINEAR, abs=1e-6) and "names no two directions" in notes[0]
+    assert pixels == pytest.approx(LINEAR, abs=1e-6) and "does not give two directions" in notes[0]
 
 
 def code(meaning):
@@ -166,9 +166,9 @@ def test_parts(tmp_path):
         ),
         (
             {"ImagerPixelSpacing": None, "PixelSpacing": [0.2, 0.2], "PixelSpacingCalibrationType": "FIDUCIAL"},
-            None, None, "holds at the patient",
+            None, None, "is valid at the patient",
         ),
-        ({"ImagerPixelSpacing": [0, 0.1]}, None, None, "Imager Pixel Spacing (0018,1164) is no two numbers above 0"),
+        ({"ImagerPixelSpacing": [0, 0.1]}, None, None, "Imager Pixel Spacing (0018,1164) is not two numbers above 0"),
         ({"ImagerPixelSpacing": None}, None, None, ""),
     ],
 )  # fmt: skip
@@ -182,21 +182,21 @@ def test_scale(tmp_path, fields, spacing, magnification, note):
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"PresentationIntentType": "FOR PROCESSING"}, "is FOR PROCESSING: raw values"),
+        ({"PresentationIntentType": "FOR PROCESSING"}, "is FOR PROCESSING: its values are raw values"),
         ({"SOPClassUID": RAW, "PresentationIntentType": None}, "is FOR PROCESSING"),
-        ({"Modality": "MG"}, "Modality (0008,0060) is no CR or DX"),
-        ({"Modality": "RF"}, "is no CR or DX"),
-        ({"Modality": "CT"}, "is CT: it is no radiograph"),
+        ({"Modality": "MG"}, "Modality (0008,0060) is not CR or DX"),
+        ({"Modality": "RF"}, "is not CR or DX"),
+        ({"Modality": "CT"}, "is CT: it is not a radiograph"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2"}, "is Digital Mammography X-Ray Image Storage"),
         ({"NumberOfFrames": 2}, "Number of Frames (0028,0008) is not 1"),
         ({"PhotometricInterpretation": "RGB"}, "is not MONOCHROME1 or 2"),
-        ({"Rows": 20000, "Columns": 20000}, "over the limit"),
+        ({"Rows": 20000, "Columns": 20000}, "above the limit"),
         ({"Rows": 400}, "bytes"),
         ({"WindowWidth": 0}, "Window Width (0028,1051) is too small"),
-        ({"WindowWidth": "NaN"}, "no plain numbers"),
-        ({"VOILUTFunction": "WAVY"}, "VOI LUT Function (0028,1056) is none of"),
+        ({"WindowWidth": "NaN"}, "not contain plain numbers"),
+        ({"VOILUTFunction": "WAVY"}, "VOI LUT Function (0028,1056) is not one of"),
         ({"VOILUTSequence": lut([1, 2, 3], bits=40)}, "VOI LUT Sequence (0028,3010) is damaged"),
-        ({"WindowCenter": -50000}, "of one grey all over"),
+        ({"WindowCenter": -50000}, "one grey value everywhere"),
     ],
 )  # fmt: skip
 def test_what_is_no_film_is_refused_by_field(tmp_path, fields, reason):

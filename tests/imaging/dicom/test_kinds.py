@@ -15,18 +15,18 @@ def told(path):
 @pytest.mark.parametrize(
     ("modality", "words", "said"),
     [
-        ("MR", ["M", "ND", "NORM", "MOSAIC"], "says MOSAIC: many slices side by side in one frame"),
+        ("MR", ["M", "ND", "NORM", "MOSAIC"], "says MOSAIC: it shows many slices side by side in one frame"),
         ("CT", ["LOCALIZER"], "says LOCALIZER: a CT localizer is a projection"),
-        ("CT", ["PROJECTION IMAGE", "MIP"], "says PROJECTION IMAGE: a projection"),
-        ("CT", ["AXIAL", "CT_SOM5 MIP"], "says MIP: a projection"),
-        ("CT", ["REFORMATTED", "MIN IP"], "says MIN IP: a projection"),
-        ("MR", ["MIP_SAG"], "says MIP: a projection"),
-        ("MR", ["MNIP", "ND"], "says MNIP: a projection"),
-        ("CT", ["AXIAL", "VOLUME_RENDERING"], "says VOLUME RENDERING: a rendering"),
-        ("CT", ["OTHER", "CT_SOM5 VRT"], "says VRT: a rendering"),
-        ("CT", ["MPR CURVED"], "says MPR CURVED: a reformat along a curve"),
-        ("CT", ["SCREEN SAVE"], "says SCREEN SAVE: a picture"),
-        ("CT", ["OTHER", "CT_SOM5 PROT"], "says PROT: a picture"),
+        ("CT", ["PROJECTION IMAGE", "MIP"], "says PROJECTION IMAGE: it is a projection"),
+        ("CT", ["AXIAL", "CT_SOM5 MIP"], "says MIP: it is a projection"),
+        ("CT", ["REFORMATTED", "MIN IP"], "says MIN IP: it is a projection"),
+        ("MR", ["MIP_SAG"], "says MIP: it is a projection"),
+        ("MR", ["MNIP", "ND"], "says MNIP: it is a projection"),
+        ("CT", ["AXIAL", "VOLUME_RENDERING"], "says VOLUME RENDERING: it is a rendering"),
+        ("CT", ["OTHER", "CT_SOM5 VRT"], "says VRT: it is a rendering"),
+        ("CT", ["MPR CURVED"], "says MPR CURVED: it is a reformat along a curve"),
+        ("CT", ["SCREEN SAVE"], "says SCREEN SAVE: it is a picture"),
+        ("CT", ["OTHER", "CT_SOM5 PROT"], "says PROT: it is a picture"),
     ],
 )
 def test_image_type_says_that_it_is_no_slice(write, modality, words, said):
@@ -49,11 +49,11 @@ def test_slices_with_words_that_look_alike_are_taken(write, modality, words):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"VolumetricProperties": "SAMPLED"}, "Volumetric Properties (0008,9206) says SAMPLED: a projection"),
+        ({"VolumetricProperties": "SAMPLED"}, "Volumetric Properties (0008,9206) says SAMPLED: it is a projection"),
         ({"VolumetricProperties": "DISTORTED"}, "a reformat along a curve"),
-        ({"VolumeBasedCalculationTechnique": "MAX_IP"}, "(0008,9207) says MAX_IP: a projection"),
+        ({"VolumeBasedCalculationTechnique": "MAX_IP"}, "(0008,9207) says MAX_IP: it is a projection"),
         ({"VolumeBasedCalculationTechnique": "VOLUME_RENDER"}, "a rendering"),
-        ({"ConversionType": "DF"}, "Conversion Type (0008,0064) says DF: a picture"),
+        ({"ConversionType": "DF"}, "Conversion Type (0008,0064) says DF: it is a picture"),
     ],
 )
 def test_other_fields_say_that_it_is_no_slice(write, changes, said):
@@ -68,7 +68,7 @@ def test_a_mosaic_is_known_by_its_maker_s_count_too(write):
         data.private_block(0x19, "SIEMENS MR HEADER", create=True).add_new(0x0A, "US", tiles)
         data.save_as(path)
         reasons, _ = told(path)
-        assert len(reasons) == refused and all("counts 16 slices side by side" in one for one in reasons)
+        assert len(reasons) == refused and all("states 16 slices side by side" in one for one in reasons)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_mosaic_is_known_by_its_maker_s_count_too(write):
         ({"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED", "AVERAGE"]}, "says AVERAGE"),
         (
             {"SeriesDescription": "cor MIP of SECRET^PERSON"},
-            "Series Description (0008,103E) says mip: it may be no slice",
+            "Series Description (0008,103E) says mip: it may not be a single slice",
         ),
     ],
 )
@@ -117,5 +117,5 @@ def test_the_frame_that_has_no_place_or_is_no_slice_is_named(sample, tmp_path):
     ],
 )
 def test_half_a_rescale_is_told(write, gone, said):
-    assert told(write("x.dcm", **dict.fromkeys(gone))) == ([], [f"{said}: values may not be HU"])
+    assert told(write("x.dcm", **dict.fromkeys(gone))) == ([], [f"{said}: the values may not be HU"])
     assert told(write("mr.dcm", modality="MR")) == ([], [])

@@ -192,22 +192,22 @@ def test_hu_do_not_depend_on_how_they_are_shown(write):
 
 
 @pytest.mark.parametrize(
-    ("changes", "why"), [({"RescaleSlope": 1e38}, "not finite"), ({"RescaleSlope": 0}, "constant")]
+    ("changes", "why"), [({"RescaleSlope": 1e38}, "not finite"), ({"RescaleSlope": 0}, "have the same value")]
 )
 def test_useless_values_are_refused(write, changes, why):
     series = only([write("x.dcm", **changes)])
-    with pytest.raises(ValueError, match=rf"x\.dcm: frame 1 .*{why}"):
+    with pytest.raises(ValueError, match=rf"x\.dcm: .*frame 1 .*{why}"):
         first(series)
 
 
 def test_a_constant_slice_is_refused_and_the_others_go_on(write):
     paths = [write(f"{z}.dcm", np.full((8, 6), 7, np.int16) if z == 2 else None, z=z) for z in (0, 2, 4)]
     series = only(paths)
-    with pytest.raises(ValueError, match=r"2\.dcm: frame 1 is constant"):
+    with pytest.raises(ValueError, match=r"2\.dcm: all pixels of frame 1 have the same value"):
         load(series, 1, FrameReader())
     lowest, refusal, highest = read_frames(series)
     assert lowest.pixels.shape == highest.pixels.shape == (8, 6)
-    assert refusal.where == str(paths[1]) and refusal.reason == "frame 1 is constant"
+    assert refusal.where == str(paths[1]) and refusal.reason == "all pixels of frame 1 have the same value"
     assert (load(series, 1, FrameReader(), blank=True).pixels == 7 - 1024).all()
 
 

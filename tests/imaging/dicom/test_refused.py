@@ -30,8 +30,8 @@ def reason(path):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("SC_rgb_rle.dcm", "Modality (0008,0060) is no CT or MR"),
-        ("badVR.dcm", "no CT or MR"),
+        ("SC_rgb_rle.dcm", "Modality (0008,0060) is not CT or MR"),
+        ("badVR.dcm", "not CT or MR"),
         ("rtplan.dcm", "no Pixel Data"),
         ("reportsi.dcm", "no Pixel Data"),
         ("DICOMDIR", "no Pixel Data"),
@@ -39,7 +39,7 @@ def reason(path):
         ("ExplVR_LitEndNoMeta.dcm", "no preamble"),
         ("zipMR.gz", "compressed by gzip"),
         ("MR_truncated.dcm", "cut off: 8130 of 8192 bytes"),
-        ("liver_1frame.dcm", "no CT or MR"),
+        ("liver_1frame.dcm", "not CT or MR"),
         ("emri_small.dcm", "geometry is unknown"),
         ("waveform_ecg.dcm", "no Pixel Data"),
     ],
@@ -51,25 +51,28 @@ def test_files_that_hold_no_slice(sample, name, why):
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "Secondary Capture Image Storage, no CT image"),
+        (
+            {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"},
+            "Secondary Capture Image Storage: it does not fit the modality CT",
+        ),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "a CT localizer is a projection"),
         ({"ImageOrientationPatient": None}, "Image Orientation (Patient) (0020,0037) is missing"),
-        ({"ImageOrientationPatient": [1, 0, 0]}, "holds 3 numbers, not 6"),
+        ({"ImageOrientationPatient": [1, 0, 0]}, "has 3 numbers, not 6"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "right angle"),
         ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "unit directions"),
         ({"ImagePositionPatient": None}, "Image Position (Patient) (0020,0032) is missing"),
         ({"PixelSpacing": None}, "Pixel Spacing (0028,0030) is missing"),
         ({"PixelSpacing": [0, 1]}, "is not above 0"),
         ({"Rows": None}, "Rows (0028,0010) is missing"),
-        ({"Rows": 0}, "claims 1 frames of 0 x 6"),
-        ({"Rows": 9}, "hold 96 of 108 bytes"),
-        ({"NumberOfFrames": 65535, "Rows": 65535, "Columns": 65535}, "over the limit of 268435456 samples"),
+        ({"Rows": 0}, "states 1 frames of 0 x 6"),
+        ({"Rows": 9}, "have 96 of 108 bytes"),
+        ({"NumberOfFrames": 65535, "Rows": 65535, "Columns": 65535}, "above the limit of 268435456 samples"),
         ({"NumberOfFrames": 2, "Rows": 4}, "2 frames and 0 items"),
         ({"SamplesPerPixel": 3}, "not MONOCHROME1 or 2"),
         ({"PhotometricInterpretation": "RGB"}, "not MONOCHROME1 or 2"),
-        ({"BitsStored": 17}, "17 of 16 allocated"),
+        ({"BitsStored": 17}, "is 17, but 16 bits are allocated"),
         ({"HighBit": 11}, "High Bit"),
-        ({"Modality": "PT"}, "no CT or MR"),
+        ({"Modality": "PT"}, "not CT or MR"),
     ],
 )
 def test_headers_that_can_t_be_used(write, changes, why):
@@ -87,10 +90,10 @@ def test_a_wrong_vr_names_the_field_and_not_its_value(write, keyword, vr):
 
 
 def test_missing_files_and_folders(tmp_path):
-    assert reason(tmp_path / "gone.dcm") == "file is missing"
+    assert reason(tmp_path / "gone.dcm") == "the file is missing"
     assert find_series([tmp_path]) == ([], [])
     (tmp_path / "empty.dcm").write_bytes(b"")
-    assert "no DICOM file" in reason(tmp_path / "empty.dcm")
+    assert "not a DICOM file" in reason(tmp_path / "empty.dcm")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.7])
@@ -153,7 +156,7 @@ def test_a_deflated_file_is_read_within_a_limit(write, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "MAX_INFLATED", 2**20)
     bomb = deflated(path, tmp_path / "bomb.dcm", b"\0" * 2**22)
     assert bomb.stat().st_size < 2**13
-    assert "inflates to more than 1048576 bytes" in reason(bomb)
+    assert "its decompressed content has more than 1048576 bytes" in reason(bomb)
 
 
 def test_a_decoder_that_panics_is_a_value_error(write, monkeypatch):

@@ -103,5 +103,5 @@ def test_faults_are_named(body):
     with pytest.raises(ValueError, match="knee: 'oblique' is not a valid"):
         parse_protocols({"knee": ROW | {"planes": {"oblique": 1}}})
     (bad,) = parse_protocols({"tail": ROW | {"centre": ["tail"]}})
-    with pytest.raises(ValueError, match="tail names the landmark 'tail'"):
+    with pytest.raises(ValueError, match="tail uses the landmark 'tail'"):
         plan_series(body, [bad], np.random.default_rng(0))

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_said(made):
     assert [record.masks for _, _, record in films] == [("covid_pattern",), ()]
     told = {Path(one.where).name: one for one in others}
     assert "no row of metadata.csv" in told["stranger.png"].reason and told["stranger.png"].remedy
-    assert "reaches out of its film" in told["2.png"].reason
+    assert "extends beyond its film" in told["2.png"].reason
     assert isinstance(told["3.png"], Doubt) and "can't be read as PNG" in told["3.png"].reason
 
 
@@ -85,7 +85,9 @@ def test_a_mask_without_its_place_is_left_out_unless_it_is_as_large_as_its_film(
     )
     films, others = all_films(CovidSegm(made, shares=SHARES))
     assert films[0][2].masks == ("left_lung",)
-    assert "no structure.csv says where" in others[0].reason and "not below the source's root" in others[1].reason
+    assert (
+        "no structure.csv gives its position" in others[0].reason and "not below the source's root" in others[1].reason
+    )
 
 
 def test_a_bad_place_is_refused_by_line(made):

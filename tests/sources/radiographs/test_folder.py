@@ -50,7 +50,7 @@ def test_a_table_states_patients_views_and_findings(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("path,edema\na.png,yes\n", "line 2: edema is none of 1, 0, -1 and empty"),
+        ("path,edema\na.png,yes\n", "line 2: edema is not one of 1, 0, -1 and empty"),
         ("path\na.png\na.png\n", "line 3: path is there twice"),
         ("path,edema\n,1\n", "line 2: path is empty"),
         ("file\na.png\n", "has no column path"),
@@ -72,7 +72,7 @@ def test_paths_out_of_the_folder_are_refused_by_name(tmp_path):
     films, others = all_films(FilmFolder(tmp_path / "in", labels="labels.csv", shares=SHARES, salt="s"))
     assert films == [] and len(others) == 4
     said = " ".join(map(str, others))
-    assert "'../outside.png' is not below" in said and "'/etc/passwd'" in said and "by a symbolic link" in said
+    assert "'../outside.png' is not below" in said and "'/etc/passwd'" in said and "through a symbolic link" in said
     assert "xxx'... is too long" in said
 
 

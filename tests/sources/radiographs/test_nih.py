@@ -94,7 +94,7 @@ def test_patients_are_split_whole_and_by_nothing_but_their_id(tmp_path):
     [
         ({"labels": "Cardiomegalie"}, r"labels.csv, line 2: finding 'Cardiomegalie' .*did you mean 'Cardiomegaly'"),
         ({"patient": ""}, "line 2: Image Index or Patient ID is empty"),
-        ({"bbox": "Mass:1,2,3"}, "line 2: a box of nodule is no x,y,w,h within 1024"),
+        ({"bbox": "Mass:1,2,3"}, "line 2: a box of nodule is not x,y,w,h within 1024"),
         ({"bbox": "Mass:1000,2,300,4"}, "a box of nodule"),
         ({"bbox": "Mass:nan,2,300,4"}, "a box of nodule"),
     ],
@@ -109,10 +109,10 @@ def test_bad_rows_are_refused_by_line(tmp_path, change, message):
 def test_a_patient_in_both_lists_and_a_film_in_none_are_refused(published):
     (published / "test_list.txt").write_text("1_001.png\n3_000.png\n")
     (published / "train_val_list.txt").write_text("1_000.png\n2_000.png\n")
-    with pytest.raises(ValueError, match="line 3: a patient stands in both lists"):
+    with pytest.raises(ValueError, match="line 3: a patient is in both lists"):
         NihChestXray14(published).splits()
     (published / "test_list.txt").write_text("3_000.png\n")
-    with pytest.raises(ValueError, match="line 3: Image Index stands in neither list"):
+    with pytest.raises(ValueError, match="line 3: its Image Index is in neither list"):
         NihChestXray14(published).splits()
 
 
@@ -129,7 +129,7 @@ def test_bad_films_cost_only_themselves(published):
 
 
 def test_without_a_table_and_with_wrong_shares(tmp_path):
-    with pytest.raises(ValueError, match=r"holds none of labels\.csv, Data_Entry_2017\.csv"):
+    with pytest.raises(ValueError, match=r"has none of labels\.csv, Data_Entry_2017\.csv"):
         NihChestXray14(tmp_path).splits()
     with pytest.raises(ValueError, match="give shares from 0 that sum to 1"):
         NihChestXray14(tmp_path, shares={"train": 0.5})

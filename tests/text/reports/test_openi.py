@@ -85,7 +85,7 @@ def test_the_program_prints_the_held_out_part(archive, capsys):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"1.xml": "<a>"}, "1.xml is no XML file"),
+        ({"1.xml": "<a>"}, "1.xml is not an XML file"),
         ({"1.xml": "<a/>"}, "no number in uId"),
         ({}, "no report with tags"),
         (None, "can't be read"),

@@ -6,7 +6,7 @@ export async function ask(method, address, { body, headers, signal } = {}) {
     answer = await fetch(address, { method, body, headers, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server doesn't answer: is it still running, and are the files still there?");
+    throw new Error("The server does not answer. Is it still running, and do the files still exist?");
   }
   if (answer.ok) return answer.status === 204 ? null : answer.json();
   const said = await answer.json().catch(() => ({}));

@@ -25,10 +25,10 @@ async function add(files) {
   drop();
   trouble("");
   const total = files.reduce((sum, { file }) => sum + file.size, 0);
-  if (!files.length) return trouble("There are no files in that.");
-  if (!about) return trouble("The server doesn't answer: is it still running?");
-  if (files.length > about.max_files) return trouble(`These are ${files.length.toLocaleString("en")} files, and at most ${about.max_files.toLocaleString("en")} are taken. Add fewer, or start the server with a larger --max-files.`);
-  if (total > about.max_megabytes * 1e6) return trouble(`This is ${Math.ceil(total / 1e6).toLocaleString("en")} MB, and at most ${about.max_megabytes.toLocaleString("en")} are taken. Add less, or start the server with a larger --max-upload.`);
+  if (!files.length) return trouble("There are no files to add.");
+  if (!about) return trouble("The server does not answer. Is it still running?");
+  if (files.length > about.max_files) return trouble(`These are ${files.length.toLocaleString("en")} files, but the limit is ${about.max_files.toLocaleString("en")}. Add fewer, or start the server with a larger --max-files.`);
+  if (total > about.max_megabytes * 1e6) return trouble(`This is ${Math.ceil(total / 1e6).toLocaleString("en")} MB, but the limit is ${about.max_megabytes.toLocaleString("en")}. Add less, or start the server with a larger --max-upload.`);
   const mine = { key: null, stopped: false };
   current = mine;
   working(true);
@@ -58,10 +58,10 @@ async function upload(mine, files) {
       const { file, name } = waiting.shift();
       await ask("PUT", `${study(mine.key)}/files`, { body: file, headers: { "X-Name": encodeURIComponent(name) } });
       sent += 1;
-      if (!mine.stopped) progress(`Taking in ${sent} of ${files.length} files`, sent / files.length);
+      if (!mine.stopped) progress(`Uploaded ${sent} of ${files.length} files`, sent / files.length);
     }
   };
-  progress(`Taking in ${files.length === 1 ? "the file" : `${files.length} files`}`, null);
+  progress(`Uploading ${files.length === 1 ? "the file" : `${files.length} files`}`, null);
   await Promise.all(Array.from({ length: AT_ONCE }, send));
 }
 
@@ -149,7 +149,7 @@ function trouble(words) {
 
 at("files").onchange = at("folder").onchange = (event) => add(chosen(event.target));
 at("stop").onclick = () => { drop(); working(false); tell("Stopped."); at("files").focus(); };
-at("forget").onclick = () => { drop(); tell("Forgotten: nothing of the study is kept."); at("files").focus(); };
+at("forget").onclick = () => { drop(); tell("The study was removed. No part of it is kept."); at("files").focus(); };
 // The whole page takes drops: one that misses the box must not open the file in place of the page.
 addEventListener("dragover", (event) => { event.preventDefault(); at("drop").classList.add("over"); });
 addEventListener("dragleave", (event) => { if (!event.relatedTarget) at("drop").classList.remove("over"); });

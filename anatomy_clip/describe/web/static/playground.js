@@ -59,8 +59,8 @@ async function compare() {
 function verdict({ cosines: [a, b], shares }) {
   const numbers = `Cosine A ${a.toFixed(3)}, B ${b.toFixed(3)}; at the model's temperature ${percent(shares[0])} to ${percent(shares[1])}.`;
   const margin = Math.abs(a - b);
-  if (margin < 0.0005) return `The slice fits both captions alike. ${numbers}`;
-  return `The slice prefers caption ${a > b ? "A" : "B"} by ${margin.toFixed(3)}. ${numbers}`;
+  if (margin < 0.0005) return `Both captions fit the slice equally well. ${numbers}`;
+  return `Caption ${a > b ? "A" : "B"} fits the slice better, by ${margin.toFixed(3)}. ${numbers}`;
 }
 
 const percent = (share) => `${(share * 100).toFixed(share > 0.995 || share < 0.005 ? 1 : 0)}\u202f%`;

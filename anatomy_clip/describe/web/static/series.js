@@ -9,7 +9,7 @@ export const kind = (series) => [series.modality, series.protocol, series.orient
 // Shows a series of a study; `moved(place)` is told of every slice that is chosen.
 export function show(key, number, series, stations, burnedIn, moved) {
   at("one-h").textContent = title(series);
-  at("one-caption").textContent = series.abstained ? "Nothing that the model is sure of." : series.caption;
+  at("one-caption").textContent = series.abstained ? "Nothing: the model is not certain enough." : series.caption;
   at("one-named").replaceChildren(...summary(series));
   at("one-notes").replaceChildren(...notes(series).map((note) => make("li", {}, note)));
   const slider = at("place");
@@ -41,14 +41,14 @@ function summary(series) {
 }
 
 function notes(series) {
-  const said = series.agrees === false ? [`the header says ${series.body_part}, the image shows something else`] : [];
+  const said = series.agrees === false ? [`the header says ${series.body_part}, but the image shows something else`] : [];
   return [...said, ...series.notes, ...(series.evidence ? [`protocol from ${series.evidence}`] : [])];
 }
 
 function slice(key, number, place, series, burnedIn) {
   const one = series.slices[place];
   const where = `Slice ${place + 1} of ${series.slices.length}` + (one.position_mm === null ? "" : `, at ${mm(one.position_mm - series.slices[0].position_mm)}`);
-  const named = one.abstained ? "nothing that the model is sure of" : findings([...one.stations, ...one.organs]);
+  const named = one.abstained ? "nothing: the model is not certain enough" : findings([...one.stations, ...one.organs]);
   at("where").textContent = where;
   at("place").setAttribute("aria-valuetext", `${where}: ${named}`);
   const image = at("picture");
@@ -59,7 +59,7 @@ function slice(key, number, place, series, burnedIn) {
     image.alt = `${where}: ${named}`;
   }
   const tables = [scores("Stations", one.stations), scores("Organs", one.organs)];
-  at("findings").replaceChildren(...(one.abstained ? [make("p", {}, "Nothing that the model is sure of.")] : tables));
+  at("findings").replaceChildren(...(one.abstained ? [make("p", {}, "Nothing: the model is not certain enough.")] : tables));
 }
 
 function scores(heading, named) {

@@ -43,7 +43,7 @@ function span({ first, last, from_mm, to_mm }) {
 
 function spoken(series) {
   const organs = series.organs.map(({ name }) => name).join(", ");
-  return `Along the series: ${told(series) || "no station"}. Organs: ${organs || "none"}. Slice by slice in the table below.`;
+  return `Along the series: ${told(series) || "no station"}. Organs: ${organs || "none"}. The table below lists each slice.`;
 }
 
 const has = (named, name) => named.some((one) => one.name === name);

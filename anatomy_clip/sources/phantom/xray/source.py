@@ -55,7 +55,7 @@ class FilmSource:
             ValueError: a cohort has an unknown field, or the share isn't above 0 and at most 1.
         """
         if not 0 < share <= 1:
-            raise ValueError(f"films: share={share}; give more than 0 and at most 1")
+            raise ValueError(f"films: share={share}; give a share above 0 and at most 1")
         every = {name: _cohort(name, values) for name, values in cohorts.items()}
         self.cohorts = {name: replace(one, patients=math.ceil(one.patients * share)) for name, one in every.items()}
         self.seed = seed
