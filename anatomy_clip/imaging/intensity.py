@@ -48,7 +48,7 @@ class Display:
             ValueError: the slice has no pixels, or holds NaN or infinite values.
         """
         if not image.pixels.size or not np.isfinite(image.pixels).all():
-            raise ValueError("a slice has no pixels, or holds NaN or infinite values: check its source")
+            raise ValueError("a slice has no pixels, or it has NaN or infinite values: check its source")
         if image.modality is Modality.CT:
             return ct_window(image.pixels, self.level, self.width)
         return percentile_scale(image.pixels, self.low, self.high)

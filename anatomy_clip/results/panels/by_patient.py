@@ -16,9 +16,9 @@ class Panel(CellsPanel):
     columns = COLUMNS
     title = "Patients that training left out"
     says = (
-        "Hit@1 of organs and of stations on slices of patients whom the training didn't see: the mean over patients "
-        "of the mean over each patient's slices. *constant*: the most that one answer, given to all of these slices, "
-        "would get."
+        "Hit@1 of organs and of stations on slices of patients that were not in the training: the mean over patients "
+        "of the mean over each patient's slices. *constant*: the best result of a constant answer for all of these "
+        "slices."
     )
     folded = r"^(organ|station)/[^/]+/(?!CT$|MR$|constant$|(CT|MR)/constant$)"
 

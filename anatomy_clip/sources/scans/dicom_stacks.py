@@ -75,17 +75,17 @@ def _files(root: Path, path: Path) -> tuple[list[Path], list[Refusal]]:
         if file.is_file():
             files.append(file)
         else:  # a pipe would be waited for without end
-            refusals.append(Refusal("is no regular file", "take it out of the folder", str(file)))
+            refusals.append(Refusal("is not a regular file", "remove it from the folder", str(file)))
     return files, refusals
 
 
 def _faults(series: DicomSeries, keep_burned_in: bool) -> Iterator[Refusal]:
     said = ""
     if series.burned_in_annotation and not keep_burned_in:
-        said = "Burned In Annotation (0028,0301) is YES: text in its pixels may name the patient"
+        said = "Burned In Annotation (0028,0301) is YES: text in its pixels may show the patient's name"
         remedy = "mask the text and set the field to NO, or set source.burned_in=keep"
     elif series.degrees_off_axis > MAX_TILT_DEGREES:
-        said = f"lies {series.degrees_off_axis:.0f} degrees off the patient's axes (at most {MAX_TILT_DEGREES:.0f})"
+        said = f"lies {series.degrees_off_axis:.0f} degrees from the patient's axes (at most {MAX_TILT_DEGREES:.0f})"
         remedy = "resample it first, or leave it out"
     if said:
         paths = dict.fromkeys(frame.path for frame in series.frames)
@@ -98,8 +98,8 @@ def _dicom_stack(group: Sequence[DicomSeries], key: str, series: tuple[str, ...]
         turned = largest_difference((*first.row, *first.column), (*other.row, *other.column))
         if (other.series_uid, other.modality) != (first.series_uid, first.modality) or turned >= SAME_DIRECTION:
             raise ValueError(
-                f"{key}: holds several {first.orientation} series, so a label row's slices can't be counted; "
-                "give each series a folder of its own"
+                f"{key}: has several {first.orientation} series, so a label row's slices can't be counted; "
+                "give each series its own folder"
             )
     multi_frame = len({frame.path for one in group for frame in one.frames}) == 1
     frames = [(one, frame) for one, series in enumerate(group) for frame in series.frames]

@@ -104,7 +104,7 @@ class Folder:
         if self._table_path:
             for path, rows in self._table.items():
                 if not path_below(self.root, path, rows[0].where).exists():
-                    raise ValueError(f"{rows[0].where}: path {path!r} is missing below {self.root}; mend the row")
+                    raise ValueError(f"{rows[0].where}: path {path!r} is missing below {self.root}; correct the row")
             return list(self._table)
         found = (path if is_nifti(path) else str(PurePosixPath(path).parent) for path in walk_files(self.root))
         taken = [path for path in dict.fromkeys(found) if self._takes(path)]
@@ -135,7 +135,7 @@ class Folder:
     def _rows(self, volume: str) -> list[LabelRow]:
         if volume not in self._table:
             table = f"row of {self._table_path}" if self._table_path else "label table; set labels"
-            raise ValueError(f"{volume}: stands in no {table}")
+            raise ValueError(f"{volume}: no {table} lists it")
         return self._table[volume]
 
     def _stacks(self, volume: str, rows: Sequence[LabelRow]) -> Iterator[Stack | Refusal]:
@@ -151,7 +151,7 @@ class Folder:
         modality = rows[0].modality if rows else self.modality
         if modality is None:
             raise ValueError(
-                f"{self.root}: NIfTI files don't say whether they are CT or MR; set source.modality=CT or MR, or give "
+                f"{self.root}: NIfTI files do not state whether they are CT or MR; set source.modality=CT or MR, or give "
                 "a table (source.labels)"
             )
         return modality

@@ -35,7 +35,7 @@ def read_slice(path: Path) -> Slice:
     """
     data = unpack(path)
     if data[:4] != b"IMGF":
-        raise ValueError(f"{path}: starts with {data[:4]!r}, not IMGF: no GE Genesis slice; {_AGAIN}")
+        raise ValueError(f"{path}: starts with {data[:4]!r}, not IMGF: it is not a GE Genesis slice; {_AGAIN}")
     (thickness,) = struct.unpack_from(">f", data, _THICKNESS)
     columns, rows = struct.unpack_from(">2f", data, _PIXEL)
     low, high = _LIMITS_MM
@@ -62,13 +62,13 @@ def unpack(path: Path) -> bytes:
         with path.open("rb", buffering=0) as packed:
             magic = packed.read(2)
             if magic != _PACKED:
-                raise ValueError(f"{path}: starts with {magic!r}: not packed by Unix compress; {_AGAIN}")
+                raise ValueError(f"{path}: starts with {magic!r}: it was not packed by Unix compress; {_AGAIN}")
             packed.seek(0)
             data, status = _gunzip(packed)
     except FileNotFoundError as error:
         if error.filename == "gzip":
-            raise ValueError("the program gzip isn't installed; it unpacks the Visible Human's .Z files") from error
-        raise ValueError(f"{path}: file is missing; {_AGAIN}") from error
+            raise ValueError("the program gzip is not installed, but the .Z files of the Visible Human need it") from error
+        raise ValueError(f"{path}: the file is missing; {_AGAIN}") from error
     except OSError as error:
         raise ValueError(f"{path}: can't be read ({error}); {_AGAIN}") from error
     if len(data) == LENGTH and status == 1:

@@ -74,7 +74,7 @@ def read_table(path: Path, taxonomy: Taxonomy) -> dict[str, list[LabelRow]]:
         where = f"{path}, line {number}"
         first, last = (_whole(cells[name], f"{where}: {name}") for name in ("first_slice", "last_slice"))
         if last < first:
-            raise ValueError(f"{where}: last_slice={last} lies before first_slice={first}; mend the row")
+            raise ValueError(f"{where}: last_slice={last} is smaller than first_slice={first}; correct the row")
         row = _row(cells, "path", first, last, where, taxonomy)
         rows.setdefault(row.path, []).append(row)
     return {name: _agreeing(group) for name, group in rows.items()}
@@ -98,7 +98,7 @@ def read_pictures(path: Path, taxonomy: Taxonomy) -> dict[str, LabelRow]:
     for number, cells in _cells(path, PICTURE_COLUMNS):
         row = _row(cells, "file", 0, 0, f"{path}, line {number}", taxonomy)
         if first := rows.get(row.path):
-            raise ValueError(f"{row.where}: file {row.path!r} stands in {first.where} too; take one row out")
+            raise ValueError(f"{row.where}: file {row.path!r} is also in {first.where}; remove one of the rows")
         rows[row.path] = row
     return rows
 
@@ -117,17 +117,17 @@ def check_rows(rows: Sequence[LabelRow], counts: Mapping[Orientation, int], moda
     for row in rows:
         if set(modalities) != {row.modality}:
             found = " and ".join(sorted(modalities)) or "no image"
-            raise ValueError(f"{row.where}: modality is {row.modality}, but {row.path} holds {found}; mend the row")
+            raise ValueError(f"{row.where}: modality is {row.modality}, but {row.path} holds {found}; correct the row")
         count = counts.get(row.orientation) if row.orientation else None
         if count is None:
             found = " and ".join(sorted(counts))
             raise ValueError(
-                f"{row.where}: orientation is {row.orientation}, but {row.path} holds {found} slices; mend the row"
+                f"{row.where}: orientation is {row.orientation}, but {row.path} holds {found} slices; correct the row"
             )
         if row.last >= count:
             raise ValueError(
                 f"{row.where}: last_slice={row.last}, but {row.path} has {count} {row.orientation} slice(s), counted "
-                "from 0; mend the row"
+                "from 0; correct the row"
             )
 
 
@@ -142,7 +142,7 @@ def _cells(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]
             rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
             return [(number, row) for number, row in rows if any(row.values())]  # spreadsheets leave empty rows
     except FileNotFoundError:
-        raise ValueError(f"{path}: label table is missing; put it there, or set source.labels") from None
+        raise ValueError(f"{path}: the label table is missing; put it there, or set source.labels") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: can't be read as a table ({error}); save it as CSV in UTF-8") from error
 
@@ -161,7 +161,7 @@ def _row(cells: Mapping[str, str], path: str, first: int, last: int, where: str,
     organs = _names(cells["organs"], taxonomy.organ, where)
     unsure = _names(cells.get("organs_unsure", ""), taxonomy.organ, where) or ()
     if both := sorted(set(unsure) & set(organs or ())):
-        raise ValueError(f"{where}: {', '.join(both)} in organs and in organs_unsure; take it out of one")
+        raise ValueError(f"{where}: {', '.join(both)} in organs and in organs_unsure; remove it from one of them")
     return LabelRow(
         where=where,
         path=cells[path].replace("\\", "/").rstrip("/"),  # as Windows writes it
@@ -184,7 +184,7 @@ def _term(kind: type[Term], word: str, where: str) -> Term:
         return same[word.casefold()]
     except KeyError:
         known = ", ".join(repr(term.value) for term in kind)
-        raise ValueError(f"{where} {word!r} is unknown; known are {known}") from None
+        raise ValueError(f"{where} {word!r} is unknown; known: {known}") from None
 
 
 def _names(text: str, check: Callable[[str], Any], where: str) -> tuple[str, ...] | None:
@@ -199,7 +199,7 @@ def _names(text: str, check: Callable[[str], Any], where: str) -> tuple[str, ...
 
 def _whole(text: str, where: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValueError(f"{where}={text!r} is no whole number from 0; mend the row")
+        raise ValueError(f"{where}={text!r} is not a whole number of at least 0; correct the row")
     return int(text)
 
 
@@ -209,7 +209,7 @@ def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
     for a, b in pairwise(rows):
         for name in ("patient", "source", "modality", "protocol"):
             if getattr(a, name) != getattr(b, name):
-                raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; mend one")
+                raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; correct one of them")
         if a.orientation == b.orientation and b.first <= a.last:
-            raise ValueError(f"{b.where}: slices {b.first} to {b.last} overlap those of {a.where}; mend one")
+            raise ValueError(f"{b.where}: slices {b.first} to {b.last} overlap those of {a.where}; correct one of them")
     return rows

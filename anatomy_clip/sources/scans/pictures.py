@@ -48,7 +48,7 @@ class Pictures:
         licence: str = "",
     ) -> None:
         if len(window) != 2 or not window[1] > 0:
-            raise ValueError(f"source.window={list(window)}: give level and width of the display, HU")
+            raise ValueError(f"source.window={list(window)}: give the level and the width of the display window in HU")
         self.root, self.name, self.split, self.licence = Path(root), name, split, licence
         self.window = (float(window[0]), float(window[1]))
         self._pseudonyms = Pseudonyms(salt, salt_file)
@@ -83,7 +83,7 @@ class Pictures:
         """
         for row in self._volumes[volume]:
             if row.orientation is None:
-                yield Refusal("its row states no orientation", "fill it in, or take the row out", row.path)
+                yield Refusal("its row states no orientation", "fill it in, or remove the row", row.path)
                 continue
             try:
                 grey = read_grey(path_below(self.root, row.path, row.where))

@@ -115,9 +115,9 @@ def orientations(values: Mapping[str, float]) -> dict[Orientation, float]:
     known = ", ".join(Orientation)
     for name, value in values.items():
         if name not in tuple(Orientation):
-            raise ValueError(f"step_mm.{name}: no such plane; known are {known}")
+            raise ValueError(f"step_mm.{name}: no such plane; known: {known}")
         if not value > 0:
-            raise ValueError(f"step_mm.{name}={value}: give a distance above 0 mm, or leave the plane out")
+            raise ValueError(f"step_mm.{name}={value}: give a distance above 0 mm, or leave out the plane")
     return {Orientation(name): float(value) for name, value in values.items()}
 
 

@@ -97,7 +97,7 @@ class TotalSegmentator:
         """(Subject, split) in the order of meta.csv."""
         path = self.root / "meta.csv"
         if not path.is_file():
-            raise ValueError(f"{path}: file is missing; unpack the data set there, or set source.root")
+            raise ValueError(f"{path}: the file is missing; unpack the data set there, or set source.root")
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines, delimiter=";"))
         missing = {"image_id", "split"} - set(rows[0] if rows else ())
@@ -106,9 +106,9 @@ class TotalSegmentator:
             raise ValueError(f"{path}: has no column {wanted} (columns are separated by ';') or no row")
         for number, row in enumerate(rows, start=2):
             if row["split"] not in SPLITS:
-                raise ValueError(f"{path}, line {number}: split {row['split']!r} is none of {', '.join(SPLITS)}")
+                raise ValueError(f"{path}, line {number}: split {row['split']!r} is not one of {', '.join(SPLITS)}")
             if not row["image_id"] or Path(row["image_id"]).name != row["image_id"]:
-                raise ValueError(f"{path}, line {number}: image_id {row['image_id']!r} is no folder name")
+                raise ValueError(f"{path}, line {number}: image_id {row['image_id']!r} is not a folder name")
         return [(row["image_id"], SPLITS[row["split"]]) for row in rows]
 
 
@@ -128,9 +128,9 @@ def read_masks(folder: Path, image: Path) -> tuple[Labels, dict[int, str]]:
     """
     files = sorted(folder.glob("*.nii.gz"))
     if not files:
-        raise ValueError(f"{folder}: holds no masks (*.nii.gz); unpack the volume again")
+        raise ValueError(f"{folder}: contains no masks (*.nii.gz); unpack the volume again")
     if len(files) > _MAX_CLASSES:
-        raise ValueError(f"{folder}: holds {len(files)} masks, one label volume takes {_MAX_CLASSES}")
+        raise ValueError(f"{folder}: holds {len(files)} masks, but one label volume can have at most {_MAX_CLASSES}")
     labels = join_masks(files, like=read_header(image))
     return labels, {value: path.name.removesuffix(".nii.gz") for value, path in enumerate(files, start=1)}
 

@@ -113,7 +113,7 @@ class VisibleHuman:
         image = read_slice(self.root / donor.folder / f"{donor.prefix}{index}.fre.Z")
         found = donor.at(index)
         if found is None:
-            raise ValueError(f"{volume}: nothing is stated of this level in visible_human.yaml")
+            raise ValueError(f"{volume}: visible_human.yaml has no labels for this level")
         record = SliceRecord(
             source=self.name,
             split=split,
@@ -137,7 +137,7 @@ class VisibleHuman:
         names = [pattern.fullmatch(path.name) for path in folder.glob("*.fre.Z")]
         present = sorted(int(match.group(1)) for match in names if match)
         if not present:
-            raise ValueError(f"{folder}: holds no {donor.prefix}####.fre.Z; download the set there, or set source.root")
+            raise ValueError(f"{folder}: contains no {donor.prefix}####.fre.Z; download the set there, or set source.root")
         taken: list[int] = []
         for level in present:
             if donor.at(level) and (not taken or level - taken[-1] >= self.step_mm):
