@@ -106,6 +106,7 @@ reproduce-real: real-stores imagenet-weights ## Cross-validate on real slices, o
 	$(PREPARE) source=phantom_close display=several paths.data=$(DATA)/windows
 	$(RUN) --multirun sweep=real seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
 	$(RUN) --multirun experiment=real/phantoms seed=$(SEEDS) $(PATHS) paths.weights=$(WEIGHTS)
+	$(RUN) --multirun sweep=real experiment=real/probe $(PATHS) paths.weights=$(WEIGHTS)
 	$(PY) experiments/results.py suite=real_pool_0 table=real $(PATHS)
 	$(PY) experiments/results.py suite=real_pool_by_source_0 table=real_sources $(PATHS)
 
