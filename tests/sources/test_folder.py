@@ -231,7 +231,7 @@ def test_a_patient_is_one_whatever_the_format(tmp_path):
         ([row("out/a.nii", 0, 1)], r"line 2: path 'out/a.nii' leaves the source's root through a symbolic link"),
         ([row("dcm", 0, 9)], r"line 2: last_slice=9, but dcm has 5 axial slice\(s\)"),
         ([row("dcm", 0, 1, modality="MR")], r"line 2: modality is MR, but dcm holds CT"),
-        ([row("mixed", 0, 1)], r"holds several axial series, so a label row's slices can't be counted"),
+        ([row("mixed", 0, 1)], r"has several axial series, so a label row's slices can't be counted"),
         ([row("damaged", 0, 1)], r"not a DICOM file.*so slices of 'damaged' can't be counted"),
         ([row("burned", 0, 1)], r"Burned In Annotation \(0028,0301\) is YES"),
     ],

@@ -107,7 +107,7 @@ def test_a_bad_file_is_refused_by_name_and_the_rest_go_on(tmp_path):
     save(tmp_path / "elsewhere.png")
     (root / "out.png").symlink_to(tmp_path / "elsewhere.png")
     table(root, *(row(f"{name}.png") for name in names), row("../elsewhere.png"), row("good.png/", plane=""))
-    with pytest.raises(ValueError, match=r"line 10: file 'good\.png' stands in .*line 2 too"):
+    with pytest.raises(ValueError, match=r"line 10: file 'good\.png' is also in .*line 2; remove"):
         Pictures(root)
     save(root / "oblique.png")
     table(root, *(row(f"{name}.png") for name in names), row("../elsewhere.png"), row("oblique.png", plane=""))
