@@ -146,7 +146,7 @@ def test_without_a_table_everything_is_taken_in_a_fixed_order(tmp_path):
     assert source.volumes("all") == ["s1/deep", "s2/x.nii.gz"]
     assert [(r.index, v) for r, v in taken(source)] == [(0, 0), (1, 10), (0, 0), (1, 10)]
     assert DicomFolder(tmp_path).volumes("all") == ["s1/deep"]
-    with pytest.raises(ValueError, match=r"don't say whether they are CT or MR; set source\.modality"):
+    with pytest.raises(ValueError, match=r"do not state whether they are CT or MR; set source\.modality"):
         NiftiFolder(tmp_path).volumes("all")  # before any file is read
 
 

@@ -139,7 +139,7 @@ def test_a_row_that_is_wrong_is_named(tmp_path, cells, match):
 
 
 def test_a_table_that_is_none_and_a_window_without_width(tmp_path):
-    with pytest.raises(ValueError, match=r"labels\.csv: label table is missing"):
+    with pytest.raises(ValueError, match=r"labels\.csv: the label table is missing"):
         Pictures(tmp_path)
     table(tmp_path, row("a.png"))
     with pytest.raises(ValueError, match=r"source\.window=\[40, 0\]"):
