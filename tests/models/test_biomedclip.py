@@ -248,7 +248,7 @@ def test_a_bert_without_weights_has_no_tokenizer(tmp_path):
     clip = from_config(EMBED, VIT, TEXT)
     state = {f"model.{key}": value for key, value in clip.state_dict().items()}
     torch.save({"state_dict": state, "recipe": {"finished": True, "model": clip.describe()}}, tmp_path / "last.ckpt")
-    with pytest.raises(ValueError, match=r"comes with the weights, but .*last.ckpt has none; set model.weights"):
+    with pytest.raises(ValueError, match=r"is stored with the weights, but .*last.ckpt has none; set model.weights"):
         load(tmp_path / "last.ckpt")
 
 

@@ -146,7 +146,7 @@ def test_without_a_table_everything_is_taken_in_a_fixed_order(tmp_path):
     assert source.volumes("all") == ["s1/deep", "s2/x.nii.gz"]
     assert [(r.index, v) for r, v in taken(source)] == [(0, 0), (1, 10), (0, 0), (1, 10)]
     assert DicomFolder(tmp_path).volumes("all") == ["s1/deep"]
-    with pytest.raises(ValueError, match=r"don't say whether they are CT or MR; set source\.modality"):
+    with pytest.raises(ValueError, match=r"do not state whether they are CT or MR; set source\.modality"):
         NiftiFolder(tmp_path).volumes("all")  # before any file is read
 
 
@@ -213,14 +213,14 @@ def test_a_patient_is_one_whatever_the_format(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        ([row("gone.nii", 0, 1)], r"line 2: path 'gone.nii' is missing below .*; mend the row"),
+        ([row("gone.nii", 0, 1)], r"line 2: path 'gone.nii' is missing below .*; correct the row"),
         ([row("a.nii", 0, 6)], r"line 2: last_slice=6, but a.nii has 6 axial slice\(s\), counted from 0"),
         ([row("a.nii", 0, 1, plane="coronal")], r"line 2: orientation is coronal, but a.nii holds axial slices"),
-        ([row("a.nii", 3, 1)], r"line 2: last_slice=1 lies before first_slice=3"),
-        ([row("a.nii", -1, 1)], r"line 2: first_slice='-1' is no whole number"),
+        ([row("a.nii", 3, 1)], r"line 2: last_slice=1 is smaller than first_slice=3"),
+        ([row("a.nii", -1, 1)], r"line 2: first_slice='-1' is not a whole number"),
         ([row("a.nii", 0, 1, organs="lung")], r"line 2: organ 'lung' .* \(did you mean 'lungs'\?\)"),
         ([row("a.nii", 0, 1, stations="torso")], r"line 2: station 'torso'"),
-        ([row("a.nii", 0, 1, modality="PT")], r"line 2: modality 'PT' is unknown; known are 'CT', 'MR'"),
+        ([row("a.nii", 0, 1, modality="PT")], r"line 2: modality 'PT' is unknown; known: 'CT', 'MR'"),
         ([row("a.nii", 0, 1, protocol="T1")], r"line 2: protocol is T1, but CT has none"),
         ([row("a.nii", 0, 1, patient="")], r"line 2: patient is empty"),
         ([row("a.nii", 0, 2), row("a.nii", 2, 3)], r"line 3: slices 2 to 3 overlap those of .*line 2"),
@@ -231,7 +231,7 @@ def test_a_patient_is_one_whatever_the_format(tmp_path):
         ([row("out/a.nii", 0, 1)], r"line 2: path 'out/a.nii' leaves the source's root through a symbolic link"),
         ([row("dcm", 0, 9)], r"line 2: last_slice=9, but dcm has 5 axial slice\(s\)"),
         ([row("dcm", 0, 1, modality="MR")], r"line 2: modality is MR, but dcm holds CT"),
-        ([row("mixed", 0, 1)], r"holds several axial series, so a label row's slices can't be counted"),
+        ([row("mixed", 0, 1)], r"has several axial series, so a label row's slices can't be counted"),
         ([row("damaged", 0, 1)], r"not a DICOM file.*so slices of 'damaged' can't be counted"),
         ([row("burned", 0, 1)], r"Burned In Annotation \(0028,0301\) is YES"),
     ],
@@ -271,7 +271,7 @@ def test_a_table_may_say_what_is_unsure_and_where_a_volume_comes_from(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        ([(*row("a.nii", 0, 0), "lungs", "")], "line 2: lungs in organs and in organs_unsure; take it out of one"),
+        ([(*row("a.nii", 0, 0), "lungs", "")], "line 2: lungs in organs and in organs_unsure; remove it from one"),
         ([(*row("a.nii", 0, 0), "hart", "")], r"line 2: organ 'hart' .* \(did you mean 'heart'\?\)"),
         ([(*row("a.nii", n, n), "", "xy"[n]) for n in (0, 1)], "line 3: source differs from that of .*line 2"),
     ],
@@ -331,7 +331,7 @@ def test_links_out_of_a_tree_and_what_is_no_file_are_refused(tmp_path):
     assert sum(not isinstance(item, Refusal) for item in items) == 3
     reasons = {Path(item.where).name: item.reason for item in items if isinstance(item, Refusal)}
     assert set(reasons) == {"linked", "out.dcm", "pipe.dcm"}
-    assert reasons["pipe.dcm"] == "is no regular file" and "symbolic link" in reasons["linked"]
+    assert reasons["pipe.dcm"] == "is not a regular file" and "symbolic link" in reasons["linked"]
     with pytest.raises(ValueError, match=r"'linked\.nii\.gz' leaves the source's root through a symbolic link"):
         list(source.slices("all", "linked.nii.gz"))
 

@@ -107,7 +107,7 @@ def test_a_bad_file_is_refused_by_name_and_the_rest_go_on(tmp_path):
     save(tmp_path / "elsewhere.png")
     (root / "out.png").symlink_to(tmp_path / "elsewhere.png")
     table(root, *(row(f"{name}.png") for name in names), row("../elsewhere.png"), row("good.png/", plane=""))
-    with pytest.raises(ValueError, match=r"line 10: file 'good\.png' stands in .*line 2 too"):
+    with pytest.raises(ValueError, match=r"line 10: file 'good\.png' is also in .*line 2; remove"):
         Pictures(root)
     save(root / "oblique.png")
     table(root, *(row(f"{name}.png") for name in names), row("../elsewhere.png"), row("oblique.png", plane=""))
@@ -139,7 +139,7 @@ def test_a_row_that_is_wrong_is_named(tmp_path, cells, match):
 
 
 def test_a_table_that_is_none_and_a_window_without_width(tmp_path):
-    with pytest.raises(ValueError, match=r"labels\.csv: label table is missing"):
+    with pytest.raises(ValueError, match=r"labels\.csv: the label table is missing"):
         Pictures(tmp_path)
     table(tmp_path, row("a.png"))
     with pytest.raises(ValueError, match=r"source\.window=\[40, 0\]"):

@@ -97,7 +97,7 @@ def test_no_two_folds_share_anybody_whatever_the_data(by):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"folds": 6, "by": "source"}, r"source\.folds=6: the pool has 5 group\(s\) by source; give 2 to that many"),
+        ({"folds": 6, "by": "source"}, r"source\.folds=6: the pool has 5 group\(s\) by source; give a number"),
         ({"folds": 1}, "folds=1"),
         ({"folds": 3, "by": "site"}, r"source\.by='site': give one of patient, source"),
     ],

@@ -106,8 +106,8 @@ def test_a_multilabel_file_gives_the_same_labels(root):
     [
         ("image_id,split\ns1,train\n", "no column image_id or split"),
         ("image_id;split\ns1;dev\n", "line 2: split 'dev'"),
-        ("image_id;split\n../s1;train\n", "no folder name"),
-        (None, "file is missing; unpack"),
+        ("image_id;split\n../s1;train\n", "not a folder name"),
+        (None, "the file is missing; unpack"),
     ],
 )
 def test_bad_meta_is_one_clear_message(root, meta, message):
@@ -125,7 +125,7 @@ def test_missing_parts_are_named(root):
         next(source.slices("train", "s0001"))
     for mask in (root / "s0002" / "segmentations").iterdir():
         mask.unlink()
-    with pytest.raises(ValueError, match="holds no masks"):
+    with pytest.raises(ValueError, match="contains no masks"):
         next(source.slices("train", "s0002"))
 
 

@@ -141,13 +141,13 @@ def test_the_table_is_in_order_and_speaks_the_taxonomys_words():
 
 def test_a_missing_donor_is_told(tmp_path, good):
     write(tmp_path, 1040, good)
-    with pytest.raises(ValueError, match=r"Female-Images.*holds no c_vf####\.fre\.Z; download"):
+    with pytest.raises(ValueError, match=r"Female-Images.*contains no c_vf####\.fre\.Z; download"):
         VisibleHuman(tmp_path, 4).volumes("all")
     with pytest.raises(ValueError, match="give some of male, female"):
         VisibleHuman(tmp_path, 4, ["child"])
     with pytest.raises(ValueError, match="step_mm"):
         VisibleHuman(tmp_path, 0)
-    with pytest.raises(ValueError, match=r"c_vm1044\.fre\.Z: file is missing"):
+    with pytest.raises(ValueError, match=r"c_vm1044\.fre\.Z: the file is missing"):
         next(VisibleHuman(tmp_path, 4, ["male"]).slices("all", "male/1044"))
 
 
@@ -178,5 +178,5 @@ def test_a_damaged_file_is_one_clear_message(tmp_path, good, damage, message, mo
 def test_without_gzip_the_message_names_it(tmp_path, good, monkeypatch):
     write(tmp_path, 1100, good)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="gzip isn't installed"):
+    with pytest.raises(ValueError, match="gzip is not installed"):
         read_slice(tmp_path / MALE / "c_vm1100.fre.Z")

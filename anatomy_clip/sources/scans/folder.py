@@ -151,8 +151,8 @@ class Folder:
         modality = rows[0].modality if rows else self.modality
         if modality is None:
             raise ValueError(
-                f"{self.root}: NIfTI files do not state whether they are CT or MR; set source.modality=CT or MR, or give "
-                "a table (source.labels)"
+                f"{self.root}: NIfTI files do not state whether they are CT or MR; set source.modality=CT or MR, or "
+                "give a table (source.labels)"
             )
         return modality
 

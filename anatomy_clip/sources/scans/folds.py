@@ -41,7 +41,9 @@ def deal(
     known = sorted(set(owners))
     groups = list(_groups(known, by, together))
     if not 2 <= folds <= len(groups):
-        raise ValueError(f"source.folds={folds}: the pool has {len(groups)} group(s) by {by}; give a number from 2 to that")
+        raise ValueError(
+            f"source.folds={folds}: the pool has {len(groups)} group(s) by {by}; give a number from 2 to that"
+        )
     patients = _patients(known)
 
     def order(group: Sequence[Owner]) -> tuple[int, int, str, str]:

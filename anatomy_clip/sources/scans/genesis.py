@@ -67,7 +67,9 @@ def unpack(path: Path) -> bytes:
             data, status = _gunzip(packed)
     except FileNotFoundError as error:
         if error.filename == "gzip":
-            raise ValueError("the program gzip is not installed, but the .Z files of the Visible Human need it") from error
+            raise ValueError(
+                "the program gzip is not installed, but the .Z files of the Visible Human need it"
+            ) from error
         raise ValueError(f"{path}: the file is missing; {_AGAIN}") from error
     except OSError as error:
         raise ValueError(f"{path}: can't be read ({error}); {_AGAIN}") from error

@@ -209,7 +209,9 @@ def _agreeing(rows: Sequence[LabelRow]) -> list[LabelRow]:
     for a, b in pairwise(rows):
         for name in ("patient", "source", "modality", "protocol"):
             if getattr(a, name) != getattr(b, name):
-                raise ValueError(f"{b.where}: {name} differs from that of {a.where} for the same path; correct one of them")
+                raise ValueError(
+                    f"{b.where}: {name} differs from that of {a.where} for the same path; correct one of them"
+                )
         if a.orientation == b.orientation and b.first <= a.last:
             raise ValueError(f"{b.where}: slices {b.first} to {b.last} overlap those of {a.where}; correct one of them")
     return rows

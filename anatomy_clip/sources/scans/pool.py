@@ -77,7 +77,9 @@ class Pool:
             try:
                 self._parts[part] = parts[part](salt=salt, salt_file=salt_file)
             except ValueError as error:
-                raise ValueError(f"source.parts.{part}: {error}; or give only the other parts: source.only=[...]") from error
+                raise ValueError(
+                    f"source.parts.{part}: {error}; or give only the other parts: source.only=[...]"
+                ) from error
 
     def splits(self) -> Sequence[str]:
         """The folds."""

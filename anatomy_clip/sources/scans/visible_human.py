@@ -137,7 +137,9 @@ class VisibleHuman:
         names = [pattern.fullmatch(path.name) for path in folder.glob("*.fre.Z")]
         present = sorted(int(match.group(1)) for match in names if match)
         if not present:
-            raise ValueError(f"{folder}: contains no {donor.prefix}####.fre.Z; download the set there, or set source.root")
+            raise ValueError(
+                f"{folder}: contains no {donor.prefix}####.fre.Z; download the set there, or set source.root"
+            )
         taken: list[int] = []
         for level in present:
             if donor.at(level) and (not taken or level - taken[-1] >= self.step_mm):
