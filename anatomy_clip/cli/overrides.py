@@ -136,7 +136,8 @@ def _paths(config: Any, prefix: str = "") -> list[str]:
     if not isinstance(config, DictConfig):
         return []
     paths = []
-    for key in config:
+    keys: list[Any] = list(config)  # numbers too, where a file has such
+    for key in keys:
         path = f"{prefix}.{key}".lstrip(".")
         plain = not (OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key))
         paths += [path, *(_paths(config._get_node(key), path) if plain else [])]

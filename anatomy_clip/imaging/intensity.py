@@ -80,7 +80,7 @@ class SeveralDisplays:
     def square(self, image: Slice, side: int) -> Grey:
         """Make a slice grey, then square: (side, side) uint8; errors as `Display.grey`."""
         displays = self._displays[image.modality]
-        return displays[crc32(np.ascontiguousarray(image.pixels)) % len(displays)].square(image, side)
+        return displays[crc32(image.pixels.tobytes()) % len(displays)].square(image, side)
 
 
 def ct_window(hu: NDArray[np.float32], level: float, width: float) -> Grey:

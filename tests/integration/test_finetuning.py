@@ -124,7 +124,7 @@ def test_random_weights_start_as_those_of_the_column_of_pretraining(folder):
 
 def test_an_encoder_of_another_network_or_one_that_is_not_there_is_refused(folder):
     with pytest.raises(
-        ValueError, match=r"simclr/seed_0/last\.ckpt: .*vision\.image_size is 32 there, 64 in the model"
+        ValueError, match=r"simclr/seed_0/last\.ckpt: .*vision\.image_size is 32 in the file and 64 in the model"
     ):
         run(tuned(folder, "simclr", "suite=other", "model.vision.image_size=64"))
     with pytest.raises(
