@@ -34,7 +34,7 @@ class ByPatient(Evaluator):
     A label that a slice leaves open is left out of that slice's ranking.
 
     Args:
-        prompts: makes the evaluation prompts of the labels.
+        prompts: makes the evaluation prompts of the labels; None: labels are scored in another way, see `_scores`.
         taxonomy: the labels.
         sets: names of the test sets.
         resamples: bootstrap resamples of patients.
@@ -43,10 +43,10 @@ class ByPatient(Evaluator):
     compares = True
 
     def __init__(
-        self, prompts: EvaluationPrompts, taxonomy: Taxonomy, *, sets: Sequence[str], resamples: int = 1000
+        self, prompts: EvaluationPrompts | None, taxonomy: Taxonomy, *, sets: Sequence[str], resamples: int = 1000
     ) -> None:
         self.taxonomy = taxonomy
-        self.prompts = prompts.texts(taxonomy)
+        self.prompts = prompts.texts(taxonomy) if prompts else {}
         self.labels = {"organ": taxonomy.organs, "station": taxonomy.stations}
         self.sets, self.resamples = tuple(sets), resamples
 

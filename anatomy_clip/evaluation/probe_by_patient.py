@@ -12,7 +12,6 @@ from anatomy_clip.evaluation.by_patient import KINDS, ByPatient
 from anatomy_clip.evaluation.cells import Floats
 from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits
-from anatomy_clip.text.class_prompts import EvaluationPrompts
 
 
 class ProbeByPatient(ByPatient):
@@ -21,23 +20,23 @@ class ProbeByPatient(ByPatient):
     Each label is fitted on the training slices of which it is known, without augmentation. Nothing is chosen.
 
     Args:
-        prompts: not used: a probe needs no prompts.
         taxonomy: the labels.
         sets: names of the test sets.
         strength: inverse penalty (scikit-learn's C).
         resamples: bootstrap resamples of patients.
+        prompts: of `ByPatient`; a probe has none.
     """
 
     compares = False
 
     def __init__(
         self,
-        prompts: EvaluationPrompts,
         taxonomy: Taxonomy,
         *,
         sets: Sequence[str],
         strength: float = 0.01,
         resamples: int = 1000,
+        prompts: None = None,
     ) -> None:
         super().__init__(prompts, taxonomy, sets=sets, resamples=resamples)
         self.strength = strength

@@ -137,7 +137,7 @@ def test_a_probe_names_what_scikit_learns_regressions_score_highest():
         embedded(images[part].tolist(), records[part], **{kind: values[part] for kind, values in labels.items()})
         for part in (slice(0, 40), slice(40, 60))
     )
-    evaluator = ProbeByPatient(EvaluationPrompts(["{organ}"], ["{station}"]), TAXONOMY, sets=["held_out"], strength=0.3)
+    evaluator = ProbeByPatient(TAXONOMY, sets=["held_out"], strength=0.3)
     table = evaluator.predict(FakeRun({"train": {"train": train}, "test": {"held_out": test}}, embed, records=records))
     seen = train.pooled.numpy().astype(np.float64)
     scores = []
