@@ -92,10 +92,10 @@ class SeriesDescription:
 
     Attributes:
         path: file or folder, from what was asked for; no part of it is invented.
-        modality: "CT" or "MR"; judged from the image where neither header nor user says, which a note states.
+        modality: "CT" or "MR"; estimated from the image where neither header nor user says, which a note states.
         protocol: MR protocol, or "".
         evidence: header fields that decided the protocol, and what they said.
-        orientation: "axial", "coronal" or "sagittal"; judged from the image for a picture, which a note states.
+        orientation: "axial", "coronal" or "sagittal"; estimated from the image for a picture, which a note states.
         stations: of `ranges`; for coronal and sagittal slices those named in enough of them; best first.
         organs: named in enough slices, best first.
         ranges: stations along the body axis, smoothed.

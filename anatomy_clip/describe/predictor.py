@@ -92,7 +92,7 @@ class Describer:
 
         Args:
             paths: DICOM files, DICOMDIRs, NIfTI files, PNGs, JPEGs, zip archives of such, and folders.
-            modality: "CT" or "MR", for what doesn't say it itself (NIfTI, pictures); None: judged from the image.
+            modality: "CT" or "MR", for what doesn't say it itself (NIfTI, pictures); None: estimated from the image.
             workers: processes that read files; None: one a processor, 0: this process, without limits and shelter.
             batch_size: slices that the network takes at once.
             limits: time and memory for one file, or for one batch of slices of a series.

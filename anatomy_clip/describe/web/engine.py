@@ -51,7 +51,7 @@ class Engine:
 
         Args:
             folder: with the files in `FILES` and an empty `SCRATCH`.
-            modality: of what doesn't say it itself; None: judged from the image.
+            modality: of what doesn't say it itself; None: estimated from the image.
             progress: told how many slices are done and found.
             is_stopped: asked after every step whether the answer is still wanted.
 
