@@ -96,7 +96,7 @@ def test_the_exit_status_tells_of_checks_not_of_speeds(name, part, status, code,
     assert gpu.main(["device=cpu", "size=tiny", f"out={tmp_path}/gpu.json"]) == code
     parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert (parts[name]["status"], parts["loader"]["status"]) == (status, "ok")  # the others go on
-    assert ("doesn't hold: it is so" in capsys.readouterr().out) == (status == "wrong")
+    assert ("does not hold: it is so" in capsys.readouterr().out) == (status == "wrong")
 
 
 def test_what_isnt_an_option_is_refused():
