@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -10,6 +11,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from models.clips import EMBED, TEXT, VIT, pictures, pixels
+from omegaconf import OmegaConf
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.describe.bundle import folder as bundles
@@ -214,3 +216,21 @@ def test_push_is_refused_offline_and_sends_nothing_of_a_broken_bundle(bundle_fol
     (copy / "captions.json").write_text("{}")
     with pytest.raises(ValueError, match="its checksum"):
         push(copy, "hf:someone/name")
+
+
+@pytest.mark.parametrize("displays", [["one", "several"], ["several", "one", "one"], ["several"], ["one", "other"]])
+def test_stores_in_several_displays_do_not_decide_how_slices_are_shown(displays, monkeypatch):
+    from anatomy_clip.describe.bundle import export
+
+    one = {"level": 40, "width": 400, "low": 0.5, "high": 99.5}
+    known = {"one": one, "other": one | {"level": 60}, "several": {"ct": [[40, 80]], "mr": [[0, 100]]}}
+    monkeypatch.setattr(export, "training_stores", lambda data: [Path(f"{n}-{d}") for n, d in enumerate(displays)])
+    monkeypatch.setattr(
+        export, "read_meta", lambda s: {"settings": {"display": known[s.name.split("-")[1]]}, "side": 128}
+    )
+    cfg = OmegaConf.create({"data": {}})
+    if "other" in displays or "one" not in displays:
+        with pytest.raises(ValueError, match="display"):
+            export._preprocessing(cfg, 64)
+    else:
+        assert export._preprocessing(cfg, 64).display == Display(**one)

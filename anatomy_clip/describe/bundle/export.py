@@ -247,20 +247,14 @@ def _preprocessing(cfg: DictConfig, image_size: int) -> Preprocessing:
         meta = read_meta(store)
         display = meta.get("settings", {}).get("display")
         if display is None:
-            raise ValueError(
-                f"{store / 'store.json'}: it doesn't state how its slices were displayed; prepare it again"
-            )
-        if _DISPLAY[0] not in display:  # SeveralDisplays
-            continue
-        settings.append(Preprocessing(Display(**{key: display[key] for key in _DISPLAY}), meta["side"], image_size))
+            raise ValueError(f"{store / 'store.json'}: doesn't state how its slices were displayed; prepare it again")
+        if _DISPLAY[0] in display:  # else SeveralDisplays
+            shown = Display(**{key: display[key] for key in _DISPLAY})
+            settings.append(Preprocessing(shown, meta["side"], image_size))
     if not settings:
-        raise ValueError(
-            f"{stores[0]}: no training store has one display for all slices; train on one of display=soft_tissue too"
-        )
+        raise ValueError(f"{stores[0]}: no training store has one display for all slices; add such a store")
     if any(one != settings[0] for one in settings):
-        raise ValueError(
-            f"{stores[0]}: the training stores differ in display or side; prepare them with the same values"
-        )
+        raise ValueError(f"{stores[0]}: the training stores differ in display or side; prepare them all alike")
     return settings[0]
 
 
