@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from anatomy_clip.evaluation.embedded import EmbeddedSet
 
+Scorer: TypeAlias = "Callable[[EmbeddedSet], dict[str, Floats]]"  # a set -> (N, K) scores of the labels of each kind
 KINDS = ("organ", "station")
 COLUMNS = (  # a row a slice; *_right: 1, 0, or NaN where no label is known
     "set", "row", "source", "patient", "modality", "orientation",
@@ -34,7 +35,7 @@ class ByPatient(Evaluator):
     A label that a slice leaves open is left out of that slice's ranking.
 
     Args:
-        prompts: makes the evaluation prompts of the labels; None: labels are scored in another way, see `_scores`.
+        prompts: makes the evaluation prompts of the labels; None: labels are scored in another way, see `_scorer`.
         taxonomy: the labels.
         sets: names of the test sets.
         resamples: bootstrap resamples of patients.
@@ -54,12 +55,12 @@ class ByPatient(Evaluator):
         """Name every slice of the sets; columns as `COLUMNS`."""
         import pandas as pd
 
-        tests = run.sets("test")
-        rows = [row for name in self.sets if name in tests for row in self._of_set(run, name, tests[name])]
+        tests, scorer = run.sets("test"), self._scorer(run)
+        rows = [row for name in self.sets if name in tests for row in self._of_set(scorer, name, tests[name])]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
-    def _of_set(self, run: TestedRun, name: str, shown: EmbeddedSet) -> Iterator[dict[str, Any]]:
-        scores = self._scores(run, shown)
+    def _of_set(self, scorer: Scorer, name: str, shown: EmbeddedSet) -> Iterator[dict[str, Any]]:
+        scores = scorer(shown)
         for n, (row, record) in enumerate(zip(shown.rows, shown.records, strict=True)):
             known: dict[str, Any] = {
                 key: str(getattr(record, key)) for key in ("source", "patient", "modality", "orientation")
@@ -74,9 +75,10 @@ class ByPatient(Evaluator):
                 }
             yield {"set": name, "row": row, **known}
 
-    def _scores(self, run: TestedRun, shown: EmbeddedSet) -> dict[str, Floats]:
-        """(N, K) scores of the labels of each kind."""
-        return {kind: similarity(run, shown.compared, run.embed_classes(self.prompts[kind])) for kind in KINDS}
+    def _scorer(self, run: TestedRun) -> Scorer:
+        """What scores a set's slices, made once for all sets."""
+        classes = {kind: run.embed_classes(self.prompts[kind]) for kind in KINDS}
+        return lambda shown: {kind: similarity(run, shown.compared, classes[kind]) for kind in KINDS}
 
     def choose(self, run: TestedRun, folder: Path) -> list[str]:
         """Nothing is chosen; say which sets aren't there."""

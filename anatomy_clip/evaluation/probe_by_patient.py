@@ -8,9 +8,8 @@ import numpy as np
 
 from anatomy_clip.anatomy.taxonomy import Taxonomy
 from anatomy_clip.evaluation.base import TestedRun
-from anatomy_clip.evaluation.by_patient import KINDS, ByPatient
+from anatomy_clip.evaluation.by_patient import KINDS, ByPatient, Scorer
 from anatomy_clip.evaluation.cells import Floats
-from anatomy_clip.evaluation.embedded import EmbeddedSet
 from anatomy_clip.evaluation.linear_probe import features_of, fit_labels, logits
 
 
@@ -41,12 +40,15 @@ class ProbeByPatient(ByPatient):
         super().__init__(prompts, taxonomy, sets=sets, resamples=resamples)
         self.strength = strength
 
-    def _scores(self, run: TestedRun, shown: EmbeddedSet) -> dict[str, Floats]:
+    def _scorer(self, run: TestedRun) -> Scorer:
         (train,) = run.sets("train").values()
-        features, scores = features_of(train), {}
+        features, weights = features_of(train), {}
         for kind in KINDS:
             labels = train.labels[kind]
-            weights = fit_labels(features, labels, np.ones(labels.shape, np.bool_), self.strength)
-            known = logits(features_of(shown), weights)
-            scores[kind] = np.where(np.isnan(known), -np.inf, known)  # a label that training never shows isn't named
-        return scores
+            weights[kind] = fit_labels(features, labels, np.ones(labels.shape, np.bool_), self.strength)
+        return lambda shown: {kind: _known(logits(features_of(shown), weights[kind])) for kind in KINDS}
+
+
+def _known(scores: Floats) -> Floats:
+    """Scores by which a label that training never shows isn't named."""
+    return np.where(np.isnan(scores), -np.inf, scores)
