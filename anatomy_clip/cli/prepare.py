@@ -28,7 +28,7 @@ from anatomy_clip.sources.base import RadiographSource, Source
 from anatomy_clip.sources.download.packages import Unreachable
 from anatomy_clip.stores.contact_sheet import contact_sheet
 from anatomy_clip.stores.film_sheet import film_sheet
-from anatomy_clip.stores.prepare import Progress, Read, Render, Rendered, digest, prepare_split, up_to_date
+from anatomy_clip.stores.prepare import Progress, Read, Render, Rendered, digest, prepare_split, refusals_of, up_to_date
 from anatomy_clip.stores.store import MASKS, Store, pack_masks
 from anatomy_clip.stores.vocabulary import VOCABULARY_VERSION
 
@@ -107,7 +107,7 @@ def _write(
         )
     bad, doubts = len(summary.refusals), len(summary.doubts)
     said = f", {doubts} note(s)" if doubts else ""
-    where = f" (see {store}_refusals.csv)" if bad or doubts else ""
+    where = f" (see {refusals_of(store)})" if bad or doubts else ""
     films = isinstance(source, RadiographSource)
     made = f"{summary.images} {'films' if films else 'slices'} of "
     made += f"{summary.patients} patients" if films else f"{summary.volumes} volumes"

@@ -137,7 +137,7 @@ def prepare_split(
     if not len(records):
         raise ValueError(f"{store}: {len(volumes)} volume(s) gave no image")
     told = [one for n in range(len(volumes)) for one in _told(bad.get(n), parts / f"{n}.told")]
-    _write_table(_refusals_of(store), told)
+    _write_table(refusals_of(store), told)
     kept = {"settings": without_paths(settings), "digest": expected} | ({MASKS: list(masks)} if masks else {})
     arrays = {MASKS: (np.load(parts / f"{n}.{MASKS}.npy") for n in good)} if masks else {}
     write_store(store, (np.load(parts / f"{n}.npy") for n in good), records, kept, arrays)
@@ -220,7 +220,7 @@ def _told(volume: Refusal | None, files: Path) -> Iterator[Refusal | Doubt]:
 
 def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mapping[int, Refusal]) -> None:
     if len(bad) > (max(1, allowed * len(volumes)) if allowed else 0):
-        table = _refusals_of(store)
+        table = refusals_of(store)
         _write_table(table, [bad[n] for n in sorted(bad)])
         first = "; ".join(f"{bad[n].where}: {bad[n].reason}" for n in sorted(bad)[:_SHOWN])
         raise ValueError(
@@ -229,7 +229,8 @@ def _check_share(volumes: Sequence[str], allowed: float, store: Path, bad: Mappi
         )
 
 
-def _refusals_of(store: Path) -> Path:
+def refusals_of(store: Path) -> Path:
+    """The table of a store's refusals and doubts, beside it."""
     return store.with_name(f"{store.name}_refusals.csv")
 
 
