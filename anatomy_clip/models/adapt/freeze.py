@@ -33,7 +33,9 @@ def prepare_towers(
     checkpoint_activations: bool = False,
     compile_backend: str | None = None,
 ) -> None:
-    """Choose what is trained, and how the towers run; neither changes the loss or a gradient of what is trained.
+    """Choose what is trained, and how the towers run.
+
+    But for `mixed_styles` and `low_rank`, nothing of it changes the loss or a gradient of what is trained.
 
     Args:
         model: the model, changed in place; the names of its weights stay, but with `low_rank`.
